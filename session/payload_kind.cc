@@ -64,7 +64,7 @@ bool IsJson(std::string_view text) {
   thread_local simdjson::dom::parser parser;
   const simdjson::error_code error = parser.parse(text.data(), text.size(), true).error();
   if (error == simdjson::SUCCESS) return true;
-  const bool maybe_number = error == simdjson::NUMBER_ERROR || error == simdjson::BIGINT_ERROR;
+  const bool maybe_number = error == simdjson::NUMBER_ERROR;
   return maybe_number && IsUtf8(text) && IsJsonWithAnyNumber(text);
 }
 

@@ -25,6 +25,30 @@ bool Session::IsOn(std::string_view topic) const {
                      [&](const Subscription& s) { return s.topic->topic == topic; });
 }
 
+absl::Status Session::Join(const std::string& topic) {
+  if (closing_ || IsOn(topic)) return absl::OkStatus();
+  if (topic_count() >= shard_.max_topics_per_session()) {
+    return absl::ResourceExhaustedError("a session is on as many topics as it may be");
+  }
+  shard_.Subscribe(*this, topic, std::nullopt, 0, [this, topic](absl::StatusOr<FeedStart> start) {
+    if (!start.ok()) return;
+    Event event;
+    event.kind = EventKind::kSubscribed;
+    event.topic = topic;
+    shard_.Emit(*this, std::move(event));
+  });
+  return absl::OkStatus();
+}
+
+bool Session::Leave(const std::string& topic) {
+  if (!shard_.Unsubscribe(*this, topic)) return false;
+  Event event;
+  event.kind = EventKind::kUnsubscribed;
+  event.topic = topic;
+  shard_.Emit(*this, std::move(event));
+  return true;
+}
+
 bool Session::Enqueue(const FramePtr& frame) {
   if (closing_) return false;
   const std::size_t bytes = frame->bytes.size();

@@ -56,6 +56,11 @@ class Session : public std::enable_shared_from_this<Session> {
   // Past `Close` nothing more is queued.
   bool closing() const { return closing_; }
 
+  // Puts the session on `topic` from now on, as a producer's Join does. OK if it is on it already; kResourceExhausted past
+  // the limit of topics a session.
+  absl::Status Join(const std::string& topic);
+  bool Leave(const std::string& topic);
+
   // Queues `frame`, to be written when the shard's drain ends. If it does not fit even after a flush the
   // session is closed as a slow consumer, and false comes back.
   bool Enqueue(const FramePtr& frame);

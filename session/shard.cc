@@ -4,6 +4,8 @@
 #include <cassert>
 #include <utility>
 
+#include "absl/time/clock.h"
+
 namespace herald {
 namespace {
 
@@ -46,6 +48,9 @@ void Shard::Start(TopicFeed& feed) {
     std::vector<std::shared_ptr<Session>> left;
     for (auto& [_, session] : sessions_) left.push_back(session);
     for (auto& session : left) Remove(*session);
+    // Tasks may hold connections, whose sockets belong to the context.
+    std::vector<Mail> unread;
+    mailbox_.Take(unread);
   });
 }
 
@@ -290,6 +295,14 @@ bool Shard::Unsubscribe(Session& session, std::string_view name) {
     return true;
   }
   return false;
+}
+
+void Shard::Emit(const Session& session, Event event) {
+  if (options_.events == nullptr) return;
+  event.time = absl::Now();
+  event.session_id = session.id_text();
+  event.user_id = session.user();
+  options_.events->Publish(std::move(event));
 }
 
 bool Shard::outbound_full(std::size_t bytes) const {

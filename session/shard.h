@@ -15,6 +15,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "session/close.h"
+#include "session/event_hub.h"
 #include "session/mailbox.h"
 #include "session/message.h"
 #include "session/session.h"
@@ -30,6 +31,8 @@ struct ShardOptions {
   Encoders encoders{};
   MailboxLimits mailbox;
   std::size_t max_outbound_bytes = std::size_t{1} << 30;  // queued for all its sessions
+  std::uint32_t max_topics_per_session = 128;
+  EventHub* events = nullptr;  // may be null: then nobody watches
 };
 
 // Counters of one shard: written by its thread alone, read by any.
@@ -97,6 +100,10 @@ class Shard {
   TimerWheel& timers() { return timers_; }
   void Touch(Session& session);
 
+  // Tells the watchers. Session id, user and time are filled in.
+  void Emit(const Session& session, Event event);
+  std::uint32_t max_topics_per_session() const { return options_.max_topics_per_session; }
+
   // Accounting for sessions.
   bool outbound_full(std::size_t bytes) const;
   void CountQueued(std::int64_t bytes, std::uint64_t messages);
@@ -120,9 +127,6 @@ class Shard {
   void ScheduleTick();
 
   const ShardOptions options_;
-  boost::asio::io_context io_{1};
-  boost::asio::steady_timer tick_timer_{io_};
-  std::chrono::steady_clock::time_point last_tick_;
   TopicFeed* feed_ = nullptr;
   Mailbox mailbox_;
   ShardStats stats_;
@@ -138,6 +142,10 @@ class Shard {
   bool in_drain_ = false;                            // who is touched will be flushed at its end
   bool delivering_ = false;                          // entries are being walked: Remove waits
   std::vector<std::shared_ptr<Session>> to_remove_;  // what waited
+  // After all that a connection's destructor touches: handlers still pending die with the context.
+  boost::asio::io_context io_{1};
+  boost::asio::steady_timer tick_timer_{io_};
+  std::chrono::steady_clock::time_point last_tick_;
   std::thread thread_;
 };
 

@@ -2,9 +2,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cctype>
-#include <regex>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -21,11 +21,22 @@ std::string Cased(std::string_view text, int (*to_case)(int)) {
   return out;
 }
 
-bool IsServiceLink(const std::string& variable) {
-  static const auto* const links = new std::regex(
-      "HERALD_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|"
-      "PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)");
-  return variable.size() < 256 && std::regex_match(variable, *links);
+// Only the names and values that Kubernetes makes: HERALD_PORT=8080 is an attempt to configure.
+bool IsServiceLink(std::string_view variable, std::string_view value) {
+  if (variable.ends_with("_SERVICE_HOST") || variable.ends_with("_SERVICE_PORT") ||
+      variable.find("_SERVICE_PORT_") != std::string_view::npos) {
+    return true;
+  }
+  if (variable.ends_with("_PORT") && value.find("://") != std::string_view::npos) return true;
+  // HERALD_PORT_8080_TCP and HERALD_PORT_8080_TCP_ADDR, _PORT, _PROTO.
+  constexpr std::string_view kPort = "_PORT_";
+  const std::size_t port = variable.find(kPort);
+  if (port == std::string_view::npos) return false;
+  const std::string_view number = variable.substr(port + kPort.size());
+  const std::size_t digits = std::min(number.find_first_not_of("0123456789"), number.size());
+  const std::string_view protocol = number.substr(digits);
+  return digits > 0 && (protocol.starts_with("_TCP") || protocol.starts_with("_UDP") ||
+                        protocol.starts_with("_SCTP"));
 }
 
 }  // namespace
@@ -52,7 +63,7 @@ absl::StatusOr<EnvironmentSettings> ReadEnvironment(const Environment& environme
       result.config_path = value;
     } else if (upper && setting) {
       result.assignments.push_back({setting, value, variable, "environment"});
-    } else if (!IsServiceLink(variable)) {
+    } else if (!IsServiceLink(variable, value)) {
       static constexpr std::array<std::string_view, 1> kOtherNames = {"config"};
       const std::string_view closest = ClosestName(name, kOtherNames);
       return absl::InvalidArgumentError(

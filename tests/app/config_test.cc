@@ -119,8 +119,10 @@ TEST_F(ConfigTest, ServiceLinksOfKubernetesAreNotSettings) {
                                                    {"HERALD_PORT", "tcp://10.0.0.1:80"},
                                                    {"HERALD_PORT_80_TCP", "tcp://10.0.0.1:80"},
                                                    {"HERALD_PORT_80_TCP_ADDR", "10.0.0.1"},
+                                                   {"HERALD_PORT_80_TCP_PORT", "80"},
                                                    {"HERALD_GRPC_SERVICE_HOST", "10.0.0.2"}});
   EXPECT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(Message(Load({}, {{"HERALD_PORT", "8080"}})), HasSubstr("HERALD_PORT"));
 }
 
 TEST_F(ConfigTest, BadValuesNameSourceAndKey) {

@@ -235,6 +235,11 @@ void Shard::Remove(Session& session) {
   }
 }
 
+Session* Shard::FindAny(const SessionId& id) {
+  auto it = sessions_.find(id);
+  return it == sessions_.end() ? nullptr : it->second.get();
+}
+
 Session* Shard::Find(const SessionId& id) {
   auto it = sessions_.find(id);
   return it == sessions_.end() || it->second->closing() ? nullptr : it->second.get();

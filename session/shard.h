@@ -84,7 +84,9 @@ class Shard {
   void Add(std::shared_ptr<Session> session, std::string user);
   // Leaves all topics and lets go of it. The caller keeps it alive for the call.
   void Remove(Session& session);
+  // Null if it is not here or is closing.
   Session* Find(const SessionId& id);
+  Session* FindAny(const SessionId& id);  // closing ones too
   const absl::flat_hash_map<SessionId, std::shared_ptr<Session>>& sessions() const { return sessions_; }
   // Null if nobody here is on the topic.
   const TopicSubscribers* FindTopic(std::string_view topic) const;

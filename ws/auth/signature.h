@@ -1,7 +1,7 @@
 // Signing and verifying of bytes with one Key.
 //
 // Threads: any, with one key at once. Leaves OpenSSL's error queue empty.
-// Limits:  18 µs (RS256) to 74 µs (EdDSA) of CPU a verification, HS256 1 µs.
+// Cost:    18 µs (RS256) to 74 µs (EdDSA) of CPU a verification, HS256 a few.
 // Spec:    RFC 7518 §3.2 to §3.4, RFC 8037 §3.1. An ES256 signature is r and s,
 //          32 bytes each, big-endian, and not DER.
 #pragma once

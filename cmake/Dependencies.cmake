@@ -5,6 +5,7 @@ find_package(Protobuf REQUIRED)  # before gRPC, in module mode
 find_package(absl CONFIG REQUIRED)
 if(HERALD_WITH_GRPC)
   find_package(gRPC CONFIG REQUIRED)
+  find_package(CLI11 CONFIG REQUIRED)  # for cli/
 endif()
 find_package(Boost 1.81.0 EXACT CONFIG REQUIRED COMPONENTS json url)
 find_package(fmt REQUIRED)

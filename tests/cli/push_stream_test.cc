@@ -333,7 +333,9 @@ TEST_F(PushStreamTest, NobodyReadingTheResultsEndsTheRun) {
 }
 
 TEST_F(PushStreamTest, TheRateIsKept) {
-  Start(Echo, {.rate = 200});
+  PushStreamOptions options;
+  options.rate = 200;
+  Start(Echo, options);
   std::string lines;
   for (int i = 0; i < 41; ++i) lines += std::string(kLine) + "\n";
   const auto start = std::chrono::steady_clock::now();

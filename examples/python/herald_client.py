@@ -1,0 +1,169 @@
+"""The little that the Python examples share: the generated stubs, a Push stream, a watch, and trying again.
+
+The stubs come from proto/herald/v1; `scripts/gen-python` puts them into build/python.
+"""
+
+import json
+import queue
+import random
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import grpc
+from grpc import RpcError
+
+STUBS = Path(__file__).resolve().parents[2] / "build" / "python"
+sys.path.insert(0, str(STUBS))
+try:
+    from herald.v1 import common_pb2, event_service_pb2, push_service_pb2, session_service_pb2
+    from herald.v1 import event_service_pb2_grpc, push_service_pb2_grpc, session_service_pb2_grpc
+except ModuleNotFoundError as error:
+    sys.exit(f"no Python stubs of Herald ({error}): run scripts/gen-python")
+
+
+class Herald:
+    """Stubs of the services at `addr`; `token` is a producer's bearer token. Use as a context manager."""
+
+    def __init__(self, addr="127.0.0.1:50051", token=None):
+        self.addr = addr
+        self.metadata = [("authorization", f"Bearer {token}")] if token else []
+        options = [("grpc.enable_http_proxy", 0), ("grpc.keepalive_time_ms", 30_000),
+                   ("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 2_000)]
+        self.channel = grpc.insecure_channel(addr, options)
+        self.push = push_service_pb2_grpc.PushServiceStub(self.channel)
+        self.sessions = session_service_pb2_grpc.SessionServiceStub(self.channel)
+        self.events = event_service_pb2_grpc.EventServiceStub(self.channel)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.channel.close()
+
+    def open_push(self, on_result=None):
+        """A Push stream. `on_result(result)` is called, on another thread, for every command's result."""
+        return PushStream(self, on_result)
+
+    def watch(self, kinds=(), topics=()):
+        """Yields events until the stream ends. `kinds`: names such as "session_opened"; none means all."""
+        kinds = [event_service_pb2.EventKind.Value(f"EVENT_KIND_{kind.upper()}") for kind in kinds]
+        opening = event_service_pb2.WatchRequest(
+            open=event_service_pb2.WatchOpen(kinds=kinds, topic_patterns=topics))
+        requests = queue.SimpleQueue()  # stays open: half-closing would end the watch
+        requests.put(opening)
+        try:
+            for response in self.events.Watch(iter(requests.get, None), metadata=self.metadata):
+                if response.HasField("opened"):
+                    log("watching what clients do")
+                if response.missed:
+                    log(f"too slow: missed {response.missed} events")
+                yield from response.events
+        finally:
+            requests.put(None)
+
+    def list_sessions(self, **filters):
+        """All sessions that match, over all pages."""
+        request = session_service_pb2.ListSessionsRequest(page_size=1000, **filters)
+        while True:
+            response = self.sessions.ListSessions(request, metadata=self.metadata, timeout=5)
+            yield from response.sessions
+            if not response.next_page_token:
+                return
+            request.page_token = response.next_page_token
+
+
+class PushStream:
+    """One pipelined stream of commands: they take effect in the order in which they are sent."""
+
+    def __init__(self, herald, on_result=None):
+        self._requests = queue.SimpleQueue()
+        self._seq = 0
+        self._on_result = on_result or report_failure
+        self._call = herald.push.Push(iter(self._requests.get, None), metadata=herald.metadata)
+        self._lock = threading.Lock()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def send(self, **command):
+        """Sends one command, e.g. `send(deliver=deliver(to(topic="news"), text("hello")))`. Returns its `seq`."""
+        if not self._call.is_active():
+            raise self._call  # an RpcError: the stream has ended
+        with self._lock:
+            self._seq += 1
+            self._requests.put(push_service_pb2.PushRequest(
+                commands=[push_service_pb2.Command(seq=self._seq, **command)]))
+            return self._seq
+
+    def deliver(self, message, **target):
+        """Short for the command sent most: `deliver(text("hello"), user_id="alice")`."""
+        return self.send(deliver=push_service_pb2.Deliver(target=to(**target), message=message))
+
+    def close(self, timeout=5):
+        """Half-closes and waits for the results that are still to come."""
+        self._requests.put(None)
+        self._reader.join(timeout)
+
+    def _read(self):
+        try:
+            for response in self._call:
+                for result in response.results:
+                    self._on_result(result)
+        except RpcError:
+            pass  # `send` raises it where somebody can act on it
+
+
+def to(**target):
+    """A Target: `to(session_id=…)`, `to(topic=…)`, `to(all=True, except_sessions=[…])`."""
+    return common_pb2.Target(**target)
+
+
+def text(payload, event="", content_type="text/plain"):
+    payload = payload.encode() if isinstance(payload, str) else payload
+    return common_pb2.Message(payload=payload, event=event, content_type=content_type)
+
+
+def as_json(value, event=""):
+    return text(json.dumps(value, separators=(",", ":")), event, "application/json")
+
+
+def report_failure(result):
+    if result.code and result.code != grpc.StatusCode.NOT_FOUND.value[0]:  # not found: it left meanwhile
+        log(f"command {result.seq} failed with code {result.code}: {result.detail}")
+
+
+def log(line):
+    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+
+
+def run_forever(addr, work, token=None):
+    """Calls `work(herald)` again and again, with backoff and full jitter, until Ctrl-C or SIGTERM. Says what is wrong once."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    attempt = 0
+    while True:
+        problem = "the server ended the stream"
+        started = time.monotonic()
+        try:
+            with Herald(addr, token) as herald:
+                grpc.channel_ready_future(herald.channel).result(timeout=10)
+                log(f"connected to {addr}")
+                work(herald)
+        except grpc.FutureTimeoutError:
+            problem = "no answer"
+        except RpcError as error:
+            if error.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED,
+                                grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED):
+                sys.exit(f"{addr}: {error.code().name}: {error.details()}")  # trying again would not help
+            if error.code() != grpc.StatusCode.OK:
+                problem = f"{error.code().name}: {error.details()}"
+        except KeyboardInterrupt:
+            return
+        attempt = 0 if time.monotonic() - started > 30 else attempt + 1
+        pause = random.uniform(0.1, min(10, 0.5 * 2 ** attempt))
+        log(f"{addr}: {problem}; next try in {pause:.1f} s")
+        try:
+            time.sleep(pause)
+        except KeyboardInterrupt:
+            return

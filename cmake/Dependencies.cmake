@@ -5,8 +5,9 @@ find_package(Protobuf REQUIRED)  # before gRPC, in module mode
 find_package(absl CONFIG REQUIRED)
 if(HERALD_WITH_GRPC)
   find_package(gRPC CONFIG REQUIRED)
+  find_package(CLI11 CONFIG REQUIRED)  # for cli/
 endif()
-find_package(Boost 1.81.0 EXACT CONFIG REQUIRED COMPONENTS json)
+find_package(Boost 1.81.0 EXACT CONFIG REQUIRED COMPONENTS json url)
 find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(yaml-cpp REQUIRED)

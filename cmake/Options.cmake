@@ -46,5 +46,5 @@ endif()
 target_include_directories(project_options INTERFACE ${CMAKE_SOURCE_DIR})
 # No deprecated or blocking Asio paths, and no macro that changes between units.
 target_compile_definitions(project_options INTERFACE
-  BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_COROUTINE BOOST_BEAST_USE_STD_STRING_VIEW
+  BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_COROUTINE
   HERALD_VERSION="${PROJECT_VERSION}")

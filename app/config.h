@@ -1,0 +1,114 @@
+// Everything that can be configured, and how it is read.
+//
+// Sources, the strongest first: flags, HERALD_<NAME> variables, the YAML file of --config,
+// defaults. What each setting means, its unit and default stand in app/settings.inc, once, for
+// all of them; docs/configuration.md lists them for operators.
+//
+// Threads: a plain value. LoadConfig runs on one thread at a time.
+// Errors:  kInvalidArgument with one line for the operator: where the value came from, the key,
+//          and what is wrong. Secrets stay in files; only their paths are in here.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "app/address.h"
+#include "app/logging.h"
+#include "session/limits.h"
+#include "session/topic_rules.h"
+
+namespace herald {
+
+enum class BrokerKind { kMemory, kNats };
+enum class JwtAlgorithm { kNotSet, kHs256, kRs256, kEs256, kEdDsa };
+
+struct Config {
+  // What the command line asks for instead of running.
+  enum class Action { kRun, kPrintConfig, kHelp, kVersion };
+  Action action = Action::kRun;
+
+  // Listening.
+  Address client_addr{"0.0.0.0", 8080};
+  Address grpc_addr{"127.0.0.1", 50051};
+  Address admin_addr{"127.0.0.1", 9090};
+  std::string node_name;  // after LoadConfig never empty
+  std::uint32_t threads = 0;
+  bool dev = false;
+
+  // Clients.
+  bool allow_anonymous = false;
+  bool enable_raw = false;
+  bool enable_demo = false;
+  bool allow_query_token = false;
+  std::string token_cookie;
+  std::string jwt_secret_file;
+  std::string jwt_public_key_file;
+  std::string jwks_file;
+  JwtAlgorithm jwt_algorithm = JwtAlgorithm::kNotSet;
+  std::string jwt_audience;
+  std::string jwt_issuer;
+  std::vector<std::string> allowed_origins;  // empty = same host; "*" = any
+
+  // Producers.
+  std::string grpc_tls_cert_file;
+  std::string grpc_tls_key_file;
+  std::string grpc_tls_client_ca_file;
+  std::string producer_tokens_file;
+  bool insecure_grpc = false;
+  bool enable_reflection = false;
+
+  // Broker and operation.
+  BrokerKind broker = BrokerKind::kMemory;
+  std::string nats_url;
+  LogLevel log_level = LogLevel::kInfo;
+  LogFormat log_format = LogFormat::kJson;
+  std::uint32_t drain_seconds = 30;
+  std::uint64_t max_history_bytes_total = 256 * kMiB;
+  std::uint32_t event_buffer_size = 65536;
+
+  Limits limits;
+  TopicRules topic_rules;
+
+  // Setting → "flag", "environment", "file:line" or "default"; for --print_config.
+  std::map<std::string, std::string, std::less<>> origins;
+
+  bool has_client_keys() const {
+    return !jwt_secret_file.empty() || !jwt_public_key_file.empty() || !jwks_file.empty();
+  }
+  bool has_grpc_mtls() const { return !grpc_tls_client_ca_file.empty(); }
+  // The algorithm that tokens must have: a secret alone means HS256. kNotSet: as the JWKS says.
+  JwtAlgorithm pinned_jwt_algorithm() const {
+    const bool secret = jwt_algorithm == JwtAlgorithm::kNotSet && !jwt_secret_file.empty();
+    return secret ? JwtAlgorithm::kHs256 : jwt_algorithm;
+  }
+};
+
+using Environment = std::map<std::string, std::string>;
+
+// The variables of this process.
+Environment CurrentEnvironment();
+
+// Reads all sources. Unknown keys and bad values are errors, in whatever source; so is what
+// Validate refuses, unless the action is not to run. Only `--name` arguments are taken.
+absl::StatusOr<Config> LoadConfig(int argc, const char* const* argv,
+                                  const Environment& environment);
+
+// Checks that the settings make sense together; LoadConfig has called it when the action is kRun.
+// kUnimplemented for what this version does not have yet.
+absl::Status Validate(const Config& config);
+
+// The effective settings as a YAML file that LoadConfig reads back, each line with its origin.
+std::string PrintConfig(const Config& config);
+
+// The text of --help: every setting with unit, default and what happens.
+std::string HelpText();
+
+// The text of --version.
+std::string VersionText();
+
+}  // namespace herald

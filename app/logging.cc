@@ -1,0 +1,141 @@
+#include "app/logging.h"
+
+#include <boost/json.hpp>
+#include <memory>
+#include <type_traits>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "fmt/format.h"
+#include "session/utf8.h"
+#include "spdlog/logger.h"
+#include "spdlog/sinks/ostream_sink.h"
+#include "spdlog/sinks/stdout_sinks.h"
+
+namespace herald {
+namespace {
+
+namespace json = boost::json;
+
+struct Output {
+  spdlog::logger logger;
+  LogFormat format;
+};
+
+std::unique_ptr<Output> MakeOutput(LogLevel level, LogFormat format, spdlog::sink_ptr sink);
+
+// The one logger of the process, as spdlog's own default would be.
+std::unique_ptr<Output>& CurrentOutput() {
+  static auto* const output = new std::unique_ptr<Output>(MakeOutput(
+      LogLevel::kInfo, LogFormat::kJson, std::make_shared<spdlog::sinks::stderr_sink_mt>()));
+  return *output;
+}
+
+spdlog::level::level_enum ToSpdlog(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug:
+      return spdlog::level::debug;
+    case LogLevel::kInfo:
+      return spdlog::level::info;
+    case LogLevel::kWarn:
+      return spdlog::level::warn;
+    case LogLevel::kError:
+      return spdlog::level::err;
+  }
+  return spdlog::level::err;
+}
+
+std::string_view LevelName(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug:
+      return "debug";
+    case LogLevel::kInfo:
+      return "info";
+    case LogLevel::kWarn:
+      return "warn";
+    case LogLevel::kError:
+      return "error";
+  }
+  return "error";
+}
+
+std::unique_ptr<Output> MakeOutput(LogLevel level, LogFormat format, spdlog::sink_ptr sink) {
+  auto output = std::make_unique<Output>(Output{spdlog::logger("herald", std::move(sink)), format});
+  output->logger.set_level(ToSpdlog(level));
+  output->logger.set_pattern("%v");  // the line is made here, all of it
+  output->logger.flush_on(spdlog::level::debug);
+  return output;
+}
+
+json::value ToJson(const LogValue& value) {
+  return std::visit(
+      [](const auto& v) -> json::value {
+        if constexpr (std::is_same_v<std::decay_t<decltype(v)>, std::string_view>) {
+          return json::value(ReplaceInvalidUtf8(v));
+        } else {
+          return json::value(v);
+        }
+      },
+      value.get());
+}
+
+std::string Now() {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone());
+}
+
+std::string JsonLine(LogLevel level, std::string_view message, LogFields fields) {
+  json::object line;
+  line.reserve(3 + fields.size());
+  line.emplace("time", Now());
+  line.emplace("level", LevelName(level));
+  line.emplace("msg", ReplaceInvalidUtf8(message));
+  for (const LogField& field : fields) line.emplace(field.key, ToJson(field.value));
+  return json::serialize(line);
+}
+
+// Text that can neither end the line nor be taken for another field stands as it is, other text
+// as a JSON string.
+std::string Quoted(std::string_view text, std::string_view also_special) {
+  std::string clean = ReplaceInvalidUtf8(text);
+  for (const char c : clean) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f || also_special.find(c) != std::string_view::npos) {
+      return json::serialize(json::value(clean));
+    }
+  }
+  return clean;
+}
+
+std::string TextLine(LogLevel level, std::string_view message, LogFields fields) {
+  std::string line = fmt::format("{} {:<5} {}", Now(), LevelName(level), Quoted(message, ""));
+  for (const LogField& field : fields) {
+    const auto* const text = std::get_if<std::string_view>(&field.value.get());
+    line += fmt::format(" {}={}", field.key,
+                        !text           ? json::serialize(ToJson(field.value))
+                        : text->empty() ? "\"\""
+                                        : Quoted(*text, " =\"\\"));
+  }
+  return line;
+}
+
+}  // namespace
+
+void InitLogging(LogLevel level, LogFormat format) {
+  CurrentOutput() = MakeOutput(level, format, std::make_shared<spdlog::sinks::stderr_sink_mt>());
+}
+
+void InitLogging(LogLevel level, LogFormat format, std::ostream& out) {
+  CurrentOutput() =
+      MakeOutput(level, format, std::make_shared<spdlog::sinks::ostream_sink_mt>(out));
+}
+
+void Log(LogLevel level, std::string_view message, LogFields fields) {
+  Output& output = *CurrentOutput();
+  const spdlog::level::level_enum spdlog_level = ToSpdlog(level);
+  if (!output.logger.should_log(spdlog_level)) return;
+  const std::string line = output.format == LogFormat::kJson ? JsonLine(level, message, fields)
+                                                             : TextLine(level, message, fields);
+  output.logger.log(spdlog_level, spdlog::string_view_t(line.data(), line.size()));
+}
+
+}  // namespace herald

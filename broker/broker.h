@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "session/topic_feed.h"
+
+namespace herald {
+
+// Where a message gets its position, and from where it goes to all shards with subscribers.
+//
+// Promises, which one contract suite holds both implementations to:
+//   Order      For one topic every shard sees the same order: that of the offsets. Publications that one thread makes
+//              to one topic keep their order.
+//   Positions  Offsets of an epoch only grow. A log that was lost comes back with another epoch.
+//   Atomic     Subscribe hands out a position such that everything behind it comes live, and nothing at or before it is missing
+//              from what it says was missed.
+//   Accepted   Publish answers OK once the message is in the log (where the topic has one) and on its way to the shards.
+//   Never a partial recovery called whole: in doubt `recovered` is false, with a reason.
+//
+// Threads: any; see TopicFeed for the callbacks.
+class Broker : public TopicFeed {
+ public:
+  struct ReadRequest {
+    std::string topic;
+    std::optional<Position> since;  // messages behind it; none: from the oldest
+    std::size_t limit = 100;
+    bool reverse = false;  // newest first
+  };
+  struct ReadResult {
+    std::vector<MessagePtr> messages;
+    Position current;  // the newest of the log; empty if the topic keeps none
+    bool complete = true;  // false: `since` does not lie in the log any more
+  };
+  using ReadDone = absl::AnyInvocable<void(absl::StatusOr<ReadResult>)>;
+  virtual void Read(ReadRequest request, ReadDone done) = 0;
+
+  // `memory` or `nats`.
+  virtual std::string_view name() const = 0;
+  // What the logs hold on this node, in bytes.
+  virtual std::uint64_t history_bytes() const = 0;
+};
+
+}  // namespace herald

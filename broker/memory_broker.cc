@@ -1,0 +1,125 @@
+#include "broker/memory_broker.h"
+
+#include "absl/time/clock.h"
+#include "session/random.h"
+
+namespace herald {
+
+MemoryBroker::MemoryBroker(std::vector<std::unique_ptr<Shard>>& shards, TopicIndex& index,
+                           std::shared_ptr<const TopicRules> rules, std::size_t max_history_bytes)
+    : shards_(shards), index_(index), rules_(std::move(rules)), max_history_bytes_(max_history_bytes) {}
+
+TopicLog* MemoryBroker::LogOf(Stripe& stripe, std::string_view topic) {
+  auto it = stripe.logs.find(topic);
+  if (it != stripe.logs.end()) return it->second.get();
+  const TopicRule& rule = rules_->Find(topic);
+  if (rule.history_size == 0) return nullptr;
+  // Never 0, which means "no position".
+  auto log = std::make_unique<TopicLog>(RandomUint64() | 1, rule.history_size, rule.history_ttl);
+  return stripe.logs.try_emplace(std::string(topic), std::move(log)).first->second.get();
+}
+
+void MemoryBroker::CountHistory(std::size_t before, std::size_t after) {
+  history_bytes_.fetch_add(after - before, std::memory_order_relaxed);  // wraps where it shrinks
+}
+
+void MemoryBroker::Subscribe(Shard& shard, const std::string& topic, std::optional<Position> since,
+                             std::uint64_t max_subscribers, SubscribeDone done) {
+  FeedStart start;
+  bool full = false;
+  {
+    Stripe& stripe = StripeOf(topic);
+    MutexLock lock(stripe.mutex);
+    full = !index_.Add(topic, shard.index(), max_subscribers);
+    if (full) {
+      // Answered below, without the lock.
+    } else if (TopicLog* log = LogOf(stripe, topic)) {
+      start.position = log->current();
+      if (since) {
+        const std::size_t before = log->bytes();
+        TopicLog::Missed missed = log->After(*since, absl::Now());
+        CountHistory(before, log->bytes());
+        start.reason = missed.reason;
+        start.recovered = missed.reason == NotRecovered::kNone;
+        start.missed = std::move(missed.messages);
+      }
+    } else if (since) {
+      start.reason = NotRecovered::kExpired;  // the topic keeps no history (any more)
+    }
+  }
+  if (full) {
+    done(absl::ResourceExhaustedError("the topic has as many subscribers as it may have"));
+  } else {
+    done(std::move(start));
+  }
+}
+
+void MemoryBroker::Unsubscribe(Shard& shard, const std::string& topic) { index_.Remove(topic, shard.index()); }
+
+void MemoryBroker::Publish(Publication publication, PublishDone done) {
+  Published published;
+  {
+    Stripe& stripe = StripeOf(publication.topic);
+    MutexLock lock(stripe.mutex);
+    TopicLog* log = publication.keep ? LogOf(stripe, publication.topic) : nullptr;
+    const TopicIndex::Found found = index_.Find(publication.topic);
+    published.matched = found.subscribers;
+    if (log != nullptr || found.shards != 0) {
+      if (log != nullptr) published.position = log->Next();
+      auto message = std::make_shared<const Message>(std::move(publication.body), std::move(publication.topic),
+                                                     published.position);
+      if (log != nullptr) {
+        const std::size_t before = log->bytes();
+        log->Append(message, absl::FromUnixMillis(message->body().accepted_unix_ms));
+        while (history_bytes_.load(std::memory_order_relaxed) + log->bytes() - before > max_history_bytes_ &&
+               !log->empty()) {
+          log->PopOldest();
+        }
+        CountHistory(before, log->bytes());
+      }
+      for (std::uint64_t left = found.shards; left != 0; left &= left - 1) {
+        if (publication.tally) publication.tally->Expect();
+        shards_[static_cast<std::size_t>(std::countr_zero(left))]->Deliver(message, publication.except,
+                                                                          publication.tally);
+      }
+    }
+  }
+  if (publication.tally) publication.tally->Answer(0);
+  done(published);
+}
+
+void MemoryBroker::Read(ReadRequest request, ReadDone done) {
+  ReadResult result;
+  {
+    Stripe& stripe = StripeOf(request.topic);
+    MutexLock lock(stripe.mutex);
+    auto it = stripe.logs.find(request.topic);
+    if (it == stripe.logs.end()) {
+      result.complete = !request.since.has_value();
+    } else {
+      TopicLog& log = *it->second;
+      const absl::Time now = absl::Now();
+      const std::size_t before = log.bytes();
+      if (request.since) result.complete = log.After(*request.since, now).reason == NotRecovered::kNone;
+      result.messages = log.Read(request.since, request.limit, request.reverse, now);
+      result.current = log.current();
+      CountHistory(before, log.bytes());
+    }
+  }
+  done(std::move(result));
+}
+
+void MemoryBroker::Sweep(absl::Time now) {
+  for (Stripe& stripe : stripes_) {
+    MutexLock lock(stripe.mutex);
+    absl::erase_if(stripe.logs, [&](const auto& entry) {
+      TopicLog& log = *entry.second;
+      const std::size_t before = log.bytes();
+      log.Expire(now);
+      CountHistory(before, log.bytes());
+      return log.empty() && log.last_used() + kForgotten < now && index_.Find(entry.first).subscribers == 0;
+    });
+  }
+}
+
+}  // namespace herald

@@ -1,0 +1,77 @@
+#include "broker/topic_log.h"
+
+#include <algorithm>
+
+#include "absl/time/clock.h"
+#include "session/random.h"
+
+namespace herald {
+
+TopicLog::TopicLog(std::uint64_t epoch, std::size_t max_messages, absl::Duration max_age)
+    : max_messages_(max_messages), max_age_(max_age) {
+  current_ = {epoch, 0, RandomUint64()};
+  before_oldest_ = current_;
+  last_used_ = absl::Now();
+}
+
+Position TopicLog::Next() const { return {current_.epoch, current_.offset + 1, RandomUint64()}; }
+
+void TopicLog::Append(MessagePtr message, absl::Time now) {
+  last_used_ = now;
+  current_ = message->position();
+  bytes_ += message->size_bytes();
+  messages_.push_back(std::move(message));
+  while (messages_.size() > max_messages_) PopOldest();
+  Expire(now);
+}
+
+TopicLog::Missed TopicLog::After(const Position& since, absl::Time now) {
+  Expire(now);
+  Missed missed;
+  if (since.epoch != current_.epoch) {
+    missed.reason = NotRecovered::kEpoch;
+    return missed;
+  }
+  if (since.offset > current_.offset) {
+    missed.reason = NotRecovered::kRollback;
+    return missed;
+  }
+  if (since.offset < before_oldest_.offset) {
+    missed.reason = NotRecovered::kExpired;
+    return missed;
+  }
+  const std::size_t skip = since.offset - before_oldest_.offset;
+  const std::uint64_t fence = skip == 0 ? before_oldest_.fence : messages_[skip - 1]->position().fence;
+  if (since.fence != fence) {
+    missed.reason = NotRecovered::kRollback;
+    return missed;
+  }
+  missed.messages.assign(messages_.begin() + static_cast<std::ptrdiff_t>(skip), messages_.end());
+  return missed;
+}
+
+std::vector<MessagePtr> TopicLog::Read(std::optional<Position> since, std::size_t limit, bool reverse,
+                                       absl::Time now) {
+  Expire(now);
+  std::size_t skip = 0;
+  if (since && since->epoch == current_.epoch && since->offset > before_oldest_.offset) {
+    skip = std::min<std::size_t>(since->offset - before_oldest_.offset, messages_.size());
+  }
+  std::vector<MessagePtr> read(messages_.begin() + static_cast<std::ptrdiff_t>(skip), messages_.end());
+  if (reverse) std::reverse(read.begin(), read.end());
+  if (read.size() > limit) read.resize(limit);
+  return read;
+}
+
+void TopicLog::Expire(absl::Time now) {
+  const std::int64_t oldest_ms = absl::ToUnixMillis(now - max_age_);
+  while (!messages_.empty() && messages_.front()->body().accepted_unix_ms < oldest_ms) PopOldest();
+}
+
+void TopicLog::PopOldest() {
+  before_oldest_ = messages_.front()->position();
+  bytes_ -= messages_.front()->size_bytes();
+  messages_.pop_front();
+}
+
+}  // namespace herald

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "session/message.h"
+#include "session/topic_feed.h"
+
+namespace herald {
+
+// The last messages of one topic, in order, each with its position.
+//
+// Threads: none of its own; the broker's stripe lock covers it.
+// Limits:  `max_messages`, and messages older than `max_age` are gone.
+class TopicLog {
+ public:
+  TopicLog(std::uint64_t epoch, std::size_t max_messages, absl::Duration max_age);
+
+  // The position that the next message will get; `Append` must follow with a message at it.
+  Position Next() const;
+  void Append(MessagePtr message, absl::Time now);
+
+  // The newest position; offset 0 before the first message.
+  Position current() const { return current_; }
+
+  struct Missed {
+    std::vector<MessagePtr> messages;
+    NotRecovered reason = NotRecovered::kNone;
+  };
+  // Exactly what follows `since`, or why it cannot be told.
+  Missed After(const Position& since, absl::Time now);
+  // At most `limit` of the messages behind `since` (or of all), oldest first or newest first.
+  std::vector<MessagePtr> Read(std::optional<Position> since, std::size_t limit, bool reverse, absl::Time now);
+
+  // Lets go of what is too old.
+  void Expire(absl::Time now);
+  bool empty() const { return messages_.empty(); }
+  std::size_t bytes() const { return bytes_; }
+  // When the last message came, or the log was made.
+  absl::Time last_used() const { return last_used_; }
+  void PopOldest();
+
+ private:
+  const std::size_t max_messages_;
+  const absl::Duration max_age_;
+  std::deque<MessagePtr> messages_;
+  std::size_t bytes_ = 0;
+  Position current_;
+  // The fence of the newest message that is gone, so that a position at it is still known to be ours.
+  Position before_oldest_;
+  absl::Time last_used_;
+};
+
+}  // namespace herald

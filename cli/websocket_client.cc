@@ -1,0 +1,284 @@
+// The one unit of heraldctl with Beast in it.
+#include "cli/websocket_client.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/websocket.hpp>
+#include <condition_variable>
+#include <csignal>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+namespace herald::cli {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+namespace websocket = beast::websocket;
+using boost::system::error_code;
+
+constexpr auto kUse = asio::as_tuple(asio::use_awaitable);
+constexpr std::size_t kMaxQueued = 64;
+constexpr std::size_t kMaxMessageBytes = 16 << 20;
+
+std::string FirstLine(std::string_view text) {
+  return std::string(text.substr(0, std::min(text.find_first_of("\r\n"), std::size_t{200})));
+}
+
+}  // namespace
+
+absl::StatusOr<WebSocketUrl> ParseWebSocketUrl(std::string_view url) {
+  const auto bad = [&](std::string_view why) {
+    return absl::InvalidArgumentError(
+        fmt::format("'{}': {}; write ws://127.0.0.1:8080/ws", url, why));
+  };
+  if (url.starts_with("wss://")) {
+    return bad("this client speaks plain ws:// only; forward a port, or use a browser");
+  }
+  constexpr std::string_view kScheme = "ws://";
+  if (!url.starts_with(kScheme)) return bad("not a WebSocket URL");
+  url.remove_prefix(kScheme.size());
+  if (url.find('#') != std::string_view::npos) return bad("a fragment has no meaning here");
+  const std::size_t end = std::min(url.find_first_of("/?"), url.size());
+  std::string_view authority = url.substr(0, end);
+  const std::string_view rest = url.substr(end);
+  if (authority.find('@') != std::string_view::npos) return bad("use --token for credentials");
+  if (std::any_of(url.begin(), url.end(), [](char c) { return c <= 0x20 || c == 0x7F; })) {
+    return bad("it has blanks or control characters in it");
+  }
+
+  WebSocketUrl parsed{.host = "", .port = "80", .target = std::string(rest)};
+  if (!rest.starts_with('/')) parsed.target.insert(0, "/");
+  std::size_t colon = authority.rfind(':');
+  if (authority.starts_with('[')) {
+    const std::size_t bracket = authority.find(']');
+    if (bracket == std::string_view::npos) return bad("a ] is missing");
+    parsed.host = authority.substr(1, bracket - 1);
+    if (bracket + 1 == authority.size()) colon = std::string_view::npos;
+  } else {
+    parsed.host = authority.substr(0, colon);
+  }
+  if (colon != std::string_view::npos) parsed.port = authority.substr(colon + 1);
+  if (parsed.host.empty()) return bad("no host");
+  if (parsed.port.empty() || parsed.port.size() > 5 ||
+      parsed.port.find_first_not_of("0123456789") != std::string::npos) {
+    return bad("the port is not a number");
+  }
+  return parsed;
+}
+
+class WebSocketClient::Impl {
+ public:
+  explicit Impl(Options options) : options_(std::move(options)) {}
+
+  End Run(Callbacks callbacks) {
+    callbacks_ = std::move(callbacks);
+    thread_ = std::this_thread::get_id();
+    signals_.async_wait([this](error_code error, int) {
+      if (!error) OnClose();
+    });
+    if (options_.limit) {
+      limit_.expires_after(*options_.limit);
+      limit_.async_wait([this](error_code error) {
+        if (!error) OnClose();
+      });
+    }
+    asio::co_spawn(io_, Session(), [this](std::exception_ptr) {
+      signals_.cancel();
+      limit_.cancel();
+      const std::lock_guard lock(mutex_);
+      ended_ = true;
+      room_.notify_all();
+    });
+    io_.run();
+    return end_;
+  }
+
+  bool Send(std::string message) {
+    std::unique_lock lock(mutex_);
+    if (std::this_thread::get_id() != thread_) {
+      room_.wait(lock, [this] { return ended_ || queued_ < kMaxQueued; });
+    }
+    if (ended_) return false;
+    ++queued_;
+    asio::post(io_, [this, message = std::move(message)]() mutable {
+      queue_.push_back(std::move(message));
+      if (queue_.size() == 1 && open_) Write();
+    });
+    return true;
+  }
+
+  void Close() {
+    asio::post(io_, [this] { OnClose(); });
+  }
+
+ private:
+  asio::awaitable<void> Session() {
+    if (!co_await Connect() || !co_await Handshake()) co_return;
+    open_ = true;
+    if (!queue_.empty()) Write();
+    callbacks_.on_open();
+    co_await ReadAll();
+    open_ = false;
+  }
+
+  asio::awaitable<bool> Connect() {
+    asio::ip::tcp::resolver resolver(io_);
+    const auto [resolve_error, endpoints] =
+        co_await resolver.async_resolve(options_.url.host, options_.url.port, kUse);
+    if (resolve_error) co_return Unreachable(resolve_error);
+    auto& tcp = beast::get_lowest_layer(ws_);
+    tcp.expires_after(options_.connect_timeout);
+    const auto [connect_error, endpoint] = co_await tcp.async_connect(endpoints, kUse);
+    if (connect_error) co_return Unreachable(connect_error);
+    tcp.expires_never();  // the WebSocket layer has its own timeouts
+    tcp.socket().set_option(asio::ip::tcp::no_delay(true));
+    co_return true;
+  }
+
+  asio::awaitable<bool> Handshake() {
+    // A server that vanished is noticed within a minute.
+    ws_.set_option(
+        websocket::stream_base::timeout{options_.connect_timeout, std::chrono::seconds(60), true});
+    ws_.set_option(websocket::stream_base::decorator([this](websocket::request_type& request) {
+      request.set(http::field::user_agent, "heraldctl/" HERALD_VERSION);
+      if (!options_.subprotocol.empty()) {
+        request.set(http::field::sec_websocket_protocol, options_.subprotocol);
+      }
+      if (!options_.bearer_token.empty()) {
+        request.set(http::field::authorization, "Bearer " + options_.bearer_token);
+      }
+    }));
+    ws_.read_message_max(kMaxMessageBytes);
+    ws_.auto_fragment(false);
+    ws_.text(true);
+    const bool v6 = options_.url.host.find(':') != std::string::npos;
+    const std::string host = v6 ? fmt::format("[{}]:{}", options_.url.host, options_.url.port)
+                                : fmt::format("{}:{}", options_.url.host, options_.url.port);
+    websocket::response_type response;
+    const auto [error] = co_await ws_.async_handshake(response, host, options_.url.target, kUse);
+    if (error == websocket::error::upgrade_declined) {
+      end_ = {End::kRefused, static_cast<int>(response.result_int()), FirstLine(response.body())};
+      co_return false;
+    }
+    if (error) co_return Unreachable(error);
+    if (response[http::field::sec_websocket_protocol] != options_.subprotocol) {
+      end_ = {End::kUnreachable, 0,
+              fmt::format("the server does not speak {}; is it herald?", options_.subprotocol)};
+      co_return false;
+    }
+    co_return true;
+  }
+
+  asio::awaitable<void> ReadAll() {
+    beast::flat_buffer buffer;
+    for (;;) {
+      const auto [error, bytes] = co_await ws_.async_read(buffer, kUse);
+      if (error) {
+        OnReadError(error);
+        co_return;
+      }
+      const auto data = buffer.cdata();
+      callbacks_.on_message({static_cast<const char*>(data.data()), data.size()}, ws_.got_text());
+      buffer.consume(buffer.size());
+    }
+  }
+
+  void OnReadError(error_code error) {
+    if (closing_) {
+      end_ = {End::kStopped, 1000, ""};
+    } else if (error == websocket::error::closed) {
+      const auto& reason = ws_.reason();
+      // 1005: a close frame without a code (RFC 6455 §7.1.5).
+      end_ = {End::kClosed, reason.code == 0 ? 1005 : reason.code,
+              std::string(reason.reason.data(), reason.reason.size())};
+    } else {
+      end_ = {End::kClosed, 1006, error.message()};
+    }
+  }
+
+  bool Unreachable(error_code error) {
+    end_ = closing_ ? End{End::kStopped, 0, ""} : End{End::kUnreachable, 0, error.message()};
+    return false;
+  }
+
+  // One write at a time; queue_.front() is the one under way.
+  void Write() {
+    ws_.async_write(asio::buffer(queue_.front()), [this](error_code error, std::size_t) {
+      if (error) return;  // the read fails too, and ends it
+      queue_.pop_front();
+      {
+        const std::lock_guard lock(mutex_);
+        --queued_;
+        room_.notify_one();
+      }
+      if (!queue_.empty()) {
+        Write();
+      } else if (closing_) {
+        SendClose();
+      }
+    });
+  }
+
+  void OnClose() {
+    if (std::exchange(closing_, true)) return;
+    if (!open_) {
+      // While connecting: nothing to say good-bye to.
+      error_code ignored;
+      beast::get_lowest_layer(ws_).cancel();
+      beast::get_lowest_layer(ws_).socket().close(ignored);
+      io_.stop();
+      end_ = {End::kStopped, 0, ""};
+    } else if (queue_.empty()) {
+      SendClose();
+    }  // else when what is queued has been sent
+  }
+
+  void SendClose() {
+    ws_.async_close(websocket::close_code::normal, [](error_code) {});
+  }
+
+  const Options options_;
+  Callbacks callbacks_;
+  asio::io_context io_{1};
+  asio::signal_set signals_{io_, SIGINT, SIGTERM};
+  asio::steady_timer limit_{io_};
+  websocket::stream<beast::tcp_stream> ws_{io_};
+  End end_;
+  bool open_ = false;
+  bool closing_ = false;
+  std::deque<std::string> queue_;
+  std::thread::id thread_;
+
+  std::mutex mutex_;  // below
+  std::condition_variable room_;
+  std::size_t queued_ = 0;
+  bool ended_ = false;
+};
+
+WebSocketClient::WebSocketClient(Options options)
+    : impl_(std::make_unique<Impl>(std::move(options))) {}
+WebSocketClient::~WebSocketClient() = default;
+WebSocketClient::End WebSocketClient::Run(Callbacks callbacks) {
+  return impl_->Run(std::move(callbacks));
+}
+bool WebSocketClient::Send(std::string message) { return impl_->Send(std::move(message)); }
+void WebSocketClient::Close() { impl_->Close(); }
+
+}  // namespace herald::cli

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/functional/any_invocable.h"
+#include "broker/broker.h"
+#include "herald/v1/push_service.pb.h"
+#include "session/session_table.h"
+
+namespace herald {
+
+// Checks one command and carries it out: through the broker where a topic's order is needed, else straight to the shards.
+//
+// Threads: any. `done` is called once, maybe before Run returns, maybe on a shard's thread: it must not block.
+// Order:   deliveries that one thread runs take effect in that order for each topic and each session. A Join, Leave, SetLabels or
+//          Disconnect is in force when its `done` has been called.
+// Errors:  in the result; nothing half-done stays behind.
+class CommandRunner {
+ public:
+  using Done = absl::AnyInvocable<void(v1::CommandResult)>;
+
+  CommandRunner(Broker& broker, SessionTable& table, std::string node, std::size_t max_message_bytes,
+                std::size_t max_topics_per_session)
+      : broker_(broker), table_(table), node_(std::move(node)), max_message_bytes_(max_message_bytes),
+        max_topics_(max_topics_per_session) {}
+
+  struct Context {
+    v1::ReportLevel default_report = v1::REPORT_LEVEL_UNSPECIFIED;
+    std::string traceparent;  // W3C Trace Context header of the call; empty if there was none
+  };
+  void Run(const v1::Command& command, const Context& context, Done done);
+
+  // True for commands that must not be overtaken by the deliveries after them.
+  static bool IsBarrier(const v1::Command& command) { return !command.has_deliver(); }
+
+  const std::string& node() const { return node_; }
+  std::uint64_t commands() const { return commands_.load(std::memory_order_relaxed); }
+  // While set, deliveries are answered RESOURCE_EXHAUSTED.
+  std::atomic<bool> memory_full{false};
+  // While set, everything is answered UNAVAILABLE.
+  std::atomic<bool> draining{false};
+
+ private:
+  void RunDeliver(std::uint64_t seq, const v1::Deliver& deliver, const Context& context, Done done);
+  // Publishes `body` on each topic and gathers one result.
+  void PublishOn(v1::CommandResult result, MessageBodyPtr body, std::vector<std::string> topics, ExceptionsPtr except,
+                 bool keep, bool require_online, Done done);
+  void DeliverLive(v1::CommandResult result, MessageBodyPtr body, const Target& target, bool require_online, Done done);
+  void RunJoin(std::uint64_t seq, const v1::Target& target,
+               const google::protobuf::RepeatedPtrField<std::string>& topics, bool join, Done done);
+  void RunDisconnect(std::uint64_t seq, const v1::Disconnect& disconnect, Done done);
+  void RunSetLabels(std::uint64_t seq, const v1::SetLabels& set_labels, Done done);
+
+  Broker& broker_;
+  SessionTable& table_;
+  const std::string node_;
+  const std::size_t max_message_bytes_;
+  const std::size_t max_topics_;
+  std::atomic<std::uint64_t> commands_{0};
+};
+
+}  // namespace herald

@@ -1,0 +1,242 @@
+#include "service/convert.h"
+
+#include <algorithm>
+
+#include "absl/container/flat_hash_set.h"
+#include "fmt/format.h"
+#include "session/topic_name.h"
+
+namespace herald {
+namespace {
+
+absl::Status Invalid(std::string_view field, const absl::Status& why) {
+  return absl::InvalidArgumentError(fmt::format("{}: {}", field, std::string(why.message())));
+}
+
+void KeepUnique(std::vector<std::string>& names) {
+  absl::flat_hash_set<std::string> seen;
+  std::erase_if(names, [&](const std::string& name) { return !seen.insert(name).second; });
+}
+
+absl::StatusOr<ToUsers> ParseUsers(const google::protobuf::RepeatedPtrField<std::string>& users) {
+  if (users.empty()) return absl::InvalidArgumentError("target.users is empty");
+  if (users.size() > kMaxTargetNames) {
+    return absl::InvalidArgumentError(fmt::format("target.users has {} entries, over the limit of {}", users.size(), kMaxTargetNames));
+  }
+  ToUsers to;
+  for (const std::string& user : users) {
+    if (absl::Status bad = ValidateUserId(user); !bad.ok()) return Invalid("target.users", bad);
+    to.users.push_back(user);
+  }
+  if (to.users.size() > 1) KeepUnique(to.users);
+  return to;
+}
+
+absl::StatusOr<SessionId> ParseLocalSession(const std::string& text, std::string_view node, std::string_view field) {
+  absl::StatusOr<ParsedSessionId> parsed = ParseSessionId(text);
+  if (!parsed.ok()) return Invalid(field, parsed.status());
+  if (parsed->node != node) return absl::NotFoundError(fmt::format("{}: no such session", field));
+  return parsed->id;
+}
+
+absl::StatusOr<ExceptionsPtr> ParseExceptions(const v1::Target& target, std::string_view node) {
+  if (target.except_sessions().empty() && target.except_users().empty()) return nullptr;
+  if (target.except_sessions_size() > kMaxExceptions || target.except_users_size() > kMaxExceptions) {
+    return absl::InvalidArgumentError(fmt::format("target.except_sessions and target.except_users may have {} entries each", kMaxExceptions));
+  }
+  auto except = std::make_shared<Exceptions>();
+  for (const std::string& text : target.except_sessions()) {
+    absl::StatusOr<SessionId> id = ParseLocalSession(text, node, "target.except_sessions");
+    if (id.ok()) {
+      except->sessions.insert(*id);
+    } else if (id.status().code() != absl::StatusCode::kNotFound) {
+      return id.status();
+    }
+  }
+  for (const std::string& user : target.except_users()) {
+    if (absl::Status bad = ValidateUserId(user); !bad.ok()) return Invalid("target.except_users", bad);
+    except->users.insert(user);
+  }
+  return except;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::string>> ParseTopics(const google::protobuf::RepeatedPtrField<std::string>& topics,
+                                                     std::size_t max, std::string_view field) {
+  if (topics.empty()) return absl::InvalidArgumentError(fmt::format("{} is empty", field));
+  if (static_cast<std::size_t>(topics.size()) > max) {
+    return absl::InvalidArgumentError(fmt::format("{} has {} entries, over the limit of {}", field, topics.size(), max));
+  }
+  std::vector<std::string> names;
+  for (const std::string& topic : topics) {
+    if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) return Invalid(field, bad);
+    names.push_back(topic);
+  }
+  if (names.size() > 1) KeepUnique(names);
+  return names;
+}
+
+absl::StatusOr<Target> ParseTarget(const v1::Target& target, std::string_view node) {
+  Target parsed;
+  absl::StatusOr<ExceptionsPtr> except = ParseExceptions(target, node);
+  if (!except.ok()) return except.status();
+  parsed.except = *std::move(except);
+  switch (target.to_case()) {
+    case v1::Target::kSessionId: {
+      absl::StatusOr<SessionId> id = ParseLocalSession(target.session_id(), node, "target.session_id");
+      if (!id.ok()) return id.status();
+      parsed.to = *id;
+      return parsed;
+    }
+    case v1::Target::kUserId:
+      if (absl::Status bad = ValidateUserId(target.user_id()); !bad.ok()) return Invalid("target.user_id", bad);
+      parsed.to = ToUsers{{target.user_id()}};
+      return parsed;
+    case v1::Target::kUsers: {
+      absl::StatusOr<ToUsers> users = ParseUsers(target.users().user_ids());
+      if (!users.ok()) return users.status();
+      parsed.to = *std::move(users);
+      return parsed;
+    }
+    case v1::Target::kTopic:
+      if (absl::Status bad = ValidateClientTopic(target.topic()); !bad.ok()) return Invalid("target.topic", bad);
+      parsed.to = ToTopics{{target.topic()}};
+      return parsed;
+    case v1::Target::kTopics: {
+      auto topics = ParseTopics(target.topics().topics(), kMaxTargetNames, "target.topics");
+      if (!topics.ok()) return topics.status();
+      parsed.to = ToTopics{*std::move(topics)};
+      return parsed;
+    }
+    case v1::Target::kAll:
+      if (!target.all()) break;
+      parsed.to = ToAll{};
+      return parsed;
+    case v1::Target::kSelector: {
+      absl::StatusOr<Selector> selector = Selector::Parse(target.selector());
+      if (!selector.ok()) return Invalid("target.selector", selector.status());
+      parsed.to = *std::move(selector);
+      return parsed;
+    }
+    case v1::Target::TO_NOT_SET:
+      break;
+  }
+  return absl::InvalidArgumentError(
+      "target is not set: one of session_id, user_id, users, topic, topics, all, selector");
+}
+
+MessageBody ToBody(const v1::Message& message) {
+  MessageBody body;
+  body.id = message.id();
+  body.payload = message.payload();
+  body.content_type = message.content_type();
+  body.event = message.event();
+  body.attributes.assign(message.attributes().begin(), message.attributes().end());
+  std::sort(body.attributes.begin(), body.attributes.end());
+  return body;
+}
+
+v1::Message ToProto(const MessageBody& body) {
+  v1::Message message;
+  message.set_id(body.id);
+  message.set_payload(body.payload);
+  message.set_content_type(body.content_type);
+  message.set_event(body.event);
+  for (const auto& [key, value] : body.attributes) (*message.mutable_attributes())[key] = value;
+  return message;
+}
+
+v1::Position ToProto(const Position& position, const std::string& topic) {
+  v1::Position to;
+  to.set_topic(topic);
+  to.set_epoch(position.epoch);
+  to.set_offset(position.offset);
+  to.set_token(position.ToToken());
+  return to;
+}
+
+v1::Session ToProto(const SessionInfo& info, std::string_view node) {
+  v1::Session session;
+  session.set_session_id(info.id);
+  session.set_user_id(info.user);
+  session.set_node(std::string(node));
+  session.set_protocol(info.protocol == Protocol::kRaw    ? v1::PROTOCOL_RAW
+                       : info.protocol == Protocol::kJson ? v1::PROTOCOL_JSON
+                                                          : v1::PROTOCOL_PROTO);
+  for (const auto& [key, value] : info.labels) (*session.mutable_labels())[key] = value;
+  for (const std::string& topic : info.topics) session.add_topics(topic);
+  SetTime(info.opened_at, session.mutable_opened_at());
+  session.set_remote_address(info.remote_address);
+  session.set_user_agent(info.user_agent);
+  session.set_messages_out(info.messages_out);
+  session.set_bytes_out(info.bytes_out);
+  session.set_messages_in(info.messages_in);
+  session.set_bytes_in(info.bytes_in);
+  session.set_queued_bytes(info.queued_bytes);
+  session.set_dropped(info.dropped);
+  return session;
+}
+
+v1::Event ToProto(const Event& event, bool redelivered, std::string_view node) {
+  v1::Event to;
+  to.set_id(event.id);
+  to.set_kind(static_cast<v1::EventKind>(event.kind));
+  SetTime(event.time, to.mutable_time());
+  to.set_node(std::string(node));
+  to.set_session_id(event.session_id);
+  to.set_user_id(event.user_id);
+  to.set_topic(event.topic);
+  to.set_redelivered(redelivered);
+  switch (event.kind) {
+    case EventKind::kSessionOpened: {
+      v1::SessionOpened& detail = *to.mutable_session_opened();
+      for (const auto& [key, value] : event.labels) (*detail.mutable_labels())[key] = value;
+      detail.set_remote_address(event.remote_address);
+      detail.set_user_agent(event.user_agent);
+      break;
+    }
+    case EventKind::kSessionClosed: {
+      v1::SessionClosed& detail = *to.mutable_session_closed();
+      detail.set_code(event.close_code);
+      detail.set_reason(event.close_reason);
+      SetDuration(event.duration, detail.mutable_duration());
+      detail.set_bytes_out(event.bytes_out);
+      detail.set_bytes_in(event.bytes_in);
+      detail.set_messages_out(event.messages_out);
+      detail.set_messages_in(event.messages_in);
+      for (const auto& [reason, count] : event.dropped) (*detail.mutable_dropped())[reason] = count;
+      break;
+    }
+    case EventKind::kClientMessage:
+      to.mutable_client_message()->set_event(event.event);
+      to.mutable_client_message()->set_payload(event.payload);
+      to.mutable_client_message()->set_content_type(event.content_type);
+      break;
+    case EventKind::kNodeLost:
+      to.mutable_node_lost();
+      break;
+    case EventKind::kSubscribed:
+    case EventKind::kUnsubscribed:
+      break;
+  }
+  return to;
+}
+
+void SetTime(absl::Time time, google::protobuf::Timestamp* to) {
+  const std::int64_t nanos = absl::ToUnixNanos(time);
+  to->set_seconds(nanos / 1'000'000'000);
+  to->set_nanos(static_cast<int>(nanos % 1'000'000'000));
+}
+
+void SetDuration(absl::Duration duration, google::protobuf::Duration* to) {
+  const std::int64_t nanos = absl::ToInt64Nanoseconds(duration);
+  to->set_seconds(nanos / 1'000'000'000);
+  to->set_nanos(static_cast<int>(nanos % 1'000'000'000));
+}
+
+absl::Duration ToDuration(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+}  // namespace herald

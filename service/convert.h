@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "herald/v1/common.pb.h"
+#include "herald/v1/event_service.pb.h"
+#include "herald/v1/session_service.pb.h"
+#include "session/event_hub.h"
+#include "session/message.h"
+#include "session/session_table.h"
+#include "session/target.h"
+
+namespace herald {
+
+// Between protobuf messages and Herald's own types. Pure functions, any thread.
+//
+// Errors: kInvalidArgument naming the field.
+
+inline constexpr int kMaxTargetNames = 10'000;
+inline constexpr int kMaxExceptions = 1'000;
+
+// A session id of another node is kNotFound: nobody of that name is here.
+absl::StatusOr<Target> ParseTarget(const v1::Target& target, std::string_view node);
+// 1 to `max` topic names, none reserved. `field` is named in errors.
+absl::StatusOr<std::vector<std::string>> ParseTopics(const google::protobuf::RepeatedPtrField<std::string>& topics,
+                                                     std::size_t max, std::string_view field);
+
+MessageBody ToBody(const v1::Message& message);
+v1::Message ToProto(const MessageBody& body);
+v1::Position ToProto(const Position& position, const std::string& topic);
+v1::Session ToProto(const SessionInfo& info, std::string_view node);
+v1::Event ToProto(const Event& event, bool redelivered, std::string_view node);
+void SetTime(absl::Time time, google::protobuf::Timestamp* to);
+void SetDuration(absl::Duration duration, google::protobuf::Duration* to);
+absl::Duration ToDuration(const google::protobuf::Duration& duration);
+
+}  // namespace herald

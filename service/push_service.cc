@@ -1,0 +1,201 @@
+#include "service/push_service.h"
+
+#include "fmt/format.h"
+#include "service/call_context.h"
+#include "service/push_stream.h"
+#include "service/status.h"
+
+namespace herald {
+
+// One Push call. At most one read and one write are in flight, as gRPC demands; every step goes through Advance.
+class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse> {
+ public:
+  PushReactor(PushService& service, std::string traceparent, absl::Status refused)
+      : service_(service),
+        stream_(std::make_shared<PushStream>(service.runner_, service.shards_, service.executor_,
+                                             service.options_.max_in_flight, std::move(traceparent))) {
+    {
+      MutexLock lock(service_.mutex_);
+      service_.reactors_.insert(this);
+    }
+    {
+      MutexLock lock(mutex_);
+      if (!refused.ok()) {
+        status_ = ToGrpc(refused);
+        ending_ = true;
+        failed_ = true;
+      }
+    }
+    stream_->set_wake([this] { Advance(); });
+    Advance();
+  }
+
+  // On the executor.
+  void Drain() {
+    {
+      MutexLock lock(mutex_);
+      if (!ending_) status_ = grpc::Status(grpc::UNAVAILABLE, "this replica is draining; open the stream at another");
+      ending_ = true;
+    }
+    Advance();
+  }
+
+  void OnReadDone(bool ok) override {
+    absl::Status bad;
+    if (ok) bad = stream_->OnRequest(std::move(request_));
+    {
+      MutexLock lock(mutex_);
+      reading_ = false;
+      if (!ok) ending_ = true;  // the client half-closed, or is gone
+      if (!bad.ok() && !failed_) {
+        status_ = ToGrpc(bad);
+        ending_ = true;
+        failed_ = true;
+      }
+    }
+    Advance();
+  }
+
+  void OnWriteDone(bool ok) override {
+    stream_->OnWritten();
+    {
+      MutexLock lock(mutex_);
+      writing_ = false;
+      if (!ok) failed_ = ending_ = true;
+    }
+    Advance();
+  }
+
+  void OnCancel() override {
+    {
+      MutexLock lock(mutex_);
+      failed_ = ending_ = true;
+    }
+    Advance();
+  }
+
+  void OnDone() override {
+    service_.streams_.fetch_sub(1, std::memory_order_relaxed);
+    {
+      MutexLock lock(service_.mutex_);
+      service_.reactors_.erase(this);
+    }
+    // Wakes run on the executor, so after this one none can come.
+    service_.executor_.Post([this] {
+      stream_->Detach();
+      delete this;
+    });
+  }
+
+ private:
+  void Advance() {
+    bool read = false, write = false, finish = false;
+    grpc::Status status;
+    {
+      MutexLock lock(mutex_);
+      if (finished_) return;
+      if (!writing_ && !failed_ && stream_->TakeResponse(&response_)) writing_ = write = true;
+      if (!reading_ && !ending_ && stream_->WantsRequest()) reading_ = read = true;
+      if (ending_ && !writing_ && (failed_ || stream_->Idle())) {
+        finished_ = finish = true;
+        status = status_;
+      }
+    }
+    // Outside the lock: gRPC may run the reactions of these before they return.
+    if (write) StartWrite(&response_);
+    if (read) StartRead(&request_);
+    if (finish) Finish(status);
+  }
+
+  PushService& service_;
+  const std::shared_ptr<PushStream> stream_;
+  v1::PushRequest request_;
+  v1::PushResponse response_;
+  Mutex mutex_;
+  bool reading_ ABSL_GUARDED_BY(mutex_) = false;
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;  // no more reads
+  bool failed_ ABSL_GUARDED_BY(mutex_) = false;  // results need not be written
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  grpc::Status status_ ABSL_GUARDED_BY(mutex_);
+};
+
+namespace {
+
+// Runs one command for a unary call; `answer` fills the response.
+grpc::ServerUnaryReactor* RunOne(CommandRunner& runner, Executor& executor, const ProducerAuth& auth,
+                                 grpc::CallbackServerContext* context, const v1::Command& command,
+                                 absl::AnyInvocable<void(v1::CommandResult)> answer) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  if (auto producer = auth.Check(Metadata(*context, "authorization")); !producer.ok()) {
+    reactor->Finish(ToGrpc(producer.status()));
+    return reactor;
+  }
+  CommandRunner::Context run_context;
+  run_context.traceparent = Metadata(*context, "traceparent");
+  runner.Run(command, run_context,
+             [&executor, reactor, answer = std::move(answer)](v1::CommandResult result) mutable {
+               executor.Post([reactor, answer = std::move(answer), result = std::move(result)]() mutable {
+                 if (result.code() != 0) {
+                   reactor->Finish({static_cast<grpc::StatusCode>(result.code()), result.detail()});
+                   return;
+                 }
+                 answer(std::move(result));
+                 reactor->Finish(grpc::Status::OK);
+               });
+             });
+  return reactor;
+}
+
+}  // namespace
+
+grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse>* PushService::Push(grpc::CallbackServerContext* context) {
+  absl::Status refused = auth_.Check(Metadata(*context, "authorization")).status();
+  const std::size_t streams = streams_.fetch_add(1, std::memory_order_relaxed);
+  if (refused.ok() && streams >= options_.max_streams) {
+    refused = absl::ResourceExhaustedError(
+        fmt::format("{} Push streams are open (max_push_streams); use fewer, they are pipelined", streams));
+  }
+  if (refused.ok() && runner_.draining) refused = absl::UnavailableError("this replica is draining; use another");
+  return new PushReactor(*this, Metadata(*context, "traceparent"), std::move(refused));
+}
+
+grpc::ServerUnaryReactor* PushService::Send(grpc::CallbackServerContext* context, const v1::SendRequest* request,
+                                            v1::SendResponse* response) {
+  return RunOne(runner_, executor_, auth_, context, request->command(), [response](v1::CommandResult result) {
+    *response->mutable_result() = std::move(result);
+  });
+}
+
+grpc::ServerUnaryReactor* PushService::Broadcast(grpc::CallbackServerContext* context,
+                                                 const v1::BroadcastRequest* request,
+                                                 v1::BroadcastResponse* response) {
+  v1::Command command;
+  v1::Deliver& deliver = *command.mutable_deliver();
+  *deliver.mutable_message() = request->message();
+  *deliver.mutable_policy() = request->policy();
+  if (request->topics().empty()) {
+    deliver.mutable_target()->set_all(true);
+  } else {
+    *deliver.mutable_target()->mutable_topics()->mutable_topics() = request->topics();
+  }
+  return RunOne(runner_, executor_, auth_, context, command, [response](v1::CommandResult result) {
+    response->set_message_id(result.message_id());
+    response->set_matched(result.matched());
+    response->mutable_positions()->Swap(result.mutable_positions());
+  });
+}
+
+void PushService::Drain() {
+  executor_.Post([this] {
+    std::vector<PushReactor*> reactors;
+    {
+      MutexLock lock(mutex_);
+      reactors.assign(reactors_.begin(), reactors_.end());
+    }
+    // A reactor that ends meanwhile is deleted on this very executor, later.
+    for (PushReactor* reactor : reactors) reactor->Drain();
+  });
+}
+
+}  // namespace herald

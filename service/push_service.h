@@ -1,0 +1,53 @@
+#pragma once
+
+#include <grpcpp/support/server_callback.h>
+
+#include <atomic>
+
+#include "absl/container/flat_hash_set.h"
+#include "herald/v1/push_service.grpc.pb.h"
+#include "service/command_runner.h"
+#include "service/executor.h"
+#include "service/producer_auth.h"
+#include "session/mutex.h"
+
+namespace herald {
+
+class PushReactor;
+
+// `PushService` over gRPC: translates and posts; what commands mean is CommandRunner's and PushStream's.
+//
+// Threads: gRPC's. Outlives the server's Shutdown.
+class PushService final : public v1::PushService::CallbackService {
+ public:
+  struct Options {
+    std::size_t max_streams = 1024;
+    std::size_t max_in_flight = 4096;
+  };
+  PushService(CommandRunner& runner, std::vector<std::unique_ptr<Shard>>& shards, Executor& executor,
+              const ProducerAuth& auth, Options options)
+      : runner_(runner), shards_(shards), executor_(executor), auth_(auth), options_(options) {}
+
+  grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse>* Push(grpc::CallbackServerContext* context) override;
+  grpc::ServerUnaryReactor* Send(grpc::CallbackServerContext* context, const v1::SendRequest* request,
+                                 v1::SendResponse* response) override;
+  grpc::ServerUnaryReactor* Broadcast(grpc::CallbackServerContext* context, const v1::BroadcastRequest* request,
+                                      v1::BroadcastResponse* response) override;
+
+  // Streams read no more; each ends with UNAVAILABLE once its results are written.
+  void Drain();
+  std::size_t streams() const { return streams_.load(std::memory_order_relaxed); }
+
+ private:
+  friend class PushReactor;
+  CommandRunner& runner_;
+  std::vector<std::unique_ptr<Shard>>& shards_;
+  Executor& executor_;
+  const ProducerAuth& auth_;
+  const Options options_;
+  std::atomic<std::size_t> streams_{0};
+  Mutex mutex_;
+  absl::flat_hash_set<PushReactor*> reactors_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace herald

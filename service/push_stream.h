@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "service/command_runner.h"
+#include "service/executor.h"
+#include "session/mutex.h"
+
+namespace herald {
+
+// The commands and results of one Push stream: order, flow control, nothing of gRPC.
+//
+// Order:   commands run in the order of the stream; after a join, leave, disconnect or set-labels the deliveries wait until it is in force.
+// Limits:  at most `max_in_flight` commands without a written result before WantsRequest says no (one request may go over it by its own
+//          size, at most kMaxCommandsARequest). While a mailbox of a shard stands above its high watermark WantsRequest says no too. Together
+//          with HTTP/2 flow control that bounds what a producer can make Herald hold.
+// Threads: OnRequest, WantsRequest, TakeResponse and OnWritten are called by the reactor, OnRequest never twice at once; results come from
+//          any thread. `wake` is called on the executor when one of these may have changed.
+class PushStream : public std::enable_shared_from_this<PushStream> {
+ public:
+  static constexpr int kMaxCommandsARequest = 4096;
+
+  PushStream(CommandRunner& runner, std::vector<std::unique_ptr<Shard>>& shards, Executor& executor,
+             std::size_t max_in_flight, std::string traceparent);
+
+  void set_wake(absl::AnyInvocable<void()> wake) { wake_ = std::move(wake); }
+  // On the executor: no wake comes after this.
+  void Detach() { wake_ = nullptr; }
+
+  // Takes a request and runs what may run now. An error ends the stream.
+  absl::Status OnRequest(v1::PushRequest request);
+  // True if the next request may be read.
+  bool WantsRequest();
+  // Moves what is ready into `response`; false if there is nothing.
+  bool TakeResponse(v1::PushResponse* response);
+  // The response taken last is on its way.
+  void OnWritten();
+  // True if every command has its result, and all results are written.
+  bool Idle();
+
+ private:
+  // Runs commands until one has to wait. Never on two threads at once.
+  void Pump();
+  void OnResult(bool barrier, v1::CommandResult result);
+  void ScheduleWake();
+
+  CommandRunner& runner_;
+  std::vector<std::unique_ptr<Shard>>& shards_;
+  Executor& executor_;
+  const std::size_t max_in_flight_;
+  CommandRunner::Context context_;
+  absl::AnyInvocable<void()> wake_;  // executor only, but for the set-up
+
+  Mutex mutex_;
+  v1::PushRequest request_ ABSL_GUARDED_BY(mutex_);
+  int next_command_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool pumping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool first_ ABSL_GUARDED_BY(mutex_) = true;
+  bool waiting_for_mailbox_ ABSL_GUARDED_BY(mutex_) = false;
+  bool wake_scheduled_ ABSL_GUARDED_BY(mutex_) = false;
+  std::size_t barriers_ ABSL_GUARDED_BY(mutex_) = 0;   // control commands not in force yet
+  std::size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;  // read, and result not written
+  std::size_t writing_ ABSL_GUARDED_BY(mutex_) = 0;    // results in the response taken last
+  v1::PushResponse ready_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace herald

@@ -1,0 +1,113 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/time/time.h"
+#include "session/event.h"
+#include "session/mutex.h"
+#include "session/string_map.h"
+#include "session/topic_name.h"
+
+namespace herald {
+
+// Which events a watcher wants.
+struct EventFilter {
+  std::uint32_t kinds = 0;  // bit i: EventKind i; 0 means all
+  std::vector<TopicPattern> topics;  // empty means all; events without a topic always pass
+
+  bool Matches(const Event& event) const;
+};
+
+struct WatchOptions {
+  EventFilter filter;
+  std::string group;  // empty: this watcher gets everything
+  std::uint64_t since_event_id = 0;
+  std::uint32_t max_in_flight = 1024;  // unacknowledged events out to this watcher; only for groups
+};
+
+// Keeps the last events in order and hands them to watchers, who pull: a slow watcher costs nothing but its
+// place in the buffer, and is told how many events it missed once it fell out.
+//
+// Watchers of one group share a cursor and the events in flight; what an ended watcher had not acknowledged
+// goes to the group's next pull, marked as redelivered. A group without watchers keeps its place for
+// `kGroupKept`, so that a restarting backend misses nothing that is still buffered.
+//
+// Threads: any. `wake` callbacks run on the thread that publishes, outside the lock; they must not block.
+// Limits:  `max_events` and `max_bytes` of buffered events; kMaxGroups groups.
+class EventHub {
+ public:
+  static constexpr std::size_t kMaxGroups = 1024;
+  static constexpr absl::Duration kGroupKept = absl::Minutes(10);
+
+  EventHub(std::size_t max_events, std::size_t max_bytes) : max_events_(max_events), max_bytes_(max_bytes) {}
+
+  void Publish(Event event);
+
+  struct Delivered {
+    EventPtr event;
+    bool redelivered = false;
+  };
+  struct Batch {
+    std::vector<Delivered> events;
+    std::uint64_t missed = 0;
+  };
+
+  // Registers a watcher. `wake` is called when there may be something to pull after a Pull that came back
+  // empty. kResourceExhausted past kMaxGroups groups.
+  absl::StatusOr<std::uint64_t> AddWatcher(WatchOptions options, absl::AnyInvocable<void()> wake);
+  // No `wake` of this watcher runs after this returns.
+  void RemoveWatcher(std::uint64_t watcher);
+  // The next events for this watcher, at most `max`. If it is empty, the next `wake` is armed.
+  Batch Pull(std::uint64_t watcher, std::size_t max);
+  void Acknowledge(std::uint64_t watcher, const std::vector<std::uint64_t>& event_ids);
+
+  std::uint64_t last_event_id() const;
+  std::size_t watchers() const;
+
+ private:
+  struct Group {
+    std::uint64_t cursor = 0;  // id of the last event looked at
+    EventFilter filter;        // of the watcher that came last
+    std::map<std::uint64_t, std::pair<EventPtr, std::uint64_t>> in_flight;  // event id -> event, watcher
+    std::map<std::uint64_t, EventPtr> redeliver;
+    std::size_t watchers = 0;
+    std::uint64_t missed = 0;
+    absl::Time empty_since;
+  };
+  struct Watcher {
+    WatchOptions options;
+    absl::AnyInvocable<void()> wake;
+    std::uint64_t cursor = 0;  // without a group
+    std::uint64_t missed = 0;
+    std::size_t in_flight = 0;
+    bool armed = false;
+  };
+  using WatcherPtr = std::shared_ptr<Watcher>;
+
+  void DropOldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ForgetIdleGroups() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Calls the wakes of armed watchers; `mutex_` must not be held.
+  void Wake();
+  std::uint64_t oldest() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return next_id_ - events_.size(); }
+
+  const std::size_t max_events_;
+  const std::size_t max_bytes_;
+  mutable Mutex mutex_;
+  // Held while wakes run, so that RemoveWatcher can wait for them. Taken before mutex_.
+  Mutex wake_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
+  std::deque<EventPtr> events_ ABSL_GUARDED_BY(mutex_);
+  std::size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::uint64_t next_watcher_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::size_t armed_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::map<std::uint64_t, WatcherPtr> watchers_ ABSL_GUARDED_BY(mutex_);
+  StringMap<std::shared_ptr<Group>> groups_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace herald

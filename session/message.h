@@ -1,0 +1,94 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
+#include "session/frame.h"
+#include "session/position.h"
+#include "session/session_id.h"
+#include "session/string_map.h"
+
+namespace herald {
+
+// What the payload is, found out once when it is accepted.
+enum class PayloadKind : std::uint8_t {
+  kJson,   // valid JSON in UTF-8: stands verbatim in JSON envelopes
+  kText,   // valid UTF-8
+  kBytes,  // anything else
+};
+
+// The part of a message that is the same in every topic it goes to. Immutable once shared.
+struct MessageBody {
+  std::string id;
+  std::string payload;
+  std::string content_type;
+  std::string event;
+  std::vector<std::pair<std::string, std::string>> attributes;
+  std::string sender;  // id of the session that published it; empty for producers
+  std::int64_t accepted_unix_ms = 0;
+  PayloadKind kind = PayloadKind::kBytes;
+};
+using MessageBodyPtr = std::shared_ptr<const MessageBody>;
+
+// Limits a message must keep; over them is kInvalidArgument.
+inline constexpr std::size_t kMaxMessageIdBytes = 128;
+inline constexpr std::size_t kMaxEventBytes = 255;
+inline constexpr std::size_t kMaxContentTypeBytes = 127;
+inline constexpr std::size_t kMaxAttributes = 32;
+inline constexpr std::size_t kMaxAttributeBytes = 1024;
+
+// Checks `body`, gives it an id and a time if it has none, and finds out what the payload is.
+// kInvalidArgument names the field, as in `message.payload is 70000 bytes, over the limit of 65536`.
+absl::StatusOr<MessageBodyPtr> AcceptMessage(MessageBody body, std::size_t max_payload_bytes);
+
+// Writes a message as WebSocket frames of one protocol. Implemented in ws/; stateless.
+class Message;
+class MessageEncoder {
+ public:
+  virtual ~MessageEncoder() = default;
+  virtual void Encode(const Message& message, std::string& out) const = 0;
+};
+using Encoders = std::array<const MessageEncoder*, kProtocols>;
+
+// A message in one topic, at its position. Immutable, shared by shards, sessions and logs.
+//
+// Threads: any. The first shard that needs a protocol encodes; the others use the same frame.
+class Message {
+ public:
+  // `topic` is empty for messages to a session or a selector.
+  Message(MessageBodyPtr body, std::string topic, Position position)
+      : body_(std::move(body)), topic_(std::move(topic)), position_(position) {}
+
+  const MessageBody& body() const { return *body_; }
+  const std::string& topic() const { return topic_; }
+  const Position& position() const { return position_; }
+  // What it costs to keep: payload and fixed parts, in bytes.
+  std::size_t size_bytes() const;
+
+  const FramePtr& EncodedFor(Protocol protocol, const Encoders& encoders) const;
+
+ private:
+  const MessageBodyPtr body_;
+  const std::string topic_;
+  const Position position_;
+  mutable std::array<std::once_flag, kProtocols> encoded_;
+  mutable std::array<FramePtr, kProtocols> frames_;
+};
+using MessagePtr = std::shared_ptr<const Message>;
+
+// Sessions and users that do not get a message. Shared, immutable.
+struct Exceptions {
+  absl::flat_hash_set<SessionId> sessions;
+  StringSet users;
+};
+using ExceptionsPtr = std::shared_ptr<const Exceptions>;
+
+}  // namespace herald

@@ -1,0 +1,118 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "session/close.h"
+#include "session/labels.h"
+#include "session/message.h"
+#include "session/outbound_queue.h"
+#include "session/session_id.h"
+
+namespace herald {
+
+class Session;
+class Shard;
+
+// One topic's subscribers on one shard.
+struct TopicSubscribers {
+  struct Entry {
+    Session* session;
+    std::uint32_t slot;         // index in the session's `subscriptions_`
+    std::uint64_t start_offset; // live messages at or below it are not for this session
+  };
+  std::string topic;
+  std::vector<Entry> entries;
+};
+
+// One live client connection, as the shard sees it. ws/ derives the connection; tests derive a recorder.
+//
+// Threads:   owning shard only.
+// Ownership: the shard's table holds a shared_ptr until the session ends; the connection's pending
+//            operations hold others.
+class Session : public std::enable_shared_from_this<Session> {
+ public:
+  Session(Shard& shard, Protocol protocol, std::size_t max_outbound_bytes);
+  virtual ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  const SessionId& id() const { return id_; }
+  // `<node>-<shard>-<hex>`; built on each call.
+  std::string id_text() const;
+  const std::string& user() const { return user_; }
+  Protocol protocol() const { return protocol_; }
+  const Labels& labels() const { return labels_; }
+  Labels& mutable_labels() { return labels_; }
+  const OutboundQueue& queue() const { return queue_; }
+  // Topics it is on, the personal and the broadcast topic included.
+  std::size_t topic_count() const { return subscriptions_.size(); }
+  std::vector<std::string> topics() const;
+  bool IsOn(std::string_view topic) const;
+  // Past `Close` nothing more is queued.
+  bool closing() const { return closing_; }
+
+  // Puts the session on `topic` from now on, as a producer's Join does. OK if it is on it already; kResourceExhausted past
+  // the limit of topics a session.
+  absl::Status Join(const std::string& topic);
+  bool Leave(const std::string& topic);
+
+  // Queues `frame`, to be written when the shard's drain ends. If it does not fit even after a flush the
+  // session is closed as a slow consumer, and false comes back.
+  bool Enqueue(const FramePtr& frame);
+  bool Enqueue(const Message& message);
+
+  // Writes what is queued, as much as the socket takes.
+  virtual void Flush() = 0;
+  // Begins the close; what is queued goes out first (for a slow consumer it is dropped).
+  void Close(CloseRequest request);
+
+  // What an operator may see of the connection.
+  virtual std::string remote_address() const { return ""; }
+  virtual std::string user_agent() const { return ""; }
+  absl::Time opened_at() const { return opened_at_; }
+  std::uint64_t messages_in() const { return messages_in_; }
+  std::uint64_t bytes_in() const { return bytes_in_; }
+  std::uint64_t dropped() const { return dropped_; }
+
+ protected:
+  // Does the close. Called once, with closing() true.
+  virtual void DoClose(CloseRequest request) = 0;
+
+  Shard& shard() const { return shard_; }
+  void set_user(std::string user) { user_ = std::move(user); }
+  void CountIn(std::size_t bytes) {
+    ++messages_in_;
+    bytes_in_ += bytes;
+  }
+  // Everything queued and unsent is lost, and counted.
+  void DropQueued();
+
+  OutboundQueue queue_;
+
+ private:
+  friend class Shard;
+  struct Subscription {
+    TopicSubscribers* topic;
+    std::uint32_t index;  // in topic->entries
+  };
+
+  Shard& shard_;
+  SessionId id_;
+  std::string user_;
+  Labels labels_;
+  std::vector<Subscription> subscriptions_;
+  absl::Time opened_at_;
+  std::uint64_t messages_in_ = 0;
+  std::uint64_t bytes_in_ = 0;
+  std::uint64_t dropped_ = 0;
+  const Protocol protocol_;
+  bool closing_ = false;
+  bool touched_ = false;  // in the shard's list of sessions to flush
+};
+
+}  // namespace herald

@@ -1,0 +1,344 @@
+#include "session/shard.h"
+
+#include <boost/asio/post.hpp>
+#include <cassert>
+#include <utility>
+
+#include "absl/time/clock.h"
+
+namespace herald {
+namespace {
+
+// Mails handled before sockets and timers get their turn.
+constexpr std::size_t kMailsATurn = 1024;
+// A run of frames is shared by all its sessions; longer ones would only delay the first write.
+constexpr std::size_t kMaxRunMessages = 256;
+constexpr std::size_t kMaxRunBytes = 128 * 1024;
+
+// The counters have one writer, so no read-modify-write is needed.
+template <typename T, typename V>
+void Bump(std::atomic<T>& counter, V by) {
+  counter.store(counter.load(std::memory_order_relaxed) + static_cast<T>(by), std::memory_order_relaxed);
+}
+
+bool IsExcepted(const Exceptions* except, const Session& session) {
+  if (except == nullptr) return false;
+  return except->sessions.contains(session.id()) ||
+         (!session.user().empty() && except->users.contains(session.user()));
+}
+
+}  // namespace
+
+Shard::Shard(ShardOptions options) : options_(std::move(options)), mailbox_(options_.mailbox) {}
+
+Shard::~Shard() { Stop(); }
+
+void Shard::Start(TopicFeed& feed) {
+  feed_ = &feed;
+  thread_ = std::thread([this] {
+    thread_id_ = std::this_thread::get_id();
+    last_tick_ = std::chrono::steady_clock::now();
+    ScheduleTick();
+    auto work = boost::asio::make_work_guard(io_);
+    io_.run();
+    // Sessions refer to the wheel and the counters: they go before those, on their own thread.
+    draining_.clear();
+    touched_.clear();
+    to_remove_.clear();
+    std::vector<std::shared_ptr<Session>> left;
+    for (auto& [_, session] : sessions_) left.push_back(session);
+    for (auto& session : left) Remove(*session);
+    // Tasks may hold connections, whose sockets belong to the context.
+    std::vector<Mail> unread;
+    mailbox_.Take(unread);
+  });
+}
+
+void Shard::Stop() {
+  if (!thread_.joinable()) return;
+  io_.stop();
+  thread_.join();
+}
+
+void Shard::Post(absl::AnyInvocable<void()> task) {
+  if (mailbox_.Post({nullptr, nullptr, nullptr, std::move(task)})) Wake();
+}
+
+void Shard::Deliver(MessagePtr message, ExceptionsPtr except, TallyPtr tally) {
+  if (mailbox_.Post({std::move(message), std::move(except), std::move(tally), nullptr})) Wake();
+}
+
+void Shard::Wake() {
+  boost::asio::post(io_, [this] { Drain(); });
+}
+
+void Shard::Drain() {
+  // What is left of the last turn comes first; its continuation has been posted already.
+  if (drained_ == draining_.size()) {
+    draining_.clear();
+    drained_ = 0;
+    mailbox_.Take(draining_);
+  }
+  Bump(stats_.drains, 1);
+  const std::size_t end = std::min(draining_.size(), drained_ + kMailsATurn);
+  const std::size_t begin = drained_;
+  std::size_t bytes = 0;
+  in_drain_ = true;
+  while (drained_ < end) {
+    Mail mail = std::move(draining_[drained_++]);
+    if (mail.message) bytes += mail.message->body().payload.size();
+    HandleMail(mail);
+  }
+  FinishRun();
+  in_drain_ = false;
+  FlushTouched();
+  mailbox_.Done(end - begin, bytes);
+  if (drained_ < draining_.size() || mailbox_.depth() > 0) {
+    // More came while we worked (Post woke us only if the box was empty when we took it), or this turn is over.
+    boost::asio::post(io_, [this] { Drain(); });
+  }
+}
+
+void Shard::HandleMail(Mail& mail) {
+  if (mail.task) {
+    FinishRun();
+    mail.task();
+    return;
+  }
+  auto it = topics_.find(std::string_view(mail.message->topic()));
+  if (it == topics_.end()) {
+    if (mail.tally) mail.tally->Answer(0);
+    return;
+  }
+  TopicSubscribers& topic = *it->second;
+  if (mail.except || mail.tally) {
+    FinishRun();
+    DeliverSingly(topic, mail);
+    return;
+  }
+  if (run_.topic != &topic || run_.messages.size() >= kMaxRunMessages || run_.bytes >= kMaxRunBytes) FinishRun();
+  run_.topic = &topic;
+  run_.bytes += mail.message->body().payload.size();
+  run_.messages.push_back(std::move(mail.message));
+}
+
+void Shard::DeliverSingly(TopicSubscribers& topic, const Mail& mail) {
+  std::uint64_t met = 0;
+  delivering_ = true;
+  const std::uint64_t offset = mail.message->position().offset;
+  for (const TopicSubscribers::Entry& entry : topic.entries) {
+    if (IsExcepted(mail.except.get(), *entry.session)) continue;
+    if (offset != 0 && offset <= entry.start_offset) continue;
+    ++met;
+    entry.session->Enqueue(*mail.message);
+  }
+  delivering_ = false;
+  if (mail.tally) mail.tally->Answer(met);
+}
+
+void Shard::FinishRun() {
+  if (run_.topic == nullptr) return;
+  TopicSubscribers& topic = *std::exchange(run_.topic, nullptr);
+  std::array<FramePtr, kProtocols> frames;
+  const auto frame_for = [&](Protocol protocol) -> const FramePtr& {
+    FramePtr& frame = frames[static_cast<std::size_t>(protocol)];
+    if (frame) return frame;
+    if (run_.messages.size() == 1) return frame = run_.messages[0]->EncodedFor(protocol, options_.encoders);
+    auto joined = std::make_shared<Frame>();
+    joined->messages = static_cast<std::uint32_t>(run_.messages.size());
+    std::size_t bytes = 0;
+    for (const MessagePtr& message : run_.messages) {
+      bytes += message->EncodedFor(protocol, options_.encoders)->bytes.size();
+    }
+    joined->bytes.reserve(bytes);
+    for (const MessagePtr& message : run_.messages) {
+      joined->bytes += message->EncodedFor(protocol, options_.encoders)->bytes;
+    }
+    return frame = std::move(joined);
+  };
+  // Live-only messages have offset 0 and are for whoever is here.
+  std::uint64_t first_offset = 0;
+  for (const MessagePtr& message : run_.messages) {
+    const std::uint64_t offset = message->position().offset;
+    if (offset != 0 && (first_offset == 0 || offset < first_offset)) first_offset = offset;
+  }
+  delivering_ = true;
+  for (const TopicSubscribers::Entry& entry : topic.entries) {
+    if (first_offset == 0 || entry.start_offset < first_offset) {
+      entry.session->Enqueue(frame_for(entry.session->protocol()));
+      continue;
+    }
+    // It subscribed while this run was under way: only what lies behind its start.
+    for (const MessagePtr& message : run_.messages) {
+      const std::uint64_t offset = message->position().offset;
+      if (offset == 0 || offset > entry.start_offset) entry.session->Enqueue(*message);
+    }
+  }
+  delivering_ = false;
+  run_.messages.clear();
+  run_.bytes = 0;
+}
+
+void Shard::Touch(Session& session) {
+  if (session.touched_) return;
+  session.touched_ = true;
+  if (touched_.empty() && !in_drain_) {
+    // Outside a drain (a reply to a client frame): flushed when the current handler is done.
+    boost::asio::post(io_, [this] { FlushTouched(); });
+  }
+  touched_.push_back(&session);
+}
+
+void Shard::FlushTouched() {
+  for (std::size_t i = 0; i < touched_.size(); ++i) {
+    Session* session = touched_[i];
+    if (session == nullptr) continue;
+    session->touched_ = false;
+    touched_[i] = nullptr;
+    session->Flush();
+  }
+  touched_.clear();
+  std::vector<std::shared_ptr<Session>> ended = std::move(to_remove_);
+  to_remove_.clear();
+  for (auto& session : ended) Remove(*session);
+}
+
+void Shard::Add(std::shared_ptr<Session> session, std::string user) {
+  assert(IsCurrent());
+  session->id_ = SessionId::New(static_cast<std::uint8_t>(options_.index));
+  session->user_ = std::move(user);
+  session->opened_at_ = absl::Now();
+  sessions_[session->id_] = std::move(session);
+  Bump(stats_.sessions, 1);
+  Bump(stats_.sessions_opened, 1);
+}
+
+void Shard::Remove(Session& session) {
+  auto it = sessions_.find(session.id_);
+  if (it == sessions_.end() || it->second.get() != &session) return;
+  if (delivering_) {
+    to_remove_.push_back(it->second);
+    return;
+  }
+  std::shared_ptr<Session> keep = std::move(it->second);
+  sessions_.erase(it);
+  Bump(stats_.sessions, -1);
+  session.closing_ = true;
+  session.DropQueued();
+  while (!session.subscriptions_.empty()) Unsubscribe(session, session.subscriptions_.back().topic->topic);
+  session.subscriptions_.shrink_to_fit();
+  if (session.touched_) {
+    for (Session*& touched : touched_) {
+      if (touched == &session) touched = nullptr;
+    }
+    session.touched_ = false;
+  }
+}
+
+Session* Shard::FindAny(const SessionId& id) {
+  auto it = sessions_.find(id);
+  return it == sessions_.end() ? nullptr : it->second.get();
+}
+
+Session* Shard::Find(const SessionId& id) {
+  auto it = sessions_.find(id);
+  return it == sessions_.end() || it->second->closing() ? nullptr : it->second.get();
+}
+
+const TopicSubscribers* Shard::FindTopic(std::string_view topic) const {
+  auto it = topics_.find(topic);
+  return it == topics_.end() ? nullptr : it->second.get();
+}
+
+void Shard::Subscribe(Session& session, const std::string& topic, std::optional<Position> since,
+                      std::uint64_t max_subscribers, SubscribeDone done) {
+  assert(IsCurrent());
+  if (session.IsOn(topic)) {
+    done(absl::AlreadyExistsError("already subscribed"));
+    return;
+  }
+  feed_->Subscribe(
+      *this, topic, since, max_subscribers,
+      [this, topic, session = session.weak_from_this(),
+       done = std::move(done)](absl::StatusOr<FeedStart> start) mutable {
+        auto alive = session.lock();
+        if (!start.ok()) {
+          if (alive) done(std::move(start));
+          return;
+        }
+        if (!alive || !sessions_.contains(alive->id_) || alive->IsOn(topic)) {
+          feed_->Unsubscribe(*this, topic);
+          return;
+        }
+        auto& subscribers = topics_[topic];
+        if (!subscribers) subscribers = std::make_unique<TopicSubscribers>(TopicSubscribers{topic, {}});
+        const auto slot = static_cast<std::uint32_t>(alive->subscriptions_.size());
+        const auto index = static_cast<std::uint32_t>(subscribers->entries.size());
+        subscribers->entries.push_back({alive.get(), slot, start->position.offset});
+        alive->subscriptions_.push_back({subscribers.get(), index});
+        done(std::move(start));
+      });
+}
+
+bool Shard::Unsubscribe(Session& session, std::string_view name) {
+  for (std::uint32_t slot = 0; slot < session.subscriptions_.size(); ++slot) {
+    TopicSubscribers& topic = *session.subscriptions_[slot].topic;
+    if (topic.topic != name) continue;
+    // The last entry takes the place of the one that goes, in both lists.
+    const std::uint32_t index = session.subscriptions_[slot].index;
+    topic.entries[index] = topic.entries.back();
+    topic.entries[index].session->subscriptions_[topic.entries[index].slot].index = index;
+    topic.entries.pop_back();
+    session.subscriptions_[slot] = session.subscriptions_.back();
+    session.subscriptions_.pop_back();
+    if (slot < session.subscriptions_.size()) {
+      const Session::Subscription& moved = session.subscriptions_[slot];
+      moved.topic->entries[moved.index].slot = slot;
+    }
+    feed_->Unsubscribe(*this, topic.topic);
+    if (topic.entries.empty()) topics_.erase(topics_.find(std::string_view(topic.topic)));
+    return true;
+  }
+  return false;
+}
+
+void Shard::Emit(const Session& session, Event event) {
+  if (options_.events == nullptr) return;
+  event.time = absl::Now();
+  event.session_id = session.id_text();
+  event.user_id = session.user();
+  options_.events->Publish(std::move(event));
+}
+
+bool Shard::outbound_full(std::size_t bytes) const {
+  return stats_.queued_bytes.load(std::memory_order_relaxed) + static_cast<std::int64_t>(bytes) >
+         static_cast<std::int64_t>(options_.max_outbound_bytes);
+}
+
+void Shard::CountQueued(std::int64_t bytes, std::uint64_t messages) {
+  Bump(stats_.queued_bytes, bytes);
+  Bump(stats_.deliveries, messages);
+}
+
+void Shard::CountWritten(std::size_t bytes) {
+  Bump(stats_.bytes_out, bytes);
+  Bump(stats_.queued_bytes, -static_cast<std::int64_t>(bytes));
+}
+
+void Shard::CountDropped(DropReason reason, std::uint64_t messages) {
+  if (messages > 0) Bump(stats_.dropped[static_cast<int>(reason)], messages);
+}
+
+void Shard::ScheduleTick() {
+  const auto tick = absl::ToChronoMilliseconds(TimerWheel::kTick);
+  tick_timer_.expires_at(last_tick_ + tick);
+  tick_timer_.async_wait([this, tick](boost::system::error_code error) {
+    if (error) return;
+    const auto ticks = (std::chrono::steady_clock::now() - last_tick_) / tick;
+    last_tick_ += ticks * tick;
+    timers_.Advance(static_cast<std::uint64_t>(ticks));
+    ScheduleTick();
+  });
+}
+
+}  // namespace herald

@@ -1,0 +1,154 @@
+#pragma once
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "session/close.h"
+#include "session/event_hub.h"
+#include "session/mailbox.h"
+#include "session/message.h"
+#include "session/session.h"
+#include "session/string_map.h"
+#include "session/timer_wheel.h"
+#include "session/topic_feed.h"
+
+namespace herald {
+
+struct ShardOptions {
+  int index = 0;
+  std::string node;
+  Encoders encoders{};
+  MailboxLimits mailbox;
+  std::size_t max_outbound_bytes = std::size_t{1} << 30;  // queued for all its sessions
+  std::uint32_t max_topics_per_session = 128;
+  EventHub* events = nullptr;  // may be null: then nobody watches
+};
+
+// Counters of one shard: written by its thread alone, read by any.
+struct ShardStats {
+  std::atomic<std::uint64_t> sessions{0};
+  std::atomic<std::uint64_t> sessions_opened{0};
+  std::atomic<std::uint64_t> deliveries{0};  // messages queued to sessions
+  std::atomic<std::uint64_t> bytes_out{0};   // given to sockets
+  std::atomic<std::int64_t> queued_bytes{0};
+  std::atomic<std::uint64_t> client_frames{0};
+  std::atomic<std::uint64_t> dropped[kDropReasons]{};
+  std::atomic<std::uint64_t> drains{0};
+};
+
+// One thread, one io_context, its sessions and its slice of the session table.
+//
+// Threads: Post, Deliver, NotifyWhenLow and the plain getters from any; everything under "shard only"
+//          on its own thread (asserted). Its code takes no lock but the mailbox's, held for one swap.
+// Order:   mail takes effect in the order of posting.
+class Shard {
+ public:
+  explicit Shard(ShardOptions options);
+  ~Shard();
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+
+  // Starts the thread. `feed` must outlive it.
+  void Start(TopicFeed& feed);
+  // Ends the loop once the current handlers are done, and joins. Sessions still there are dropped.
+  void Stop();
+
+  int index() const { return options_.index; }
+  const std::string& node() const { return options_.node; }
+  const Encoders& encoders() const { return options_.encoders; }
+  boost::asio::io_context& io() { return io_; }
+  TopicFeed& feed() { return *feed_; }
+  bool IsCurrent() const { return std::this_thread::get_id() == thread_id_.load(std::memory_order_relaxed); }
+  ShardStats& stats() { return stats_; }
+  const Mailbox& mailbox() const { return mailbox_; }
+
+  void Post(absl::AnyInvocable<void()> task);
+  void Deliver(MessagePtr message, ExceptionsPtr except, TallyPtr tally);
+  bool AboveHighWatermark() const { return mailbox_.AboveHighWatermark(); }
+  bool NotifyWhenLow(absl::AnyInvocable<void()> resume) { return mailbox_.NotifyWhenLow(std::move(resume)); }
+
+  // --- shard only ---
+
+  // Takes the session into the table and gives it an id.
+  void Add(std::shared_ptr<Session> session, std::string user);
+  // Leaves all topics and lets go of it. The caller keeps it alive for the call.
+  void Remove(Session& session);
+  // Null if it is not here or is closing.
+  Session* Find(const SessionId& id);
+  Session* FindAny(const SessionId& id);  // closing ones too
+  const absl::flat_hash_map<SessionId, std::shared_ptr<Session>>& sessions() const { return sessions_; }
+  // Null if nobody here is on the topic.
+  const TopicSubscribers* FindTopic(std::string_view topic) const;
+
+  using SubscribeDone = absl::AnyInvocable<void(absl::StatusOr<FeedStart>)>;
+  // Subscribes from `since` (or from now). The caller sends `FeedStart::missed` in `done`, before anything live
+  // can come. kAlreadyExists if the session is on it.
+  void Subscribe(Session& session, const std::string& topic, std::optional<Position> since,
+                 std::uint64_t max_subscribers, SubscribeDone done);
+  // False if it was not on it.
+  bool Unsubscribe(Session& session, std::string_view topic);
+
+  TimerWheel& timers() { return timers_; }
+  void Touch(Session& session);
+
+  // Tells the watchers. Session id, user and time are filled in.
+  void Emit(const Session& session, Event event);
+  std::uint32_t max_topics_per_session() const { return options_.max_topics_per_session; }
+
+  // Accounting for sessions.
+  bool outbound_full(std::size_t bytes) const;
+  void CountQueued(std::int64_t bytes, std::uint64_t messages);
+  void CountWritten(std::size_t bytes);
+  void CountDropped(DropReason reason, std::uint64_t messages);
+
+ private:
+  // Consecutive messages of one topic, to be queued to its subscribers as one frame.
+  struct Run {
+    TopicSubscribers* topic = nullptr;
+    std::vector<MessagePtr> messages;
+    std::size_t bytes = 0;
+  };
+
+  void Wake();
+  void Drain();
+  void HandleMail(Mail& mail);
+  void DeliverSingly(TopicSubscribers& topic, const Mail& mail);
+  void FinishRun();
+  void FlushTouched();
+  void ScheduleTick();
+
+  const ShardOptions options_;
+  TopicFeed* feed_ = nullptr;
+  Mailbox mailbox_;
+  ShardStats stats_;
+  std::atomic<std::thread::id> thread_id_;
+
+  TimerWheel timers_;
+  absl::flat_hash_map<SessionId, std::shared_ptr<Session>> sessions_;
+  StringMap<std::unique_ptr<TopicSubscribers>> topics_;
+  std::vector<Session*> touched_;
+  std::vector<Mail> draining_;
+  std::size_t drained_ = 0;
+  Run run_;
+  bool in_drain_ = false;                            // who is touched will be flushed at its end
+  bool delivering_ = false;                          // entries are being walked: Remove waits
+  std::vector<std::shared_ptr<Session>> to_remove_;  // what waited
+  // After all that a connection's destructor touches: handlers still pending die with the context.
+  boost::asio::io_context io_{1};
+  boost::asio::steady_timer tick_timer_{io_};
+  std::chrono::steady_clock::time_point last_tick_;
+  std::thread thread_;
+};
+
+}  // namespace herald

@@ -1,0 +1,61 @@
+#include "ws/admission.h"
+
+#include <algorithm>
+
+namespace herald {
+
+Admission::Verdict Admission::Admit(const std::string& ip, absl::Time now) {
+  if (admitted_.fetch_add(1, std::memory_order_relaxed) >= limits_.max_sessions) {
+    admitted_.fetch_sub(1, std::memory_order_relaxed);
+    return Verdict::kFull;
+  }
+  if (limits_.max_sessions_per_ip == 0 && limits_.handshakes_per_second == 0) return Verdict::kAdmitted;
+  MutexLock lock(mutex_);
+  if (limits_.handshakes_per_second > 0) {
+    const double burst = static_cast<double>(limits_.handshakes_per_second);
+    if (refilled_ == absl::InfinitePast()) {
+      tokens_ = burst;
+    } else {
+      tokens_ = std::min(burst, tokens_ + absl::ToDoubleSeconds(now - refilled_) * burst);
+    }
+    refilled_ = now;
+    if (tokens_ < 1) {
+      admitted_.fetch_sub(1, std::memory_order_relaxed);
+      return Verdict::kTooFast;
+    }
+    tokens_ -= 1;
+  }
+  if (limits_.max_sessions_per_ip > 0) {
+    std::uint32_t& count = by_ip_[ip];
+    if (count >= limits_.max_sessions_per_ip) {
+      admitted_.fetch_sub(1, std::memory_order_relaxed);
+      return Verdict::kTooManyFromAddress;
+    }
+    ++count;
+  }
+  return Verdict::kAdmitted;
+}
+
+void Admission::Release(const std::string& ip) {
+  admitted_.fetch_sub(1, std::memory_order_relaxed);
+  if (limits_.max_sessions_per_ip == 0) return;
+  MutexLock lock(mutex_);
+  auto it = by_ip_.find(ip);
+  if (it != by_ip_.end() && --it->second == 0) by_ip_.erase(it);
+}
+
+bool RateLimit::Take(std::uint32_t per_second, std::int64_t now_ms) {
+  if (per_second == 0) return true;
+  const float burst = 2 * static_cast<float>(per_second);
+  if (tokens_ < 0) {
+    tokens_ = burst;
+  } else {
+    tokens_ = std::min(burst, tokens_ + static_cast<float>(now_ms - last_ms_) * static_cast<float>(per_second) / 1000);
+  }
+  last_ms_ = now_ms;
+  if (tokens_ < 1) return false;
+  tokens_ -= 1;
+  return true;
+}
+
+}  // namespace herald

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "session/topic_rules.h"
+#include "ws/auth/claims.h"
+
+namespace herald {
+
+// What one client may subscribe to and publish on: the topic's rule, and what its token allows.
+//
+// Threads: the session's shard. Memory: empty vectors for a token that allows nothing of its own.
+class ClientAccess {
+ public:
+  ClientAccess() = default;
+  // Patterns of the token that are not well formed allow nothing.
+  explicit ClientAccess(const Claims& claims);
+
+  // kPermissionDenied says which of the two does not allow it.
+  absl::Status MaySubscribe(const TopicRule& rule, const std::string& topic) const;
+  absl::Status MayPublish(const TopicRule& rule, const std::string& topic) const;
+
+ private:
+  std::vector<TopicPattern> subscribe_;
+  std::vector<TopicPattern> publish_;
+};
+
+}  // namespace herald

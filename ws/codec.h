@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "herald/v1/client_protocol.pb.h"
+#include "session/frame.h"
+#include "session/message.h"
+
+namespace herald {
+
+// Translates between a subprotocol's data frames and the messages of client_protocol.proto. Stateless, any thread.
+class Codec : public MessageEncoder {
+ public:
+  // What the data frames of this subprotocol are.
+  virtual Opcode opcode() const = 0;
+
+  // One data frame of a client. kInvalidArgument says what is wrong with it (close 4400).
+  virtual absl::Status Decode(std::string_view data, v1::ClientFrame& frame) const = 0;
+  // Anything but messages, with its WebSocket header.
+  virtual FramePtr EncodeFrame(const v1::ServerFrame& frame) const = 0;
+};
+
+// `herald.v1.json` and `herald.v1.proto`.
+const Codec& JsonCodec();
+const Codec& ProtoCodec();
+
+// Raw sessions: a data frame is just the payload, text if it is UTF-8. There is nothing else to encode.
+const MessageEncoder& RawEncoder();
+
+// By Protocol, for the shards.
+Encoders AllEncoders();
+
+}  // namespace herald

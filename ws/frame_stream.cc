@@ -1,0 +1,66 @@
+#include "ws/frame_stream.h"
+
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+
+namespace herald {
+
+void FrameStream::Flush() {
+  while (!waiting_ && !failed_ && !queue_.empty()) {
+    // Asio would pass at most 64 buffers a write; the kernel takes 1,024 (IOV_MAX).
+    std::array<iovec, 256> buffers;
+    msghdr message{};
+    message.msg_iov = buffers.data();
+    message.msg_iovlen = queue_.Gather(buffers);
+    const ssize_t n = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n >= 0) {
+      queue_.Consume(static_cast<std::size_t>(n));
+      shard_.CountWritten(static_cast<std::size_t>(n));
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK) {
+      Fail(error_code(errno, boost::system::system_category()));
+      return;
+    }
+    waiting_ = true;
+    socket_.async_wait(TcpSocket::wait_write, [this, owner = owner_.lock()](error_code error) {
+      waiting_ = false;
+      if (!error) Flush();
+    });
+  }
+  if (!beast_writes_.empty()) CompleteWritten({});
+}
+
+void FrameStream::WriteForBeast(FramePtr frame, Written done) {
+  if (failed_) {
+    done(boost::asio::error::broken_pipe);
+    return;
+  }
+  shard_.CountQueued(static_cast<std::int64_t>(frame->bytes.size()), 0);
+  queue_.Push(std::move(frame));
+  beast_writes_.push_back({queue_.pushed(), std::move(done)});
+  Flush();
+}
+
+void FrameStream::CompleteWritten(error_code error) {
+  std::size_t done = 0;
+  while (done < beast_writes_.size() && (error || beast_writes_[done].done_at <= queue_.popped())) ++done;
+  if (done == 0) return;
+  std::vector<BeastWrite> completed(std::make_move_iterator(beast_writes_.begin()),
+                                    std::make_move_iterator(beast_writes_.begin() + static_cast<std::ptrdiff_t>(done)));
+  beast_writes_.erase(beast_writes_.begin(), beast_writes_.begin() + static_cast<std::ptrdiff_t>(done));
+  if (beast_writes_.empty()) beast_writes_.shrink_to_fit();
+  for (BeastWrite& write : completed) write.done(error);
+}
+
+void FrameStream::Fail(error_code error) {
+  failed_ = true;
+  error_code ignored;
+  socket_.close(ignored);
+  CompleteWritten(error);
+}
+
+}  // namespace herald

@@ -1,0 +1,116 @@
+#pragma once
+
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/beast/core/error.hpp>
+#include <boost/beast/core/role.hpp>
+#include <boost/beast/websocket/teardown.hpp>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "session/outbound_queue.h"
+#include "session/shard.h"
+
+namespace herald {
+
+using TcpSocket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
+
+// The stream below `websocket::stream`. Everything that goes to the socket passes one queue of whole frames: ours, shared and
+// already framed, and Beast's own (handshake, pong, close). So data is written without Beast, many frames in one gathered write, and
+// can never tear a frame of Beast's.
+//
+// Threads:   owning shard only.
+// Ownership: the queue is the session's. `owner` is kept alive while the socket is awaited.
+// Writing:   at once and non-blocking; waits for writability only when the kernel's buffer is full. A write of Beast's
+//            completes when it has reached the kernel and not when it is queued, so that a flood of pings stalls itself only.
+// Reading:   straight from the socket, after `prefix` (bytes that came behind the handshake's header).
+// Errors:    a failed write closes the socket, which ends the pending read with an error.
+class FrameStream {
+ public:
+  using executor_type = TcpSocket::executor_type;
+  using error_code = boost::beast::error_code;
+
+  FrameStream(TcpSocket socket, OutboundQueue& queue, Shard& shard, std::string prefix)
+      : socket_(std::move(socket)), queue_(queue), shard_(shard), prefix_(std::move(prefix)) {}
+
+  executor_type get_executor() { return socket_.get_executor(); }
+  TcpSocket& socket() { return socket_; }
+  void set_owner(std::weak_ptr<void> owner) { owner_ = std::move(owner); }
+
+  // Writes what is queued, as far as the kernel takes it.
+  void Flush();
+
+  template <class Buffers, class Handler>
+  auto async_read_some(const Buffers& buffers, Handler&& handler) {
+    if (prefix_.empty()) return socket_.async_read_some(buffers, std::forward<Handler>(handler));
+    return boost::asio::async_initiate<Handler, void(error_code, std::size_t)>(
+        [this](auto handler, const Buffers& buffers) {
+          const std::size_t n = boost::asio::buffer_copy(buffers, boost::asio::buffer(prefix_));
+          prefix_.erase(0, n);
+          if (prefix_.empty()) prefix_.shrink_to_fit();
+          boost::asio::post(get_executor(),
+                            [handler = std::move(handler), n]() mutable { handler(error_code{}, n); });
+        },
+        handler, buffers);
+  }
+
+  template <class Buffers, class Handler>
+  auto async_write_some(const Buffers& buffers, Handler&& handler) {
+    return boost::asio::async_initiate<Handler, void(error_code, std::size_t)>(
+        [this](auto handler, const Buffers& buffers) {
+          // Handshakes, pongs and closes are a few hundred bytes: copied, so that they live as long as the queue needs.
+          auto frame = std::make_shared<Frame>();
+          frame->messages = 0;
+          frame->bytes.resize(boost::asio::buffer_size(buffers));
+          boost::asio::buffer_copy(boost::asio::buffer(frame->bytes), buffers);
+          const std::size_t n = frame->bytes.size();
+          WriteForBeast(std::move(frame), [this, n, handler = std::move(handler)](error_code error) mutable {
+            boost::asio::post(get_executor(), [handler = std::move(handler), error, n]() mutable {
+              handler(error, error ? 0 : n);
+            });
+          });
+        },
+        handler, buffers);
+  }
+
+  // Found by argument-dependent lookup when Beast ends the connection.
+  friend void teardown(boost::beast::role_type role, FrameStream& stream, error_code& error) {
+    boost::beast::websocket::teardown(role, stream.socket_, error);
+  }
+  template <class Handler>
+  friend void async_teardown(boost::beast::role_type role, FrameStream& stream, Handler&& handler) {
+    boost::beast::websocket::async_teardown(role, stream.socket_, std::forward<Handler>(handler));
+  }
+  friend void beast_close_socket(FrameStream& stream) {
+    error_code ignored;
+    stream.socket_.close(ignored);
+  }
+
+ private:
+  using Written = absl::AnyInvocable<void(error_code)>;
+  struct BeastWrite {
+    std::uint64_t done_at;  // when the queue has let go of this many frames
+    Written done;
+  };
+
+  void WriteForBeast(FramePtr frame, Written done);
+  void CompleteWritten(error_code error);
+  void Fail(error_code error);
+
+  TcpSocket socket_;
+  OutboundQueue& queue_;
+  Shard& shard_;
+  std::weak_ptr<void> owner_;
+  std::string prefix_;
+  std::vector<BeastWrite> beast_writes_;  // empty at rest
+  bool waiting_ = false;                  // for the socket to become writable
+  bool failed_ = false;
+};
+
+}  // namespace herald

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "session/limits.h"
+#include "session/session_table.h"
+#include "session/topic_rules.h"
+#include "ws/admission.h"
+#include "ws/auth/token_verifier.h"
+
+namespace herald {
+
+struct FrontEndOptions {
+  Limits limits;
+  std::shared_ptr<const TopicRules> rules;
+  bool allow_anonymous = false;
+  bool enable_raw = false;
+  bool dev = false;  // ?user= and ?labels= are believed, the demo page is served
+  bool allow_query_token = false;
+  std::string token_cookie;                 // empty: tokens are not read from cookies
+  std::vector<std::string> allowed_origins; // empty: same host; `*`: any
+  std::uint64_t max_sessions = 19'000;
+};
+
+// What all client connections share: settings, admission, keys, counters.
+//
+// Threads: any; immutable but for atomics and what locks itself. Outlives all connections.
+struct FrontEnd {
+  FrontEnd(FrontEndOptions options, SessionTable& table, const TokenVerifier* verifier)
+      : options(std::move(options)), table(table), verifier(verifier),
+        admission({this->options.max_sessions, this->options.limits.max_sessions_per_ip,
+                   this->options.limits.handshakes_per_second}) {}
+
+  const FrontEndOptions options;
+  SessionTable& table;
+  const TokenVerifier* const verifier;  // null: no keys, so no tokens
+  Admission admission;
+  std::atomic<bool> draining{false};
+  // Set by the process's memory watch: new handshakes are refused.
+  std::atomic<bool> memory_full{false};
+
+  std::atomic<std::uint64_t> handshakes_accepted{0};
+  std::atomic<std::uint64_t> handshakes_refused{0};
+};
+
+// What the upgrade request said.
+struct UpgradeDetails {
+  Protocol protocol = Protocol::kRaw;
+  std::string subprotocol;  // to be answered; empty for raw
+  std::optional<Claims> claims;
+  std::vector<std::string> topics;  // asked for in the URL
+  std::string remote_ip;
+  std::string remote_address;
+  std::string user_agent;
+};
+
+}  // namespace herald

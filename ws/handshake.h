@@ -1,0 +1,29 @@
+#pragma once
+
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/message.hpp>
+#include <string>
+
+#include "ws/front_end.h"
+
+namespace herald {
+
+using UpgradeRequest = boost::beast::http::request<boost::beast::http::empty_body>;
+
+// Why a request is not upgraded.
+struct Refusal {
+  boost::beast::http::status status;
+  std::string reason;  // one line for people, in the response's body
+};
+
+// Checks the upgrade request of `GET /ws`, before anything is answered: method, version and key (RFC 6455 §4.2.1), origin, subprotocol,
+// token, topics. Order: what is wrong with the protocol first, then who may not.
+//
+// Threads: any. Signature checks take up to 100 µs.
+absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end, const UpgradeRequest& request, absl::Time now,
+                                            Refusal& refusal);
+
+// True if the `Origin` header allows the request: absent (not a browser), the same host as `Host`, or on the list.
+bool OriginAllowed(const std::vector<std::string>& allowed, std::string_view origin, std::string_view host);
+
+}  // namespace herald

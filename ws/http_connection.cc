@@ -1,0 +1,211 @@
+#include "ws/http_connection.h"
+
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/write.hpp>
+#include <optional>
+
+#include "absl/time/clock.h"
+#include "fmt/format.h"
+#include "ws/assets.h"
+#include "ws/handshake.h"
+#include "ws/ws_session.h"
+
+namespace herald {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using beast::error_code;
+
+class HttpConnection final : public std::enable_shared_from_this<HttpConnection>, private Timer {
+ public:
+  HttpConnection(FrontEnd& front_end, Shard& shard, TcpSocket socket)
+      : front_end_(front_end), shard_(shard), socket_(std::move(socket)) {}
+
+  void Start() {
+    error_code ignored;
+    socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+    const Limits& limits = front_end_.options.limits;
+    parser_.emplace();
+    parser_->header_limit(static_cast<std::uint32_t>(limits.max_header_bytes));
+    shard_.timers().Schedule(*this, limits.handshake_timeout);
+    http::async_read_header(socket_, buffer_, *parser_,
+                            [self = shared_from_this()](error_code error, std::size_t) { self->OnHeader(error); });
+  }
+
+ private:
+  using Response = http::response<http::string_body>;
+
+  void OnHeader(error_code error);
+  void OnUpgrade(const UpgradeRequest& request);
+  void OnPage(const UpgradeRequest& request);
+  void Refuse(http::status status, std::string reason);
+  void Respond(Response response);
+  void Linger();
+  void OnTimer() override;
+
+  FrontEnd& front_end_;
+  Shard& shard_;
+  TcpSocket socket_;
+  beast::flat_buffer buffer_;
+  std::optional<http::request_parser<http::empty_body>> parser_;
+  std::optional<Response> response_;
+  bool head_ = false;
+};
+
+void HttpConnection::OnTimer() {
+  auto self = shared_from_this();
+  if (response_ || !socket_.is_open()) {
+    // The answer was not taken in time.
+    error_code ignored;
+    socket_.close(ignored);
+    return;
+  }
+  error_code ignored;
+  socket_.cancel(ignored);
+  Refuse(http::status::request_timeout, "the request header was not complete in time");
+}
+
+void HttpConnection::OnHeader(error_code error) {
+  if (response_) return;  // timed out meanwhile
+  if (error == http::error::header_limit || error == http::error::buffer_overflow) {
+    return Refuse(http::status::request_header_fields_too_large,
+                  fmt::format("the request header is over {} bytes", front_end_.options.limits.max_header_bytes));
+  }
+  if (error == http::error::end_of_stream || error == asio::error::connection_reset ||
+      error == asio::error::operation_aborted || error == http::error::partial_message) {
+    shard_.timers().Cancel(*this);
+    return;
+  }
+  if (error) return Refuse(http::status::bad_request, fmt::format("bad request: {}", error.message()));
+  const UpgradeRequest& request = parser_->get();
+  head_ = request.method() == http::verb::head;
+  std::string_view path(request.target().data(), request.target().size());
+  path = path.substr(0, path.find('?'));
+  if (path == "/ws") {
+    if (request.method() != http::verb::get) return Refuse(http::status::method_not_allowed, "use GET");
+    return OnUpgrade(request);
+  }
+  OnPage(request);
+}
+
+void HttpConnection::OnUpgrade(const UpgradeRequest& request) {
+  if (front_end_.draining) return Refuse(http::status::service_unavailable, "this replica is about to end");
+  if (front_end_.memory_full) return Refuse(http::status::service_unavailable, "no memory for more sessions");
+  error_code error;
+  const auto remote = socket_.remote_endpoint(error);
+  if (error) return shard_.timers().Cancel(*this);
+  const std::string ip = remote.address().to_string();
+  switch (front_end_.admission.Admit(ip, absl::Now())) {
+    case Admission::Verdict::kAdmitted:
+      break;
+    case Admission::Verdict::kFull:
+      return Refuse(http::status::service_unavailable, "this replica has as many sessions as it may");
+    case Admission::Verdict::kTooFast:
+      return Refuse(http::status::service_unavailable, "too many handshakes a second");
+    case Admission::Verdict::kTooManyFromAddress:
+      return Refuse(http::status::too_many_requests, "this address has as many sessions as it may");
+  }
+  Refusal refusal;
+  absl::StatusOr<UpgradeDetails> details = CheckUpgrade(front_end_, request, absl::Now(), refusal);
+  if (!details.ok()) {
+    front_end_.admission.Release(ip);
+    return Refuse(refusal.status, std::move(refusal.reason));
+  }
+  details->remote_ip = ip;
+  details->remote_address = remote.address().is_v6() ? fmt::format("[{}]:{}", ip, remote.port()) : fmt::format("{}:{}", ip, remote.port());
+  front_end_.handshakes_accepted.fetch_add(1, std::memory_order_relaxed);
+  shard_.timers().Cancel(*this);
+  const auto rest = buffer_.data();
+  StartWsSession(front_end_, shard_, std::move(socket_), request, *std::move(details),
+                 std::string(static_cast<const char*>(rest.data()), rest.size()));
+}
+
+void HttpConnection::OnPage(const UpgradeRequest& request) {
+  std::string_view path(request.target().data(), request.target().size());
+  path = path.substr(0, path.find('?'));
+  const Asset* asset = front_end_.options.dev ? FindAsset(path) : nullptr;
+  if (asset == nullptr) return Refuse(http::status::not_found, "there is nothing here; clients connect to /ws");
+  if (request.method() != http::verb::get && request.method() != http::verb::head) {
+    return Refuse(http::status::method_not_allowed, "use GET");
+  }
+  Response response{http::status::ok, 11};
+  response.set(http::field::etag, beast::string_view(asset->etag.data(), asset->etag.size()));
+  response.set(http::field::cache_control, "no-cache");
+  response.set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:");
+  response.set("X-Content-Type-Options", "nosniff");
+  const auto known = request[http::field::if_none_match];
+  if (std::string_view(known.data(), known.size()) == asset->etag) {
+    response.result(http::status::not_modified);
+    return Respond(std::move(response));
+  }
+  response.set(http::field::content_type, beast::string_view(asset->content_type.data(), asset->content_type.size()));
+  response.body() = std::string(asset->body);
+  Respond(std::move(response));
+}
+
+void HttpConnection::Refuse(http::status status, std::string reason) {
+  front_end_.handshakes_refused.fetch_add(1, std::memory_order_relaxed);
+  Response response{status, 11};
+  response.set(http::field::content_type, "text/plain; charset=utf-8");
+  response.body() = std::move(reason) + "\n";
+  switch (status) {
+    case http::status::method_not_allowed:
+      response.set(http::field::allow, "GET");
+      break;
+    case http::status::upgrade_required:
+      response.set(http::field::upgrade, "websocket");
+      response.set(http::field::sec_websocket_version, "13");
+      break;
+    case http::status::service_unavailable:
+    case http::status::too_many_requests:
+      // Spread, so that those refused together do not come back together.
+      response.set(http::field::retry_after, fmt::format("{}", 1 + absl::GetCurrentTimeNanos() / 1000 % 10));
+      break;
+    case http::status::unauthorized:
+      response.set(http::field::www_authenticate, "Bearer");
+      break;
+    default:
+      break;
+  }
+  Respond(std::move(response));
+}
+
+void HttpConnection::Respond(Response response) {
+  response.set(http::field::server, "herald");
+  response.keep_alive(false);
+  response.prepare_payload();
+  if (response.result() == http::status::upgrade_required) response.set(http::field::connection, "close, Upgrade");
+  response_ = std::move(response);
+  if (head_) response_->body().clear();
+  shard_.timers().Schedule(*this, absl::Seconds(5));
+  http::async_write(socket_, *response_, [self = shared_from_this()](error_code error, std::size_t) {
+    if (error) return self->shard_.timers().Cancel(*self);
+    self->Linger();
+  });
+}
+
+// Closing with unread bytes would send a reset, and the client might never see the answer: read them away first.
+void HttpConnection::Linger() {
+  error_code ignored;
+  socket_.shutdown(TcpSocket::shutdown_send, ignored);
+  buffer_.clear();
+  socket_.async_read_some(buffer_.prepare(4096), [self = shared_from_this()](error_code error, std::size_t) {
+    if (!error) return self->Linger();
+    self->shard_.timers().Cancel(*self);
+    error_code ignored;
+    self->socket_.close(ignored);
+  });
+}
+
+}  // namespace
+
+void StartHttpConnection(FrontEnd& front_end, Shard& shard, TcpSocket socket) {
+  std::make_shared<HttpConnection>(front_end, shard, std::move(socket))->Start();
+}
+
+}  // namespace herald

@@ -1,0 +1,114 @@
+#include "ws/listener.h"
+
+#include <sys/socket.h>
+
+#include <boost/asio/basic_socket_acceptor.hpp>
+
+#include "fmt/format.h"
+#include "ws/http_connection.h"
+
+namespace herald {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+using TcpAcceptor = asio::basic_socket_acceptor<tcp, asio::io_context::executor_type>;
+using ReusePort = asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>;
+
+// Opens and binds. With `shared`, others of this process may bind the same port.
+error_code Bind(TcpAcceptor& acceptor, const tcp::endpoint& endpoint, bool shared) {
+  error_code error;
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error && shared) acceptor.set_option(ReusePort(true), error);
+  if (!error) acceptor.bind(endpoint, error);
+  return error;
+}
+
+std::string Describe(const tcp::endpoint& endpoint) {
+  const std::string ip = endpoint.address().to_string();
+  return endpoint.address().is_v6() ? fmt::format("[{}]:{}", ip, endpoint.port())
+                                    : fmt::format("{}:{}", ip, endpoint.port());
+}
+
+}  // namespace
+
+class Listener::Acceptor : public std::enable_shared_from_this<Listener::Acceptor> {
+ public:
+  Acceptor(FrontEnd& front_end, Shard& shard)
+      : front_end_(front_end), shard_(shard), acceptor_(shard.io().get_executor()), retry_(shard.io()) {}
+
+  TcpAcceptor& socket() { return acceptor_; }
+  Shard& shard() { return shard_; }
+
+  void DoAccept() {
+    acceptor_.async_accept([self = shared_from_this()](error_code error, TcpSocket socket) {
+      self->OnAccept(error, std::move(socket));
+    });
+  }
+
+  void Close() {
+    error_code ignored;
+    acceptor_.close(ignored);
+    retry_.cancel();
+  }
+
+ private:
+  void OnAccept(error_code error, TcpSocket socket) {
+    if (!acceptor_.is_open()) return;
+    if (!error) {
+      StartHttpConnection(front_end_, shard_, std::move(socket));
+      return DoAccept();
+    }
+    // Out of descriptors, most likely: come back when some have been given back.
+    retry_.expires_after(std::chrono::milliseconds(50));
+    retry_.async_wait([self = shared_from_this()](error_code cancelled) {
+      if (!cancelled && self->acceptor_.is_open()) self->DoAccept();
+    });
+  }
+
+  FrontEnd& front_end_;
+  Shard& shard_;
+  TcpAcceptor acceptor_;
+  asio::steady_timer retry_;
+};
+
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(FrontEnd& front_end,
+                                                         std::vector<std::unique_ptr<Shard>>& shards,
+                                                         const tcp::endpoint& wanted) {
+  std::unique_ptr<Listener> listener(new Listener);
+  tcp::endpoint endpoint = wanted;
+  {
+    // SO_REUSEPORT would share a port with another process of the same user without a word. A bind without it
+    // finds such a one.
+    TcpAcceptor probe(shards[0]->io().get_executor());
+    if (error_code error = Bind(probe, endpoint, /*shared=*/false)) {
+      return absl::UnavailableError(fmt::format("cannot listen on {}: {}", Describe(wanted), error.message()));
+    }
+    endpoint = probe.local_endpoint();
+  }
+  for (auto& shard : shards) {
+    auto acceptor = std::make_shared<Acceptor>(front_end, *shard);
+    error_code error = Bind(acceptor->socket(), endpoint, /*shared=*/true);
+    if (!error) acceptor->socket().listen(asio::socket_base::max_listen_connections, error);
+    if (error) return absl::UnavailableError(fmt::format("cannot listen on {}: {}", Describe(wanted), error.message()));
+    listener->acceptors_.push_back(std::move(acceptor));
+  }
+  listener->endpoint_ = endpoint;
+  for (auto& acceptor : listener->acceptors_) {
+    acceptor->shard().Post([acceptor] { acceptor->DoAccept(); });
+  }
+  return listener;
+}
+
+Listener::~Listener() { Close(); }
+
+void Listener::Close() {
+  for (auto& acceptor : acceptors_) {
+    acceptor->shard().Post([acceptor] { acceptor->Close(); });
+  }
+  acceptors_.clear();
+}
+
+}  // namespace herald

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "session/shard.h"
+#include "ws/frame_stream.h"
+#include "ws/front_end.h"
+#include "ws/handshake.h"
+
+namespace herald {
+
+// Answers the upgrade and runs the session on its shard until it ends; keeps itself alive.
+// The admission that was given for `details.remote_ip` goes over to the session, which releases it.
+//
+// `prefix`: bytes read behind the request's header.
+// Threads: the shard's.
+void StartWsSession(FrontEnd& front_end, Shard& shard, TcpSocket socket, const UpgradeRequest& request,
+                    UpgradeDetails details, std::string prefix);
+
+}  // namespace herald

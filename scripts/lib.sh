@@ -18,7 +18,7 @@ usage() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"; }
 # Configures if needed and builds.  build PRESET [TARGET…]
 build() {
   local preset=$1; shift
-  local dir=build/$preset
+  local dir=build/$preset; mkdir -p build
   if [[ ! -f $dir/build.ninja ]]; then
     say "configure preset $preset"
     cmake --preset "$preset" >"$ROOT/build/configure-$preset.log" 2>&1 ||

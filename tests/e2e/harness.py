@@ -155,7 +155,7 @@ class Herald(Process):
     def __init__(self, *flags, dev=True, threads=2, env=None, wait=True):
         defaults = ["--dev"] if dev else []
         defaults += ["--client_addr=127.0.0.1:0", "--grpc_addr=127.0.0.1:0", "--admin_addr=127.0.0.1:0",
-                     f"--threads={threads}", "--log_format=json"]
+                     f"--threads={threads}", "--log_format=json", "--drain_seconds=0"]
         super().__init__([binary(), *defaults, *flags], env=env)
         self.client_addr = self.grpc_addr = self.admin_addr = None
         if wait:

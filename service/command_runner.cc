@@ -20,6 +20,7 @@ void Fail(std::uint64_t seq, const absl::Status& status, CommandRunner::Done& do
   done(std::move(result));
 }
 
+absl::Status NoSuchSession() { return absl::NotFoundError("target.session_id: no such session"); }
 absl::Status NobodyMatched() { return absl::NotFoundError("nobody matched the target"); }
 
 // What is designed and not built yet is refused, never ignored.
@@ -37,6 +38,30 @@ absl::Status CheckSupported(const v1::Deliver& deliver, v1::ReportLevel default_
   if (!policy.collapse_key().empty()) return later("policy.collapse_key");
   if (policy.overflow() > v1::OVERFLOW_DISCONNECT) return later("policy.overflow");
   return absl::OkStatus();
+}
+
+// How many sessions could not be changed, counted on several shards at once, and why.
+struct Refused {
+  std::atomic<std::uint64_t> sessions{0};
+  const std::string_view why;
+};
+
+// Answers a command that changes sessions once all shards have.
+SessionTable::Done AnswerChange(std::uint64_t seq, const Target& target, std::shared_ptr<Refused> refused,
+                                CommandRunner::Done done) {
+  const bool one_session = std::holds_alternative<SessionId>(target.to);
+  return [seq, one_session, refused = std::move(refused), done = std::move(done)](std::uint64_t matched) mutable {
+    v1::CommandResult result;
+    result.set_seq(seq);
+    result.set_matched(matched);
+    if (matched == 0 && one_session) SetStatus(NoSuchSession(), result);
+    if (refused && refused->sessions > 0) {
+      SetStatus(absl::ResourceExhaustedError(
+                    fmt::format("{} of {} sessions {}", refused->sessions.load(), matched, refused->why)),
+                result);
+    }
+    done(std::move(result));
+  };
 }
 
 // One topic has one name for each kind of target.
@@ -167,7 +192,7 @@ void CommandRunner::DeliverLive(v1::CommandResult result, MessageBodyPtr body, c
       [result = std::move(result), one_session, require_online,
        done = std::move(done)](std::uint64_t matched) mutable {
         result.set_matched(matched);
-        if (matched == 0 && one_session) SetStatus(absl::NotFoundError("target.session_id: no such session"), result);
+        if (matched == 0 && one_session) SetStatus(NoSuchSession(), result);
         if (matched == 0 && !one_session && require_online) SetStatus(NobodyMatched(), result);
         if (result.code() != 0) result.clear_message_id();
         done(std::move(result));
@@ -180,33 +205,17 @@ void CommandRunner::RunJoin(std::uint64_t seq, const v1::Target& unparsed,
   if (!target.ok()) return Fail(seq, target.status(), done);
   absl::StatusOr<std::vector<std::string>> topics = ParseTopics(names, max_topics_, "topics");
   if (!topics.ok()) return Fail(seq, topics.status(), done);
-  const bool one_session = std::holds_alternative<SessionId>(target->to);
-  auto full = std::make_shared<std::atomic<std::uint64_t>>(0);
+  std::shared_ptr<Refused> refused(new Refused{{}, "are on as many topics as they may be (max_topics_per_session)"});
   table_.ForEach(
       *target,
-      [topics = *std::move(topics), join, full](Session& session) {
-        for (const std::string& topic : topics) {
-          if (!join) {
-            session.Leave(topic);
-          } else if (!session.Join(topic).ok()) {
-            full->fetch_add(1);
-            return;
-          }
+      [topics = *std::move(topics), join, refused](Session& session) {
+        if (join) {
+          if (!session.Join(topics).ok()) refused->sessions.fetch_add(1);
+          return;
         }
+        for (const std::string& topic : topics) session.Leave(topic);
       },
-      [seq, one_session, full, done = std::move(done)](std::uint64_t matched) mutable {
-        v1::CommandResult result;
-        result.set_seq(seq);
-        result.set_matched(matched);
-        if (matched == 0 && one_session) SetStatus(absl::NotFoundError("target.session_id: no such session"), result);
-        if (full->load() > 0) {
-          SetStatus(absl::ResourceExhaustedError(fmt::format(
-                        "{} of {} sessions are on as many topics as they may be (max_topics_per_session)",
-                        full->load(), matched)),
-                    result);
-        }
-        done(std::move(result));
-      });
+      AnswerChange(seq, *target, refused, std::move(done)));
 }
 
 void CommandRunner::RunDisconnect(std::uint64_t seq, const v1::Disconnect& disconnect, Done done) {
@@ -224,16 +233,9 @@ void CommandRunner::RunDisconnect(std::uint64_t seq, const v1::Disconnect& disco
   if (disconnect.reconnect() != v1::RECONNECT_UNSPECIFIED || disconnect.has_reconnect_delay()) {
     request.advice = ReconnectAdvice{disconnect.reconnect() == v1::RECONNECT_NO, ToDuration(disconnect.reconnect_delay())};
   }
-  const bool one_session = std::holds_alternative<SessionId>(target->to);
   table_.ForEach(
       *target, [request = std::move(request)](Session& session) { session.Close(request); },
-      [seq, one_session, done = std::move(done)](std::uint64_t matched) mutable {
-        v1::CommandResult result;
-        result.set_seq(seq);
-        result.set_matched(matched);
-        if (matched == 0 && one_session) SetStatus(absl::NotFoundError("target.session_id: no such session"), result);
-        done(std::move(result));
-      });
+      AnswerChange(seq, *target, nullptr, std::move(done)));
 }
 
 void CommandRunner::RunSetLabels(std::uint64_t seq, const v1::SetLabels& set_labels, Done done) {
@@ -251,33 +253,21 @@ void CommandRunner::RunSetLabels(std::uint64_t seq, const v1::SetLabels& set_lab
     if (!bad.ok()) return Fail(seq, absl::InvalidArgumentError(fmt::format("set: {}", std::string(bad.message()))), done);
   }
   std::vector<std::string> remove(set_labels.remove().begin(), set_labels.remove().end());
-  const bool one_session = std::holds_alternative<SessionId>(target->to);
-  auto full = std::make_shared<std::atomic<std::uint64_t>>(0);
+  std::shared_ptr<Refused> refused(new Refused{{}, "would have more labels than they may"});
   table_.ForEach(
       *target,
-      [set = std::move(set), remove = std::move(remove), full](Session& session) {
+      [set = std::move(set), remove = std::move(remove), refused](Session& session) {
         Labels labels = session.labels();
         for (const std::string& key : remove) labels.Erase(key);
         for (const auto& [key, value] : set) {
           if (!labels.Set(key, value).ok()) {
-            full->fetch_add(1);
+            refused->sessions.fetch_add(1);
             return;  // all or nothing
           }
         }
         session.mutable_labels() = std::move(labels);
       },
-      [seq, one_session, full, done = std::move(done)](std::uint64_t matched) mutable {
-        v1::CommandResult result;
-        result.set_seq(seq);
-        result.set_matched(matched);
-        if (matched == 0 && one_session) SetStatus(absl::NotFoundError("target.session_id: no such session"), result);
-        if (full->load() > 0) {
-          SetStatus(absl::ResourceExhaustedError(
-                        fmt::format("{} of {} sessions would have more labels than they may", full->load(), matched)),
-                    result);
-        }
-        done(std::move(result));
-      });
+      AnswerChange(seq, *target, refused, std::move(done)));
 }
 
 }  // namespace herald

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "session/shard.h"
+#include "session/topic_name.h"
 
 namespace herald {
 
@@ -25,18 +26,28 @@ bool Session::IsOn(std::string_view topic) const {
                      [&](const Subscription& s) { return s.topic->topic == topic; });
 }
 
-absl::Status Session::Join(const std::string& topic) {
-  if (closing_ || IsOn(topic)) return absl::OkStatus();
-  if (topic_count() >= shard_.max_topics_per_session()) {
+std::size_t Session::topic_count() const {
+  return static_cast<std::size_t>(std::count_if(subscriptions_.begin(), subscriptions_.end(),
+                                                [](const Subscription& s) { return !IsReserved(s.topic->topic); }));
+}
+
+absl::Status Session::Join(const std::vector<std::string>& topics) {
+  if (closing_) return absl::OkStatus();
+  std::vector<std::string> wanted;
+  std::copy_if(topics.begin(), topics.end(), std::back_inserter(wanted),
+               [this](const std::string& topic) { return !IsOn(topic); });
+  if (topic_count() + wanted.size() > shard_.max_topics_per_session()) {
     return absl::ResourceExhaustedError("a session is on as many topics as it may be");
   }
-  shard_.Subscribe(*this, topic, std::nullopt, 0, [this, topic](absl::StatusOr<FeedStart> start) {
-    if (!start.ok()) return;
-    Event event;
-    event.kind = EventKind::kSubscribed;
-    event.topic = topic;
-    shard_.Emit(*this, std::move(event));
-  });
+  for (const std::string& topic : wanted) {
+    shard_.Subscribe(*this, topic, std::nullopt, 0, [this, topic](absl::StatusOr<FeedStart> start) {
+      if (!start.ok()) return;
+      Event event;
+      event.kind = EventKind::kSubscribed;
+      event.topic = topic;
+      shard_.Emit(*this, std::move(event));
+    });
+  }
   return absl::OkStatus();
 }
 

@@ -50,15 +50,16 @@ class Session : public std::enable_shared_from_this<Session> {
   Labels& mutable_labels() { return labels_; }
   const OutboundQueue& queue() const { return queue_; }
   // Topics it is on, the personal and the broadcast topic included.
-  std::size_t topic_count() const { return subscriptions_.size(); }
   std::vector<std::string> topics() const;
+  // How many of them count for the limit of topics a session: not those two.
+  std::size_t topic_count() const;
   bool IsOn(std::string_view topic) const;
   // Past `Close` nothing more is queued.
   bool closing() const { return closing_; }
 
-  // Puts the session on `topic` from now on, as a producer's Join does. OK if it is on it already; kResourceExhausted past
-  // the limit of topics a session.
-  absl::Status Join(const std::string& topic);
+  // Puts the session on all of `topics` from now on, as a producer's Join does; those it is on stay. kResourceExhausted past
+  // the limit of topics a session, and then it is put on none.
+  absl::Status Join(const std::vector<std::string>& topics);
   bool Leave(const std::string& topic);
 
   // Queues `frame`, to be written when the shard's drain ends. If it does not fit even after a flush the

@@ -1,5 +1,6 @@
 #include "ws/ws_session.h"
 
+#include <algorithm>
 #include <boost/beast/http/field.hpp>
 #include <boost/beast/websocket/error.hpp>
 #include <boost/beast/websocket/stream.hpp>
@@ -497,7 +498,8 @@ absl::StatusOr<std::vector<WsSession::Wanted>> WsSession::WantedTopics(
     (*one)->since = *position;
     (*one)->has_token = true;
   }
-  if (wanted.size() > Limit().max_topics_per_session) {
+  const auto own = std::count_if(wanted.begin(), wanted.end(), [](const Wanted& one) { return !IsReserved(one.topic); });
+  if (static_cast<std::size_t>(own) > Limit().max_topics_per_session) {
     return absl::InvalidArgumentError(fmt::format("a session may be on {} topics", Limit().max_topics_per_session));
   }
   return wanted;

@@ -45,13 +45,12 @@ bool LineReader::Readable(int timeout_ms) const {
   return fds[0].revents != 0 || fds[1].revents != 0;
 }
 
-bool LineReader::Fill() {
+bool LineReader::Stopped() const {
   pollfd stop = {stop_fd_, POLLIN, 0};
-  if (poll(&stop, 1, 0) > 0) {  // what had arrived is not wanted any more
-    buffer_.clear();
-    begin_ = scanned_ = 0;
-    return false;
-  }
+  return poll(&stop, 1, 0) > 0;
+}
+
+bool LineReader::Fill() {
   buffer_.erase(0, begin_);
   scanned_ -= begin_;
   begin_ = 0;
@@ -89,9 +88,8 @@ LineReader::Result LineReader::Next(std::string_view* line) {
       begin_ = scanned_ = buffer_.size();
     }
     if (!Readable(0)) return kNotYet;
+    if (Stopped()) return kEnd;
     ended_ = !Fill();
-    // Stopped: a half-read line is not a line.
-    if (ended_ && buffer_.empty()) skipping_ = false;
   }
 }
 

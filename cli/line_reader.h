@@ -39,6 +39,7 @@ class LineReader {
 
  private:
   bool Readable(int timeout_ms) const;
+  bool Stopped() const;
   // Appends what is there. False at the end.
   bool Fill();
 

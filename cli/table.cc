@@ -40,9 +40,8 @@ std::string Table::Line(const std::vector<std::string>& cells) const {
     const std::string padding(widths_[i] - DisplayWidth(cells[i]), ' ');
     line += columns_[i].align == kRight ? padding + cells[i] : cells[i] + padding;
   }
-  line = Truncate(std::move(line), max_width_);
   line.resize(line.find_last_not_of(' ') + 1);
-  return line + "\n";
+  return Truncate(std::move(line), max_width_) + "\n";
 }
 
 void Facts::Add(std::string name, std::string value) {

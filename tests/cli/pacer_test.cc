@@ -29,11 +29,7 @@ TEST(PacerTest, FastPacesKeepTheirMean) {
 
 TEST(PacerTest, SlowPacesWaitForEachOne) {
   Pacer pacer(10);
-<<<<<<< HEAD
-  EXPECT_NEAR(Count(pacer, kStart, seconds(2)), 20, 1);
-=======
   EXPECT_NEAR(Count(pacer, kStart, seconds(2)), 20, 2);
->>>>>>> cli
 }
 
 TEST(PacerTest, APauseIsNotMadeUpFor) {

@@ -287,16 +287,6 @@ TEST_F(PushStreamTest, AServerThatDoesNotReadStopsTheInput) {
     go.get_future().wait();
     return Echo(stream);
   });
-<<<<<<< HEAD
-  constexpr std::size_t kLines = 400'000;  // 26 MB
-  std::string block;
-  for (int i = 0; i < 1000; ++i) block += std::string(kLine) + "\n";
-  std::atomic<std::size_t> taken = 0;
-  std::thread typing([&] {
-    for (std::size_t i = 0; i < kLines / 1000; ++i) {
-      Type(block);
-      taken += block.size();
-=======
   constexpr std::size_t kLines = 20'000;  // 80 MB
   const std::string line = R"({"deliver":{"target":{"all":true},"message":{"payload":")" +
                            std::string(4000, 'A') + "\"}}}\n";
@@ -305,7 +295,6 @@ TEST_F(PushStreamTest, AServerThatDoesNotReadStopsTheInput) {
     for (std::size_t i = 0; i < kLines; ++i) {
       Type(line);
       taken += line.size();
->>>>>>> cli
     }
     CloseInput();
   });
@@ -317,11 +306,7 @@ TEST_F(PushStreamTest, AServerThatDoesNotReadStopsTheInput) {
     quiet = taken == before && taken > 0 ? quiet + 1 : 0;
     before = taken;
   }
-<<<<<<< HEAD
-  EXPECT_LT(taken, std::size_t{8} << 20);
-=======
   EXPECT_LT(taken, std::size_t{16} << 20);  // gRPC's flow control window may grow to 4 MiB
->>>>>>> cli
   go.set_value();
   const auto results = ReadResults(kLines);
   typing.join();

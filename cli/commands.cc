@@ -22,8 +22,8 @@ constexpr auto kCommands = std::to_array<Command>({
   heraldctl send --user alice --report acked --report-timeout 3s 'Hi'
 )"},
     {kSending, "stream", "Send commands from stdin, in NDJSON", DeclareStream,
-     R"(Each line is one herald.v1.Command in canonical proto JSON (payloads are base64).
-Each line of output is one CommandResult (it has "code") or Receipt ("final").
+     R"(Each line is one herald.v1.Command in canonical proto JSON: payloads are base64.
+Each line of output is a CommandResult (it has "code") or a Receipt ("final").
 Where a command has no seq, it is the number of its line.
 
 Examples:
@@ -77,7 +77,7 @@ Examples:
      R"(Examples:
   heraldctl subscribe --topic news
   heraldctl subscribe --url ws://127.0.0.1:8080/ws --token "$JWT" --json
-  heraldctl subscribe --topic chat --publish chat     # lines typed go to the others
+  heraldctl subscribe --topic chat --publish chat
   heraldctl subscribe --raw --topic news
 )"},
 #ifdef HERALD_CLI_TOKEN

@@ -62,11 +62,11 @@ std::optional<v1::EventKind> ParseEventKind(std::string_view name) {
   return std::nullopt;
 }
 
-std::string EventKindNames() {
+std::string EventKindNames(std::string_view separator) {
   std::string names;
   for (int i = v1::EventKind_MIN + 1; i <= v1::EventKind_MAX; ++i) {
     if (!v1::EventKind_IsValid(i)) continue;
-    if (!names.empty()) names += ", ";
+    if (!names.empty()) names += separator;
     names += EventKindName(static_cast<v1::EventKind>(i));
   }
   return names;

@@ -12,7 +12,7 @@ namespace herald::cli {
 std::string EventKindName(v1::EventKind kind);
 std::optional<v1::EventKind> ParseEventKind(std::string_view name);
 // All of them, for help and errors.
-std::string EventKindNames();
+std::string EventKindNames(std::string_view separator = ", ");
 
 // One event on one line, for people; without the newline.
 std::string EventText(const v1::Event& event);

@@ -36,7 +36,7 @@ CLI::Option* AddPairs(CLI::App& app, const std::string& flag,
     }
   };
   return OneValueEachTime(app.add_option_function<std::vector<std::string>>(flag, parse, help))
-      ->type_name("KEY=VALUE");
+      ->option_text("KEY=VALUE");
 }
 
 CLI::Option* AddDuration(CLI::App& app, const std::string& flag,
@@ -50,7 +50,7 @@ CLI::Option* AddDuration(CLI::App& app, const std::string& flag,
     }
     duration = parsed;
   };
-  return app.add_option_function<std::string>(flag, parse, help)->type_name("DURATION");
+  return app.add_option_function<std::string>(flag, parse, help)->option_text("DURATION");
 }
 
 CLI::Option* AddChoice(CLI::App& app, const std::string& flag, int& value,
@@ -67,7 +67,7 @@ CLI::Option* AddChoice(CLI::App& app, const std::string& flag, int& value,
     }
     throw CLI::ValidationError(flag, fmt::format("'{}' is not one of {}", text, choices));
   };
-  return app.add_option_function<std::string>(flag, parse, help)->type_name(choices);
+  return app.add_option_function<std::string>(flag, parse, help)->option_text(choices);
 }
 
 }  // namespace herald::cli

@@ -58,8 +58,9 @@ ExitCode History(const HistoryFlags& flags, const GlobalOptions& globals) {
 Action DeclareHistory(CLI::App& app) {
   auto flags = std::make_shared<HistoryFlags>();
   app.add_option("topic", flags->topic, "The topic")->required()->type_name("");
-  app.add_option("--since", flags->since, "Only what follows this position")->type_name("POSITION");
-  app.add_option("--limit", flags->limit, "At most so many, up to 1,000 [100]")->type_name("N");
+  app.add_option("--since", flags->since, "Only what follows this position")
+      ->option_text("POSITION");
+  app.add_option("--limit", flags->limit, "At most so many, up to 1,000 [100]")->option_text("N");
   app.add_flag("--reverse", flags->reverse, "Newest first");
   return [flags](const GlobalOptions& globals) { return History(*flags, globals); };
 }

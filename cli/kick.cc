@@ -37,8 +37,8 @@ ExitCode Kick(const KickFlags& flags, const GlobalOptions& globals) {
 Action DeclareKick(CLI::App& app) {
   auto flags = std::make_shared<KickFlags>();
   flags->target.Declare(app);
-  app.add_option("--code", flags->code, "Close code [4410]")->type_name("CODE");
-  app.add_option("--reason", flags->reason, "Told to the client")->type_name("TEXT");
+  app.add_option("--code", flags->code, "Close code [4410]")->option_text("CODE");
+  app.add_option("--reason", flags->reason, "Told to the client")->option_text("TEXT");
   AddChoice(app, "--reconnect", flags->reconnect,
             {{"yes", v1::RECONNECT_YES}, {"no", v1::RECONNECT_NO}}, "Shall it come back?");
   AddDuration(app, "--delay", flags->delay, "It should wait so long before");

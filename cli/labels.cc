@@ -37,7 +37,7 @@ Action DeclareLabels(CLI::App& app) {
   auto flags = std::make_shared<LabelsFlags>();
   flags->target.Declare(app);
   AddPairs(app, "--set", flags->set, "Set this label; may be repeated");
-  AddList(app, "--remove", flags->remove, "Remove these labels")->type_name("K1,K2");
+  AddList(app, "--remove", flags->remove, "Remove these labels")->option_text("K1,K2");
   return [flags](const GlobalOptions& globals) { return Labels(*flags, globals); };
 }
 

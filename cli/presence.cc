@@ -68,7 +68,7 @@ Action DeclarePresence(CLI::App& app) {
       ->required()
       ->type_name("");
   app.add_flag("--sessions", flags->sessions, "List sessions, not users");
-  app.add_option("--limit", flags->limit, "At most so many lines [1,000]")->type_name("N");
+  app.add_option("--limit", flags->limit, "At most so many lines [1,000]")->option_text("N");
   return [flags](const GlobalOptions& globals) { return Presence(*flags, globals); };
 }
 

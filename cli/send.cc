@@ -127,21 +127,21 @@ Action DeclareSend(CLI::App& app) {
   flags->target.Declare(app);
   flags->payload_given =
       app.add_option("payload", flags->payload, "What to send; - reads stdin")->type_name("");
-  app.add_option("--file", flags->file, "Read the payload from this file")->type_name("FILE");
+  app.add_option("--file", flags->file, "Read the payload from this file")->option_text("FILE");
   const char* message = "Message";
   app.add_option("--event", flags->event, "Event name for client code")
-      ->type_name("NAME")
+      ->option_text("NAME")
       ->group(message);
   app.add_option("--content-type", flags->content_type, "MIME type [found from the payload]")
-      ->type_name("TYPE")
+      ->option_text("TYPE")
       ->group(message);
   AddPairs(app, "--attribute", flags->attributes, "May be repeated")->group(message);
   app.add_option("--id", flags->id, "Message id [made by the server]")
-      ->type_name("ID")
+      ->option_text("ID")
       ->group(message);
   const char* policy = "Policy";
   app.add_option("--idempotency-key", flags->idempotency_key, "Makes a retry safe")
-      ->type_name("KEY")
+      ->option_text("KEY")
       ->group(policy);
   AddDuration(app, "--ttl", flags->ttl, "Drop it when older")->group(policy);
   AddChoice(app, "--priority", flags->priority,
@@ -149,7 +149,7 @@ Action DeclareSend(CLI::App& app) {
             "high goes before other topics' messages")
       ->group(policy);
   app.add_option("--collapse-key", flags->collapse_key, "Replaces an unsent one of this key")
-      ->type_name("KEY")
+      ->option_text("KEY")
       ->group(policy);
   app.add_flag("--skip-history", flags->skip_history, "Live only")->group(policy);
   AddChoice(app, "--overflow", flags->overflow,

@@ -126,10 +126,10 @@ ExitCode Show(const std::string& id, const GlobalOptions& globals) {
 
 Action DeclareSessions(CLI::App& app) {
   auto flags = std::make_shared<ListFlags>();
-  app.add_option("--user", flags->user, "Only this user's")->type_name("USER");
-  app.add_option("--topic", flags->topic, "Only subscribers of this topic")->type_name("TOPIC");
-  app.add_option("--where", flags->where, "Only with these labels")->type_name("SELECTOR");
-  app.add_option("--limit", flags->limit, "At most so many [all]")->type_name("N");
+  app.add_option("--user", flags->user, "Only this user's")->option_text("USER");
+  app.add_option("--topic", flags->topic, "Only subscribers of this topic")->option_text("TOPIC");
+  app.add_option("--where", flags->where, "Only with these labels")->option_text("SELECTOR");
+  app.add_option("--limit", flags->limit, "At most so many [all]")->option_text("N");
   return [flags](const GlobalOptions& globals) { return List(*flags, globals); };
 }
 

@@ -61,9 +61,9 @@ ExitCode Status(const StatusFlags& flags, const GlobalOptions& globals) {
 
 Action DeclareStatus(CLI::App& app) {
   auto flags = std::make_shared<StatusFlags>();
-  app.add_flag("--watch", flags->watch, "Again and again, with the rates since the last one");
+  app.add_flag("--watch", flags->watch, "Again and again, with rates between");
   AddDuration(app, "--interval", flags->interval, "How often, with --watch [1s]");
-  app.add_option("--count", flags->count, "End --watch after so many")->type_name("N");
+  app.add_option("--count", flags->count, "End --watch after so many")->option_text("N");
   return [flags](const GlobalOptions& globals) { return Status(*flags, globals); };
 }
 

@@ -62,19 +62,18 @@ ExitCode Stream(StreamFlags flags, const GlobalOptions& globals) {
 
 Action DeclareStream(CLI::App& app) {
   auto flags = std::make_shared<StreamFlags>();
-  app.add_option("--producer-id", flags->options.producer_id,
-                 "Makes repeats safe: (producer id, seq) is the key")
-      ->type_name("ID");
+  app.add_option("--producer-id", flags->options.producer_id, "Makes repeats safe, by seq")
+      ->option_text("ID");
   AddChoice(app, "--report", flags->report,
             {{"accepted", v1::REPORT_LEVEL_ACCEPTED},
              {"written", v1::REPORT_LEVEL_WRITTEN},
              {"acked", v1::REPORT_LEVEL_ACKED}},
             "For commands without `report`");
   app.add_option("--batch", flags->options.batch, "Commands a request, at most [64]")
-      ->type_name("N")
+      ->option_text("N")
       ->check(CLI::Range(1, 4096).description(""));
   app.add_option("--rate", flags->options.rate, "Commands a second [no limit]")
-      ->type_name("N")
+      ->option_text("N")
       ->check(CLI::NonNegativeNumber.description(""));
   app.add_flag("--summary", flags->summary, "Counts on stderr at the end");
   return [flags](const GlobalOptions& globals) { return Stream(*flags, globals); };

@@ -266,22 +266,22 @@ Action DeclareSubscribe(CLI::App& app) {
   auto flags = std::make_shared<SubscribeFlags>();
   if (const char* url = std::getenv("HERALD_URL"); url != nullptr && *url != '\0') flags->url = url;
   app.add_option("--url", flags->url, "Where (or env HERALD_URL)\n[ws://127.0.0.1:8080/ws]")
-      ->type_name("URL");
+      ->option_text("URL");
   AddList(app, "--topic,--topics", flags->topics, "Subscribe to these; may be repeated")
-      ->type_name("TOPIC");
+      ->option_text("TOPIC");
   app.add_option("--since", flags->since, "First what followed this position")
-      ->type_name("POSITION");
+      ->option_text("POSITION");
   app.add_option("--token", flags->token, "The client's JWT (or env HERALD_CLIENT_TOKEN)")
-      ->type_name("JWT");
-  app.add_option("--token-file", flags->token_file, "Read it from this file")->type_name("FILE");
+      ->option_text("JWT");
+  app.add_option("--token-file", flags->token_file, "Read it from this file")->option_text("FILE");
   app.add_flag("--raw", flags->raw, "No subprotocol: frames are payloads");
   app.add_flag("--send", flags->send, "Lines from stdin go to backends that watch");
   app.add_option("--publish", flags->publish, "Lines from stdin go to this topic's others")
-      ->type_name("TOPIC");
-  app.add_option("--event", flags->event, "Event name of what is sent")->type_name("NAME");
+      ->option_text("TOPIC");
+  app.add_option("--event", flags->event, "Event name of what is sent")->option_text("NAME");
   app.add_flag("--no-ack", flags->no_ack, "Do not acknowledge what was printed");
   app.add_flag("--with-topic", flags->with_topic, "Topic, offset and event before the payload");
-  app.add_option("--count", flags->count, "End after so many messages")->type_name("N");
+  app.add_option("--count", flags->count, "End after so many messages")->option_text("N");
   AddDuration(app, "--for", flags->limit, "End after so long");
   return [flags](const GlobalOptions& globals) { return Subscribe(*flags, globals); };
 }

@@ -25,26 +25,28 @@ bool LooksLikeSessionId(std::string_view text) {
 void TargetFlags::Declare(CLI::App& app, const std::string& group) {
   // Vectors also where one value is wanted: a flag given twice shall be our error and not the last
   // one's win.
-  AddRepeated(app, "--user", user_, "All sessions of this user")->type_name("USER")->group(group);
-  AddList(app, "--users", users_, "All sessions of these users")->type_name("A,B")->group(group);
-  AddRepeated(app, "--session", session_, "This session")->type_name("ID")->group(group);
+  AddRepeated(app, "--user", user_, "All sessions of this user")->option_text("USER")->group(group);
+  AddList(app, "--users", users_, "All sessions of these users")->option_text("A,B")->group(group);
+  AddRepeated(app, "--session", session_, "This session")->option_text("ID")->group(group);
   AddRepeated(app, "--topic", topic_, "All subscribers of this topic")
-      ->type_name("TOPIC")
+      ->option_text("TOPIC")
       ->group(group);
   AddList(app, "--topics", topics_, "All subscribers of these topics")
-      ->type_name("A,B")
+      ->option_text("A,B")
       ->group(group);
   app.add_flag("--all", all_, "Every session")->group(group);
   AddRepeated(app, "--where", where_, "By labels: 'platform=web,tier in (gold),!beta'")
-      ->type_name("SELECTOR")
+      ->option_text("SELECTOR")
       ->group(group);
   const std::string except = "Except";
-  AddList(app, "--except", except_, "Not these sessions or users")->type_name("A,B")->group(except);
-  AddList(app, "--except-session", except_sessions_, "Not these sessions")
-      ->type_name("A,B")
+  AddList(app, "--except", except_, "Not these sessions or users")
+      ->option_text("A,B")
       ->group(except);
-  AddList(app, "--except-user", except_users_, "Not these users, even if one looks like a session")
-      ->type_name("A,B")
+  AddList(app, "--except-session", except_sessions_, "Not these sessions")
+      ->option_text("A,B")
+      ->group(except);
+  AddList(app, "--except-user", except_users_, "Not these users")
+      ->option_text("A,B")
       ->group(except);
 }
 

@@ -47,31 +47,31 @@ Action DeclareToken(CLI::App& app) {
   TokenSpec& spec = flags->spec;
   const char* key = "Key (one of)";
   app.add_option("--secret", flags->secret_file, "HS256 with the secret in this file")
-      ->type_name("FILE")
+      ->option_text("FILE")
       ->group(key);
   app.add_option("--private-key", flags->key_file, "RS256, ES256 or EdDSA, as this PEM file says")
-      ->type_name("FILE")
+      ->option_text("FILE")
       ->group(key);
   app.add_option("--key-id", spec.key_id, "kid, to choose among several keys")
-      ->type_name("ID")
+      ->option_text("ID")
       ->group(key);
   const char* claims = "Claims";
   app.add_option("--user", spec.subject, "sub: the user id")
       ->required()
-      ->type_name("USER")
+      ->option_text("USER")
       ->group(claims);
   AddDuration(app, "--expires", flags->expires, "exp: from now on [1h]")->group(claims);
-  AddList(app, "--topics", spec.topics, "Subscribed at connect")->type_name("A,B")->group(claims);
+  AddList(app, "--topics", spec.topics, "Subscribed at connect")->option_text("A,B")->group(claims);
   AddList(app, "--allow-subscribe", spec.allow_subscribe, "Patterns it may subscribe to")
-      ->type_name("A,B")
+      ->option_text("A,B")
       ->group(claims);
   AddList(app, "--allow-publish", spec.allow_publish, "Patterns it may publish to")
-      ->type_name("A,B")
+      ->option_text("A,B")
       ->group(claims);
   AddPairs(app, "--label", flags->labels, "A label of its sessions; may be repeated")
       ->group(claims);
-  app.add_option("--issuer", spec.issuer, "iss")->type_name("NAME")->group(claims);
-  app.add_option("--audience", spec.audience, "aud")->type_name("NAME")->group(claims);
+  app.add_option("--issuer", spec.issuer, "iss")->option_text("NAME")->group(claims);
+  app.add_option("--audience", spec.audience, "aud")->option_text("NAME")->group(claims);
   return [flags](const GlobalOptions& globals) { return Token(*flags, globals); };
 }
 

@@ -105,15 +105,16 @@ ExitCode Watch(const WatchFlags& flags, const GlobalOptions& globals) {
 
 Action DeclareWatch(CLI::App& app) {
   auto flags = std::make_shared<WatchFlags>();
-  AddList(app, "--kind", flags->kinds, "Only these: " + EventKindNames())->type_name("KIND");
-  AddList(app, "--topic", flags->topics, "Only topics like this (* and **)")->type_name("PATTERN");
+  AddList(app, "--kind", flags->kinds, EventKindNames("\n"))->option_text("KIND");
+  AddList(app, "--topic", flags->topics, "Only topics like this (* and **)")
+      ->option_text("PATTERN");
   app.add_option("--group", flags->group, "Share the events with this group's watchers")
-      ->type_name("NAME");
+      ->option_text("NAME");
   app.add_option("--in-flight", flags->in_flight, "Unacknowledged events at most, for groups")
-      ->type_name("N");
+      ->option_text("N");
   app.add_option("--since", flags->since, "First replay what followed this event")
-      ->type_name("EVENT-ID");
-  app.add_option("--count", flags->count, "End after so many events")->type_name("N");
+      ->option_text("EVENT-ID");
+  app.add_option("--count", flags->count, "End after so many events")->option_text("N");
   return [flags](const GlobalOptions& globals) { return Watch(*flags, globals); };
 }
 

@@ -4,16 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/error.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/websocket.hpp>
@@ -31,9 +27,9 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = beast::http;
 namespace websocket = beast::websocket;
+using boost::asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr auto kUse = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t kMaxQueued = 64;
 constexpr std::size_t kMaxMessageBytes = 16 << 20;
 
@@ -99,14 +95,11 @@ class WebSocketClient::Impl {
         if (!error) OnClose();
       });
     }
-    asio::co_spawn(io_, Session(), [this](std::exception_ptr) {
-      signals_.cancel();
-      limit_.cancel();
-      const std::lock_guard lock(mutex_);
-      ended_ = true;
-      room_.notify_all();
-    });
+    Resolve();
     io_.run();
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    room_.notify_all();
     return end_;
   }
 
@@ -129,30 +122,28 @@ class WebSocketClient::Impl {
   }
 
  private:
-  asio::awaitable<void> Session() {
-    if (!co_await Connect() || !co_await Handshake()) co_return;
-    open_ = true;
-    if (!queue_.empty()) Write();
-    callbacks_.on_open();
-    co_await ReadAll();
-    open_ = false;
+  // Callbacks and not coroutines: g++ 12 at -O1 compiles the latter to a trap here.
+  void Resolve() {
+    resolver_.async_resolve(options_.url.host, options_.url.port,
+                            [this](error_code error, tcp::resolver::results_type endpoints) {
+                              if (error) return Unreachable(error);
+                              Connect(endpoints);
+                            });
   }
 
-  asio::awaitable<bool> Connect() {
-    asio::ip::tcp::resolver resolver(io_);
-    const auto [resolve_error, endpoints] =
-        co_await resolver.async_resolve(options_.url.host, options_.url.port, kUse);
-    if (resolve_error) co_return Unreachable(resolve_error);
-    auto& tcp = beast::get_lowest_layer(ws_);
-    tcp.expires_after(options_.connect_timeout);
-    const auto [connect_error, endpoint] = co_await tcp.async_connect(endpoints, kUse);
-    if (connect_error) co_return Unreachable(connect_error);
-    tcp.expires_never();  // the WebSocket layer has its own timeouts
-    tcp.socket().set_option(asio::ip::tcp::no_delay(true));
-    co_return true;
+  void Connect(const tcp::resolver::results_type& endpoints) {
+    auto& stream = beast::get_lowest_layer(ws_);
+    stream.expires_after(options_.connect_timeout);
+    stream.async_connect(endpoints, [this](error_code error, const tcp::endpoint&) {
+      if (error) return Unreachable(error);
+      auto& connected = beast::get_lowest_layer(ws_);
+      connected.expires_never();  // the WebSocket layer has its own timeouts
+      connected.socket().set_option(tcp::no_delay(true));
+      Handshake();
+    });
   }
 
-  asio::awaitable<bool> Handshake() {
+  void Handshake() {
     // A server that vanished is noticed within a minute.
     ws_.set_option(
         websocket::stream_base::timeout{options_.connect_timeout, std::chrono::seconds(60), true});
@@ -171,51 +162,55 @@ class WebSocketClient::Impl {
     const bool v6 = options_.url.host.find(':') != std::string::npos;
     const std::string host = v6 ? fmt::format("[{}]:{}", options_.url.host, options_.url.port)
                                 : fmt::format("{}:{}", options_.url.host, options_.url.port);
-    websocket::response_type response;
-    const auto [error] = co_await ws_.async_handshake(response, host, options_.url.target, kUse);
-    if (error == websocket::error::upgrade_declined) {
-      end_ = {End::kRefused, static_cast<int>(response.result_int()), FirstLine(response.body())};
-      co_return false;
-    }
-    if (error) co_return Unreachable(error);
-    if (response[http::field::sec_websocket_protocol] != options_.subprotocol) {
-      end_ = {End::kUnreachable, 0,
-              fmt::format("the server does not speak {}; is it herald?", options_.subprotocol)};
-      co_return false;
-    }
-    co_return true;
+    ws_.async_handshake(response_, host, options_.url.target,
+                        [this](error_code error) { OnHandshake(error); });
   }
 
-  asio::awaitable<void> ReadAll() {
-    beast::flat_buffer buffer;
-    for (;;) {
-      const auto [error, bytes] = co_await ws_.async_read(buffer, kUse);
-      if (error) {
-        OnReadError(error);
-        co_return;
-      }
-      const auto data = buffer.cdata();
-      callbacks_.on_message({static_cast<const char*>(data.data()), data.size()}, ws_.got_text());
-      buffer.consume(buffer.size());
+  void OnHandshake(error_code error) {
+    if (error == websocket::error::upgrade_declined) {
+      return Finish(
+          {End::kRefused, static_cast<int>(response_.result_int()), FirstLine(response_.body())});
     }
+    if (error) return Unreachable(error);
+    if (response_[http::field::sec_websocket_protocol] != options_.subprotocol) {
+      return Finish({End::kUnreachable, 0,
+                     fmt::format("the server does not speak {}", options_.subprotocol)});
+    }
+    open_ = true;
+    if (!queue_.empty()) Write();
+    callbacks_.on_open();
+    Read();
+  }
+
+  void Read() {
+    ws_.async_read(buffer_, [this](error_code error, std::size_t) {
+      if (error) return OnReadError(error);
+      const auto data = buffer_.cdata();
+      callbacks_.on_message({static_cast<const char*>(data.data()), data.size()}, ws_.got_text());
+      buffer_.consume(buffer_.size());
+      Read();
+    });
   }
 
   void OnReadError(error_code error) {
-    if (closing_) {
-      end_ = {End::kStopped, 1000, ""};
-    } else if (error == websocket::error::closed) {
-      const auto& reason = ws_.reason();
-      // 1005: a close frame without a code (RFC 6455 §7.1.5).
-      end_ = {End::kClosed, reason.code == 0 ? 1005 : reason.code,
-              std::string(reason.reason.data(), reason.reason.size())};
-    } else {
-      end_ = {End::kClosed, 1006, error.message()};
-    }
+    open_ = false;
+    if (closing_) return Finish({End::kStopped, 1000, ""});
+    if (error != websocket::error::closed) return Finish({End::kClosed, 1006, error.message()});
+    const auto& reason = ws_.reason();
+    // 1005: a close frame without a code (RFC 6455 §7.1.5).
+    Finish({End::kClosed, reason.code == 0 ? 1005 : reason.code,
+            std::string(reason.reason.data(), reason.reason.size())});
   }
 
-  bool Unreachable(error_code error) {
-    end_ = closing_ ? End{End::kStopped, 0, ""} : End{End::kUnreachable, 0, error.message()};
-    return false;
+  void Unreachable(error_code error) {
+    const bool late = error == beast::error::timeout;
+    Finish({End::kUnreachable, 0, late ? "no answer in time" : error.message()});
+  }
+
+  // The first end counts. Nothing runs after it.
+  void Finish(End end) {
+    end_ = std::move(end);
+    io_.stop();
   }
 
   // One write at a time; queue_.front() is the one under way.
@@ -239,12 +234,7 @@ class WebSocketClient::Impl {
   void OnClose() {
     if (std::exchange(closing_, true)) return;
     if (!open_) {
-      // While connecting: nothing to say good-bye to.
-      error_code ignored;
-      beast::get_lowest_layer(ws_).cancel();
-      beast::get_lowest_layer(ws_).socket().close(ignored);
-      io_.stop();
-      end_ = {End::kStopped, 0, ""};
+      Finish({End::kStopped, 0, ""});  // nobody to say good-bye to yet
     } else if (queue_.empty()) {
       SendClose();
     }  // else when what is queued has been sent
@@ -259,7 +249,10 @@ class WebSocketClient::Impl {
   asio::io_context io_{1};
   asio::signal_set signals_{io_, SIGINT, SIGTERM};
   asio::steady_timer limit_{io_};
+  tcp::resolver resolver_{io_};
   websocket::stream<beast::tcp_stream> ws_{io_};
+  websocket::response_type response_;
+  beast::flat_buffer buffer_;
   End end_;
   bool open_ = false;
   bool closing_ = false;

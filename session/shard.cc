@@ -266,7 +266,7 @@ void Shard::Subscribe(Session& session, const std::string& topic, std::optional<
           if (alive) done(std::move(start));
           return;
         }
-        if (!alive || !sessions_.contains(alive->id_) || alive->IsOn(topic)) {
+        if (!alive || alive->closing() || alive->IsOn(topic)) {
           feed_->Unsubscribe(*this, topic);
           return;
         }

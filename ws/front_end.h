@@ -20,7 +20,8 @@ struct FrontEndOptions {
   std::shared_ptr<const TopicRules> rules;
   bool allow_anonymous = false;
   bool enable_raw = false;
-  bool dev = false;  // ?user= and ?labels= are believed, the demo page is served
+  bool enable_demo = false;  // the demo page is served
+  bool dev = false;          // ?user= and ?labels= are believed
   bool allow_query_token = false;
   std::string token_cookie;                 // empty: tokens are not read from cookies
   std::vector<std::string> allowed_origins; // empty: same host; `*`: any

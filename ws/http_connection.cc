@@ -128,7 +128,7 @@ void HttpConnection::OnUpgrade(const UpgradeRequest& request) {
 void HttpConnection::OnPage(const UpgradeRequest& request) {
   std::string_view path(request.target().data(), request.target().size());
   path = path.substr(0, path.find('?'));
-  const Asset* asset = front_end_.options.dev ? FindAsset(path) : nullptr;
+  const Asset* asset = front_end_.options.enable_demo ? FindAsset(path) : nullptr;
   if (asset == nullptr) return Refuse(http::status::not_found, "there is nothing here; clients connect to /ws");
   if (request.method() != http::verb::get && request.method() != http::verb::head) {
     return Refuse(http::status::method_not_allowed, "use GET");

@@ -1,0 +1,55 @@
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+
+#include <boost/asio/signal_set.hpp>
+
+#include "app/config.h"
+#include "app/logging.h"
+#include "app/server.h"
+
+namespace {
+
+constexpr char kDevBanner[] =
+    "herald --dev: no tokens, raw mode, reflection and all topics open, for one developer on this machine only.\n";
+
+int Fail(const absl::Status& status) {
+  std::cerr << "herald: " << std::string(status.message()) << "\n";
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  absl::StatusOr<herald::Config> config = herald::LoadConfig(argc, argv, herald::CurrentEnvironment());
+  if (!config.ok()) return Fail(config.status());
+  switch (config->action) {
+    case herald::Config::Action::kHelp:
+      std::cout << herald::HelpText();
+      return 0;
+    case herald::Config::Action::kVersion:
+      std::cout << herald::VersionText();
+      return 0;
+    case herald::Config::Action::kPrintConfig:
+      std::cout << herald::PrintConfig(*config);
+      return 0;
+    case herald::Config::Action::kRun:
+      break;
+  }
+  herald::InitLogging(config->log_level, config->log_format);
+  if (config->dev) std::cerr << kDevBanner;
+  // A socket that the peer has closed is an error of that one write.
+  std::signal(SIGPIPE, SIG_IGN);
+
+  boost::asio::io_context io(1);
+  boost::asio::signal_set signals(io, SIGTERM, SIGINT);
+  herald::Server server(*std::move(config), io);
+  if (absl::Status status = server.Start(); !status.ok()) return Fail(status);
+  signals.async_wait([&](boost::system::error_code error, int) {
+    if (error) return;
+    server.Drain();
+    io.stop();
+  });
+  io.run();
+  return 0;
+}

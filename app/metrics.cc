@@ -1,0 +1,76 @@
+#include "app/metrics.h"
+
+#include <prometheus/client_metric.h>
+#include <prometheus/metric_family.h>
+
+namespace herald {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+ClientMetric Value(MetricType type, double value, std::vector<ClientMetric::Label> labels = {}) {
+  ClientMetric metric;
+  metric.label = std::move(labels);
+  if (type == MetricType::Counter) {
+    metric.counter.value = value;
+  } else {
+    metric.gauge.value = value;
+  }
+  return metric;
+}
+
+MetricFamily Family(MetricType type, std::string name, std::string help, std::vector<ClientMetric> metrics) {
+  MetricFamily family;
+  family.name = std::move(name);
+  family.help = std::move(help);
+  family.type = type;
+  family.metric = std::move(metrics);
+  return family;
+}
+
+}  // namespace
+
+std::vector<MetricFamily> Metrics::Collect() const {
+  std::vector<MetricFamily> families;
+  const auto gauge = [&](const char* name, const char* help, auto value) {
+    families.push_back(Family(MetricType::Gauge, name, help, {Value(MetricType::Gauge, static_cast<double>(value))}));
+  };
+  const auto counter = [&](const char* name, const char* help, auto value) {
+    families.push_back(
+        Family(MetricType::Counter, name, help, {Value(MetricType::Counter, static_cast<double>(value))}));
+  };
+  const NodeStats::Totals totals = stats_.Count();
+  families.push_back(Family(MetricType::Gauge, "herald_info", "Always 1; what runs here.",
+                            {Value(MetricType::Gauge, 1, {{"version", HERALD_VERSION}, {"broker", broker_name_}})}));
+  gauge("herald_sessions", "Live sessions.", totals.sessions);
+  counter("herald_sessions_opened_total", "Sessions opened.", totals.sessions_opened);
+  counter("herald_handshakes_accepted_total", "Upgrade requests answered 101.",
+          front_end_.handshakes_accepted.load(std::memory_order_relaxed));
+  counter("herald_http_refused_total", "HTTP requests on the client port answered 4xx or 5xx.",
+          front_end_.handshakes_refused.load(std::memory_order_relaxed));
+  counter("herald_commands_total", "Producer commands taken.", totals.commands);
+  counter("herald_deliveries_total", "Messages queued to sessions.", totals.deliveries);
+  counter("herald_client_frames_total", "Data frames received from clients.", totals.client_frames);
+  counter("herald_sent_bytes_total", "Bytes given to client sockets.", totals.bytes_out);
+  counter("herald_shard_drains_total", "Times a shard drained its mailbox.", totals.drains);
+  gauge("herald_queued_bytes", "Bytes that wait for client sockets.", totals.queued_bytes);
+  gauge("herald_mailbox_depth", "Mails that wait for shards.", totals.mailbox_depth);
+  const TopicIndex::Size size = table_.index().Count();
+  gauge("herald_topics", "Topics with subscribers, personal ones included.", size.topics);
+  gauge("herald_users", "Users with sessions.", size.users);
+  gauge("herald_history_bytes", "Bytes held by topic histories.", broker_.history_bytes());
+  gauge("herald_push_streams", "Open Push streams.", push_streams_());
+  gauge("herald_watchers", "Open Watch streams.", events_.watchers());
+  gauge("herald_resident_bytes", "Resident set of the process.", ResidentBytes());
+  std::vector<ClientMetric> dropped;
+  for (std::size_t i = 0; i < kDropReasons; ++i) {
+    dropped.push_back(Value(MetricType::Counter, static_cast<double>(totals.dropped[i]), {{"reason", kDropReasonNames[i]}}));
+  }
+  families.push_back(Family(MetricType::Counter, "herald_dropped_total", "Messages that did not reach a session, by reason.",
+                            std::move(dropped)));
+  return families;
+}
+
+}  // namespace herald

@@ -1,0 +1,236 @@
+#include "app/server.h"
+
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+#include <algorithm>
+#include <sstream>
+#include <thread>
+
+#include "absl/time/clock.h"
+#include "app/logging.h"
+#include "app/process_limits.h"
+#include "fmt/format.h"
+#include "session/random.h"
+#include "ws/codec.h"
+
+namespace herald {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+// Of the container's memory; the rest is for what is not counted before it is asked for.
+constexpr double kMemoryShare = 0.9;
+constexpr std::size_t kEventBytes = 64 << 20;
+// How long a drain waits for results and for sessions to end.
+constexpr absl::Duration kDrainStep = absl::Seconds(6);
+
+tcp::endpoint EndpointOf(const Address& address) {
+  return {asio::ip::make_address(address.host), address.port};
+}
+
+std::string Text(const tcp::endpoint& endpoint) {
+  return ToString(Address{endpoint.address().to_string(), endpoint.port()});
+}
+
+Algorithm ToAlgorithm(JwtAlgorithm algorithm) {
+  switch (algorithm) {
+    case JwtAlgorithm::kRs256:
+      return Algorithm::kRs256;
+    case JwtAlgorithm::kEs256:
+      return Algorithm::kEs256;
+    case JwtAlgorithm::kEdDsa:
+      return Algorithm::kEdDsa;
+    case JwtAlgorithm::kHs256:
+    case JwtAlgorithm::kNotSet:
+      break;
+  }
+  return Algorithm::kHs256;
+}
+
+}  // namespace
+
+absl::Status Server::Start() {
+  if (absl::Status status = MakeVerifier(); !status.ok()) return status;
+  if (!config_.producer_tokens_file.empty()) {
+    absl::StatusOr<ProducerAuth> auth = ProducerAuth::Load(config_.producer_tokens_file);
+    if (!auth.ok()) return auth.status();
+    producer_auth_ = *std::move(auth);
+  }
+  max_memory_bytes_ = config_.limits.max_memory_bytes != 0
+                          ? config_.limits.max_memory_bytes
+                          : static_cast<std::uint64_t>(static_cast<double>(MemoryLimit()) * kMemoryShare);
+  MakeShards();
+  executor_ = std::make_unique<Executor>();
+  const auto push_streams = [this] { return grpc_ ? grpc_->push_streams() : 0; };
+  stats_ = std::make_unique<NodeStats>(*table_, *broker_, *runner_, *events_, push_streams);
+  metrics_ = std::make_unique<Metrics>(*stats_, *front_end_, *table_, *broker_, *events_, push_streams,
+                                       std::string(broker_->name()));
+  probe_ = std::make_unique<Probe>(*broker_, shards_);
+  if (absl::Status status = OpenPorts(); !status.ok()) return status;
+  probe_->Send();
+  EverySecond();
+  return absl::OkStatus();
+}
+
+absl::Status Server::MakeVerifier() {
+  if (!config_.has_client_keys()) return absl::OkStatus();
+  TokenVerifier::Options options;
+  const JwtAlgorithm pinned = config_.pinned_jwt_algorithm();
+  if (!config_.jwt_secret_file.empty()) {
+    options.keys.push_back({KeySource::Kind::kSecret, Algorithm::kHs256, config_.jwt_secret_file});
+  }
+  if (!config_.jwt_public_key_file.empty()) {
+    options.keys.push_back({KeySource::Kind::kPem, ToAlgorithm(pinned), config_.jwt_public_key_file});
+  }
+  if (!config_.jwks_file.empty()) options.keys.push_back({KeySource::Kind::kJwks, {}, config_.jwks_file});
+  if (pinned != JwtAlgorithm::kNotSet) options.algorithms.push_back(ToAlgorithm(pinned));
+  options.audience = config_.jwt_audience;
+  options.issuer = config_.jwt_issuer;
+  absl::StatusOr<std::unique_ptr<TokenVerifier>> verifier = TokenVerifier::Create(std::move(options));
+  if (!verifier.ok()) return verifier.status();
+  verifier_ = *std::move(verifier);
+  return absl::OkStatus();
+}
+
+void Server::MakeShards() {
+  const Limits& limits = config_.limits;
+  const std::uint64_t files = RaiseOpenFilesLimit();
+  const int threads = std::clamp(
+      static_cast<int>(config_.threads != 0 ? config_.threads : std::thread::hardware_concurrency()), 1, kMaxShards);
+  events_ = std::make_unique<EventHub>(config_.event_buffer_size, kEventBytes);
+  for (int i = 0; i < threads; ++i) {
+    ShardOptions options;
+    options.index = i;
+    options.node = config_.node_name;
+    options.encoders = AllEncoders();
+    options.mailbox = {limits.mailbox_high_watermark_messages, limits.mailbox_high_watermark_bytes};
+    options.max_outbound_bytes = limits.max_outbound_bytes_total / static_cast<std::uint64_t>(threads);
+    options.max_topics_per_session = limits.max_topics_per_session;
+    options.events = events_.get();
+    shards_.push_back(std::make_unique<Shard>(std::move(options)));
+  }
+  auto rules = std::make_shared<const TopicRules>(config_.topic_rules);
+  broker_ = std::make_unique<MemoryBroker>(shards_, index_, rules, config_.max_history_bytes_total);
+  table_ = std::make_unique<SessionTable>(shards_, index_);
+  FrontEndOptions front;
+  front.limits = limits;
+  front.rules = rules;
+  front.allow_anonymous = config_.allow_anonymous;
+  front.enable_raw = config_.enable_raw;
+  front.enable_demo = config_.enable_demo;
+  front.dev = config_.dev;
+  front.allow_query_token = config_.allow_query_token;
+  front.token_cookie = config_.token_cookie;
+  front.allowed_origins = config_.allowed_origins;
+  front.max_sessions = limits.max_sessions != 0 ? limits.max_sessions : SessionsFor(files);
+  front_end_ = std::make_unique<FrontEnd>(std::move(front), *table_, verifier_.get());
+  runner_ = std::make_unique<CommandRunner>(*broker_, *table_, config_.node_name, limits.max_message_bytes,
+                                            limits.max_topics_per_session);
+  for (auto& shard : shards_) shard->Start(*broker_);
+}
+
+absl::Status Server::OpenPorts() {
+  GrpcServerOptions options;
+  options.address = ToString(config_.grpc_addr);
+  options.tls_cert_file = config_.grpc_tls_cert_file;
+  options.tls_key_file = config_.grpc_tls_key_file;
+  options.tls_client_ca_file = config_.grpc_tls_client_ca_file;
+  options.reflection = config_.enable_reflection;
+  options.max_message_bytes = config_.limits.max_message_bytes;
+  options.push = {config_.limits.max_push_streams, config_.limits.max_commands_in_flight};
+  absl::StatusOr<std::unique_ptr<GrpcServer>> grpc = GrpcServer::Start(
+      options, *runner_, *table_, *broker_, *events_, *executor_, producer_auth_, *stats_);
+  if (!grpc.ok()) return grpc.status();
+  grpc_ = *std::move(grpc);
+  absl::StatusOr<std::unique_ptr<AdminServer>> admin = AdminServer::Open(
+      io_, EndpointOf(config_.admin_addr),
+      {[this] { return NotReady(); },
+       [this] { return prometheus::TextSerializer().Serialize(metrics_->Collect()); }});
+  if (!admin.ok()) return admin.status();
+  admin_ = *std::move(admin);
+  absl::StatusOr<std::unique_ptr<Listener>> listener =
+      Listener::Open(*front_end_, shards_, EndpointOf(config_.client_addr));
+  if (!listener.ok()) return listener.status();
+  listener_ = *std::move(listener);
+  LogInfo("listening", {{"client", Text(listener_->endpoint())},
+                        {"grpc", ToString(Address{config_.grpc_addr.host, static_cast<std::uint16_t>(grpc_->port())})},
+                        {"admin", Text(admin_->endpoint())},
+                        {"node", config_.node_name},
+                        {"threads", shards_.size()},
+                        {"version", HERALD_VERSION}});
+  return absl::OkStatus();
+}
+
+void Server::EverySecond() {
+  const absl::Time now = absl::Now();
+  stats_->Sample(now);
+  probe_->Send();
+  broker_->Sweep(now);
+  if (verifier_) {
+    if (absl::Status status = verifier_->ReloadIfChanged(now); !status.ok()) {
+      LogError("keys not reloaded, the old ones stay", {{"error", std::string(status.message())}});
+    }
+  }
+  const bool full = max_memory_bytes_ != 0 && ResidentBytes() > max_memory_bytes_;
+  if (full != runner_->memory_full) {
+    LogWarn(full ? "memory limit reached: new sessions and messages are refused" : "memory is below its limit again",
+            {{"resident_bytes", ResidentBytes()}, {"max_memory_bytes", max_memory_bytes_}});
+    runner_->memory_full = full;
+    front_end_->memory_full = full;
+  }
+  second_.expires_after(std::chrono::seconds(1));
+  second_.async_wait([this](boost::system::error_code error) {
+    if (!error) EverySecond();
+  });
+}
+
+std::string Server::NotReady() const {
+  if (front_end_->draining) return "draining";
+  if (!probe_->Passed(absl::Now())) return "no message has passed broker and shards within 5 s";
+  return "";
+}
+
+void Server::Drain() {
+  const absl::Time began = absl::Now();
+  const std::uint64_t sessions = stats_->Count().sessions;
+  LogInfo("draining", {{"sessions", sessions}, {"push_streams", grpc_->push_streams()}});
+  front_end_->draining = true;
+  listener_->Close();
+  grpc_->Shutdown(kDrainStep);
+  runner_->draining = true;
+  Target all;
+  all.to = ToAll{};
+  table_->ForEach(
+      all,
+      [spread = config_.drain_seconds](Session& session) {
+        // Spread over the drain time, so that they do not all come back at once.
+        const double share = static_cast<double>(RandomUint64() >> 11) * 0x1p-53;
+        session.Close({CloseCode::kRestart, "this replica restarts", ReconnectAdvice{false, absl::Seconds(spread) * share}});
+      },
+      [](std::uint64_t) {});
+  while (stats_->Count().sessions > 0 && absl::Now() - began < 2 * kDrainStep) absl::SleepFor(absl::Milliseconds(10));
+  const NodeStats::Totals totals = stats_->Count();
+  std::uint64_t dropped = 0;
+  for (std::uint64_t count : totals.dropped) dropped += count;
+  LogInfo("ended", {{"sessions_closed", sessions - std::min(sessions, totals.sessions)},
+                    {"sessions_left", totals.sessions},
+                    {"sessions_total", totals.sessions_opened},
+                    {"commands", totals.commands},
+                    {"deliveries", totals.deliveries},
+                    {"dropped", dropped},
+                    {"seconds", absl::ToDoubleSeconds(absl::Now() - began)}});
+}
+
+Server::~Server() {
+  second_.cancel();
+  listener_.reset();
+  admin_.reset();
+  if (grpc_) grpc_->Shutdown(absl::ZeroDuration());
+  for (auto& shard : shards_) shard->Stop();
+  grpc_.reset();
+  executor_.reset();
+}
+
+}  // namespace herald

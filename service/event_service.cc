@@ -1,0 +1,203 @@
+#include "service/event_service.h"
+
+#include "fmt/format.h"
+#include "service/call_context.h"
+#include "service/convert.h"
+#include "service/status.h"
+
+namespace herald {
+namespace {
+
+constexpr std::size_t kEventsAResponse = 256;
+constexpr std::uint32_t kMaxInFlight = 65'536;
+constexpr std::size_t kMaxGroupBytes = 128;
+
+absl::StatusOr<WatchOptions> ParseOpen(const v1::WatchOpen& open) {
+  WatchOptions options;
+  for (int kind : open.kinds()) {
+    if (kind < v1::EVENT_KIND_SESSION_OPENED || kind > v1::EVENT_KIND_NODE_LOST) {
+      return absl::InvalidArgumentError(fmt::format("open.kinds: {} is not a kind of event", kind));
+    }
+    options.filter.kinds |= 1u << kind;
+  }
+  if (open.topic_patterns_size() > 128) return absl::InvalidArgumentError("open.topic_patterns has over 128 entries");
+  for (const std::string& text : open.topic_patterns()) {
+    absl::StatusOr<TopicPattern> pattern = TopicPattern::Parse(text);
+    if (!pattern.ok()) {
+      return absl::InvalidArgumentError(
+          fmt::format("open.topic_patterns: {}", std::string(pattern.status().message())));
+    }
+    options.filter.topics.push_back(*std::move(pattern));
+  }
+  if (open.group().size() > kMaxGroupBytes) {
+    return absl::InvalidArgumentError(fmt::format("open.group is over {} bytes", kMaxGroupBytes));
+  }
+  if (open.max_in_flight() > kMaxInFlight) {
+    return absl::InvalidArgumentError(fmt::format("open.max_in_flight is over {}", kMaxInFlight));
+  }
+  options.group = open.group();
+  options.since_event_id = open.since_event_id();
+  if (open.max_in_flight() > 0) options.max_in_flight = open.max_in_flight();
+  return options;
+}
+
+}  // namespace
+
+// One Watch call.
+class WatchReactor final : public grpc::ServerBidiReactor<v1::WatchRequest, v1::WatchResponse> {
+ public:
+  WatchReactor(EventService& service, const absl::Status& refused) : service_(service) {
+    {
+      MutexLock lock(service_.mutex_);
+      service_.reactors_.insert(this);
+    }
+    if (refused.ok()) {
+      StartRead(&request_);
+      return;
+    }
+    End(ToGrpc(refused));
+  }
+
+  void OnReadDone(bool ok) override {
+    // A client that half-closes has no more to acknowledge, and goes on listening without a group; its end comes with OnCancel.
+    if (!ok) {
+      bool opened;
+      {
+        MutexLock lock(mutex_);
+        opened = watcher_ != 0;
+      }
+      if (!opened) End({grpc::INVALID_ARGUMENT, "open must come in the first request"});
+      return;
+    }
+    absl::Status bad = OnRequest();
+    if (!bad.ok()) return End(ToGrpc(bad));
+    Advance();
+    StartRead(&request_);
+  }
+
+  void OnWriteDone(bool ok) override {
+    {
+      MutexLock lock(mutex_);
+      writing_ = false;
+    }
+    if (!ok) return End({grpc::CANCELLED, "the watcher is gone"});
+    Advance();
+  }
+
+  void OnCancel() override { End({grpc::CANCELLED, "the watcher is gone"}); }
+
+  void OnDone() override {
+    {
+      MutexLock lock(service_.mutex_);
+      service_.reactors_.erase(this);
+    }
+    std::uint64_t watcher;
+    {
+      MutexLock lock(mutex_);
+      watcher = watcher_;
+    }
+    // Waits for a wake under way; what that wake posted runs before the deletion.
+    if (watcher != 0) service_.hub_.RemoveWatcher(watcher);
+    service_.executor_.Post([this] { delete this; });
+  }
+
+  // Any thread.
+  void End(grpc::Status status) {
+    {
+      MutexLock lock(mutex_);
+      if (ending_) return;
+      ending_ = true;
+      status_ = std::move(status);
+    }
+    Advance();
+  }
+
+ private:
+  absl::Status OnRequest() {
+    std::uint64_t watcher;
+    {
+      MutexLock lock(mutex_);
+      watcher = watcher_;
+    }
+    if (request_.has_open() != (watcher == 0)) {
+      return absl::InvalidArgumentError(watcher == 0 ? "open must come in the first request"
+                                                     : "open may stand in the first request only");
+    }
+    if (watcher != 0) {
+      service_.hub_.Acknowledge(watcher, {request_.ack_ids().begin(), request_.ack_ids().end()});
+      return absl::OkStatus();
+    }
+    absl::StatusOr<WatchOptions> options = ParseOpen(request_.open());
+    if (!options.ok()) return options.status();
+    const std::uint64_t last = service_.hub_.last_event_id();
+    absl::StatusOr<std::uint64_t> added = service_.hub_.AddWatcher(*std::move(options), [this] {
+      service_.executor_.Post([this] { Advance(); });
+    });
+    if (!added.ok()) return added.status();
+    MutexLock lock(mutex_);
+    watcher_ = *added;
+    opened_.mutable_opened()->set_node(service_.node_);
+    opened_.mutable_opened()->set_last_event_id(last);
+    return absl::OkStatus();
+  }
+
+  void Advance() {
+    bool write = false, finish = false;
+    grpc::Status status;
+    {
+      MutexLock lock(mutex_);
+      if (finished_) return;
+      if (!ending_ && !writing_ && watcher_ != 0) writing_ = write = Fill();
+      if (ending_ && !writing_) {
+        finished_ = finish = true;
+        status = status_;
+      }
+    }
+    // Outside the lock: gRPC may run the reactions of these before they return.
+    if (write) StartWrite(&response_);
+    if (finish) Finish(status);
+  }
+
+  bool Fill() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    response_.Clear();
+    if (opened_.has_opened()) {
+      response_.Swap(&opened_);
+      return true;
+    }
+    EventHub::Batch batch = service_.hub_.Pull(watcher_, kEventsAResponse);
+    response_.set_missed(batch.missed);
+    for (const EventHub::Delivered& delivered : batch.events) {
+      *response_.add_events() = ToProto(*delivered.event, delivered.redelivered, service_.node_);
+    }
+    return batch.missed > 0 || !batch.events.empty();
+  }
+
+  EventService& service_;
+  v1::WatchRequest request_;
+  v1::WatchResponse response_;
+  Mutex mutex_;
+  v1::WatchResponse opened_ ABSL_GUARDED_BY(mutex_);
+  std::uint64_t watcher_ ABSL_GUARDED_BY(mutex_) = 0;  // 0: not opened yet
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  grpc::Status status_ ABSL_GUARDED_BY(mutex_);
+};
+
+grpc::ServerBidiReactor<v1::WatchRequest, v1::WatchResponse>* EventService::Watch(
+    grpc::CallbackServerContext* context) {
+  return new WatchReactor(*this, auth_.Check(Metadata(*context, "authorization")).status());
+}
+
+void EventService::Drain() {
+  executor_.Post([this] {
+    std::vector<WatchReactor*> reactors;
+    {
+      MutexLock lock(mutex_);
+      reactors.assign(reactors_.begin(), reactors_.end());
+    }
+    for (WatchReactor* reactor : reactors) reactor->End({grpc::UNAVAILABLE, "this replica is draining; watch another"});
+  });
+}
+
+}  // namespace herald

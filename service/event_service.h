@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string>
+
+#include "herald/v1/event_service.grpc.pb.h"
+#include "absl/container/flat_hash_set.h"
+#include "service/executor.h"
+#include "service/producer_auth.h"
+#include "session/event_hub.h"
+#include "session/mutex.h"
+
+namespace herald {
+
+class WatchReactor;
+
+// `EventService` over gRPC: pulls from the EventHub as fast as the watcher reads.
+//
+// Threads: gRPC's. Outlives the server's Shutdown.
+class EventService final : public v1::EventService::CallbackService {
+ public:
+  EventService(EventHub& hub, std::string node, Executor& executor, const ProducerAuth& auth)
+      : hub_(hub), node_(std::move(node)), executor_(executor), auth_(auth) {}
+
+  grpc::ServerBidiReactor<v1::WatchRequest, v1::WatchResponse>* Watch(grpc::CallbackServerContext* context) override;
+
+  // Ends all watches with UNAVAILABLE: what they had not acknowledged is lost with this replica.
+  void Drain();
+
+ private:
+  friend class WatchReactor;
+  EventHub& hub_;
+  const std::string node_;
+  Executor& executor_;
+  const ProducerAuth& auth_;
+  Mutex mutex_;
+  absl::flat_hash_set<WatchReactor*> reactors_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace herald

@@ -1,0 +1,110 @@
+#include "service/grpc_server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server_builder.h>
+
+#include <fstream>
+#include <future>
+#include <mutex>
+#include <sstream>
+
+#include "absl/time/clock.h"
+#include "fmt/format.h"
+
+namespace herald {
+namespace {
+
+absl::StatusOr<std::string> ReadFile(const std::string& path, std::string_view what) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (!file || !(text << file.rdbuf())) return absl::InvalidArgumentError(fmt::format("{} {}: cannot be read", what, path));
+  return text.str();
+}
+
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const GrpcServerOptions& options) {
+  if (options.tls_cert_file.empty()) return grpc::InsecureServerCredentials();
+  absl::StatusOr<std::string> cert = ReadFile(options.tls_cert_file, "grpc_tls_cert_file");
+  if (!cert.ok()) return cert.status();
+  absl::StatusOr<std::string> key = ReadFile(options.tls_key_file, "grpc_tls_key_file");
+  if (!key.ok()) return key.status();
+  grpc::SslServerCredentialsOptions ssl(options.tls_client_ca_file.empty()
+                                            ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
+                                            : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  ssl.pem_key_cert_pairs.push_back({*std::move(key), *std::move(cert)});
+  if (!options.tls_client_ca_file.empty()) {
+    absl::StatusOr<std::string> ca = ReadFile(options.tls_client_ca_file, "grpc_tls_client_ca_file");
+    if (!ca.ok()) return ca.status();
+    ssl.pem_root_certs = *std::move(ca);
+  }
+  return grpc::SslServerCredentials(ssl);
+}
+
+}  // namespace
+
+GrpcServer::GrpcServer(const GrpcServerOptions& options, CommandRunner& runner, SessionTable& table, Broker& broker,
+                       EventHub& events, Executor& executor, const ProducerAuth& auth, const NodeStats& stats)
+    : push_(runner, table.shards(), executor, auth, options.push),
+      sessions_(runner, table, broker, executor, auth),
+      events_(events, runner.node(), executor, auth),
+      admin_(stats, std::string(broker.name()), auth),
+      executor_(executor) {}
+
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options, CommandRunner& runner,
+                                                              SessionTable& table, Broker& broker, EventHub& events,
+                                                              Executor& executor, const ProducerAuth& auth,
+                                                              const NodeStats& stats) {
+  absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> credentials = Credentials(options);
+  if (!credentials.ok()) return credentials.status();
+  std::unique_ptr<GrpcServer> server(
+      new GrpcServer(options, runner, table, broker, events, executor, auth, stats));
+  // Both are for the whole process, and must be set before the builder.
+  static std::once_flag once;
+  std::call_once(once, [&] {
+    grpc::EnableDefaultHealthCheckService(true);
+    if (options.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  });
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort(options.address, *credentials, &server->port_);
+  // Taken ports are an error, not shared.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  // A request of 4,096 small commands must fit, and one of the largest payload.
+  builder.SetMaxReceiveMessageSize(static_cast<int>(std::max<std::size_t>(4u << 20, 2 * options.max_message_bytes)));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1024);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
+  // Producers may keep quiet connections alive, with a ping every ten seconds at the most.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  builder.RegisterService(&server->push_);
+  builder.RegisterService(&server->sessions_);
+  builder.RegisterService(&server->events_);
+  builder.RegisterService(&server->admin_);
+  server->server_ = builder.BuildAndStart();
+  if (!server->server_ || server->port_ == 0) {
+    return absl::UnavailableError(fmt::format(
+        "cannot listen on {} for gRPC: the port is taken, the address is not of this machine, or the TLS files are bad",
+        options.address));
+  }
+  return server;
+}
+
+GrpcServer::~GrpcServer() { Shutdown(absl::ZeroDuration()); }
+
+void GrpcServer::Shutdown(absl::Duration grace) {
+  if (!server_) return;
+  if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus(false);
+  push_.Drain();
+  events_.Drain();
+  server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
+  server_->Wait();
+  // Reactors that have ended are deleted on the executor: wait for those before the services go.
+  std::promise<void> emptied;
+  executor_.Post([&] { emptied.set_value(); });
+  emptied.get_future().wait();
+  server_.reset();
+}
+
+}  // namespace herald

@@ -6,7 +6,7 @@ cd "$ROOT"
 
 VENV=build/venv             # Python packages, scripts/install-deps python
 NODE_DIR=build/node         # Node packages, scripts/install-deps node
-JOBS=${HERALD_JOBS:-2}      # one Beast or gRPC file takes up to 2 GB
+JOBS=${BUILD_JOBS:-2}       # one Beast or gRPC file takes up to 2 GB
 
 if [[ -t 2 ]]; then BOLD=$'\e[1m' PLAIN=$'\e[0m'; else BOLD='' PLAIN=''; fi
 say() { printf '%s==> %s%s\n' "$BOLD" "$*" "$PLAIN" >&2; }

@@ -29,6 +29,10 @@ sys.path.insert(0, str(ROOT / "examples" / "python"))
 
 DEADLINE = float(os.environ.get("HERALD_TEST_DEADLINE", 20))  # seconds; sanitizers and shared cores are slow
 
+# What children get: the server reads HERALD_… and refuses what it does not know, such as what steers these tests.
+ENVIRONMENT = {"PYTHONUNBUFFERED": "1"} | {
+    name: value for name, value in os.environ.items() if not name.startswith("HERALD_")}
+
 
 def binary(name="herald"):
     if name == "herald" and "HERALD_BIN" in os.environ:
@@ -58,7 +62,7 @@ class Process:
         self.lines = []
         self._popen = subprocess.Popen(
             self.argv, stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"} | (env or {}), text=True, errors="replace", bufsize=1)
+            env=ENVIRONMENT | (env or {}), text=True, errors="replace", bufsize=1)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -236,7 +240,7 @@ class Herald(Process):
     def ctl(self, *words, input=None, check=True):
         """Runs heraldctl against this server; returns its CompletedProcess."""
         argv = [str(binary("heraldctl")), words[0], f"--addr={self.grpc_addr}", *map(str, words[1:])]
-        done = subprocess.run(argv, input=input, capture_output=True, text=True, timeout=3 * DEADLINE)
+        done = subprocess.run(argv, input=input, capture_output=True, text=True, timeout=3 * DEADLINE, env=ENVIRONMENT)
         if check and done.returncode != 0:
             raise AssertionError(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done

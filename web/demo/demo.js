@@ -124,7 +124,7 @@ function showSession(hello) {
 }
 
 function showLabels(of) {
-  const chips = Object.entries(of).map(([key, value]) => element('span', 'tag', value ? `${key}=${value}` : key));
+  const chips = Object.entries(of).sort().map(([key, value]) => element('span', 'tag', value ? `${key}=${value}` : key));
   $('labels').replaceChildren(...(chips.length ? chips : ['none']));
 }
 

@@ -224,7 +224,7 @@ void Shard::Remove(Session& session) {
   sessions_.erase(it);
   Bump(stats_.sessions, -1);
   session.closing_ = true;
-  session.DropQueued();
+  session.DropQueued(/*ended=*/true);
   while (!session.subscriptions_.empty()) Unsubscribe(session, session.subscriptions_.back().topic->topic);
   session.subscriptions_.shrink_to_fit();
   if (session.touched_) {

@@ -139,7 +139,7 @@ void Shard::DeliverSingly(TopicSubscribers& topic, const Mail& mail) {
   delivering_ = true;
   const std::uint64_t offset = mail.message->position().offset;
   for (const TopicSubscribers::Entry& entry : topic.entries) {
-    if (IsExcepted(mail.except.get(), *entry.session)) continue;
+    if (entry.session->closing() || IsExcepted(mail.except.get(), *entry.session)) continue;
     if (offset != 0 && offset <= entry.start_offset) continue;
     ++met;
     entry.session->Enqueue(*mail.message);

@@ -278,8 +278,14 @@ void Shard::Subscribe(Session& session, const std::string& topic, std::optional<
           if (alive) done(std::move(start));
           return;
         }
-        if (!alive || !sessions_.contains(alive->id_) || alive->IsOn(topic)) {
+        if (!alive || !sessions_.contains(alive->id_)) {
           feed_->Unsubscribe(*this, topic);
+          return;
+        }
+        if (alive->IsOn(topic)) {
+          // Asked for twice before the first was answered.
+          feed_->Unsubscribe(*this, topic);
+          done(absl::AlreadyExistsError("already subscribed"));
           return;
         }
         auto& subscribers = topics_[topic];

@@ -93,7 +93,7 @@ class Shard {
 
   using SubscribeDone = absl::AnyInvocable<void(absl::StatusOr<FeedStart>)>;
   // Subscribes from `since` (or from now). The caller sends `FeedStart::missed` in `done`, before anything live
-  // can come. kAlreadyExists if the session is on it.
+  // can come. kAlreadyExists if the session is on it. `done` is not called for a session that has ended meanwhile.
   void Subscribe(Session& session, const std::string& topic, std::optional<Position> since,
                  std::uint64_t max_subscribers, SubscribeDone done);
   // False if it was not on it.

@@ -45,8 +45,22 @@ std::uint64_t OutboundQueue::DropUnsent() {
     bytes_ -= frames_.back()->bytes.size();
     lost += frames_.back()->messages;
     frames_.pop_back();
+    ++popped_;
   }
   ReleaseIfEmpty();
+  return lost;
+}
+
+std::uint64_t OutboundQueue::DropAll() {
+  std::uint64_t lost = DropUnsent();
+  if (!empty()) {
+    lost += frames_[head_]->messages;
+    bytes_ = 0;
+    head_written_ = 0;
+    ++head_;
+    ++popped_;
+    ReleaseIfEmpty();
+  }
   return lost;
 }
 

@@ -34,12 +34,14 @@ class OutboundQueue {
   // Lets go of everything but a frame that is partly on the wire (which must be finished for the
   // stream to stay readable). Returns how many messages were lost.
   std::uint64_t DropUnsent();
+  // The same with that frame too, once the connection has ended.
+  std::uint64_t DropAll();
 
   bool empty() const { return head_ == frames_.size(); }
   std::size_t bytes() const { return bytes_; }
   std::size_t frames() const { return frames_.size() - head_; }
-  // Frames pushed and frames wholly written since the start: who waits for a frame to be written
-  // remembers `pushed()` after its Push and waits for `popped()` to reach it.
+  // Frames pushed and frames let go since the start, neither ever goes back: who waits for a frame to be written
+  // (or dropped) remembers `pushed()` after its Push and waits for `popped()` to reach it.
   std::uint64_t pushed() const { return popped_ + frames(); }
   std::uint64_t popped() const { return popped_; }
   std::uint64_t messages_written() const { return messages_written_; }

@@ -87,14 +87,14 @@ void Session::Close(CloseRequest request) {
   if (closing_) return;
   // No owner may let go of it while it closes.
   auto self = shared_from_this();
-  if (request.code == CloseCode::kSlowConsumer) DropQueued();
+  if (request.code == CloseCode::kSlowConsumer) DropQueued(/*ended=*/false);
   closing_ = true;
   DoClose(std::move(request));
 }
 
-void Session::DropQueued() {
+void Session::DropQueued(bool ended) {
   const std::size_t before = queue_.bytes();
-  const std::uint64_t lost = queue_.DropUnsent();
+  const std::uint64_t lost = ended ? queue_.DropAll() : queue_.DropUnsent();
   shard_.CountQueued(-static_cast<std::int64_t>(before - queue_.bytes()), 0);
   dropped_ += lost;
   shard_.CountDropped(closing_ ? DropReason::kDisconnected : DropReason::kSlowConsumer, lost);

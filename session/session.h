@@ -90,8 +90,8 @@ class Session : public std::enable_shared_from_this<Session> {
     ++messages_in_;
     bytes_in_ += bytes;
   }
-  // Everything queued and unsent is lost, and counted.
-  void DropQueued();
+  // Everything queued and unsent is lost, and counted; so is, once the connection has `ended`, a frame partly on the wire.
+  void DropQueued(bool ended);
 
   OutboundQueue queue_;
 

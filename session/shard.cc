@@ -69,16 +69,25 @@ void Shard::Deliver(MessagePtr message, ExceptionsPtr except, TallyPtr tally) {
 }
 
 void Shard::Wake() {
-  boost::asio::post(io_, [this] { Drain(); });
+  boost::asio::post(io_, [this] { OnWake(); });
+}
+
+void Shard::OnWake() {
+  // The mailbox wakes for the first mail after a Take, and Take is called here only: one wake a burst.
+  if (draining_.empty()) {
+    mailbox_.Take(draining_);
+  } else {
+    std::vector<Mail> more;
+    mailbox_.Take(more);
+    draining_.erase(draining_.begin(), draining_.begin() + static_cast<std::ptrdiff_t>(drained_));
+    drained_ = 0;
+    std::move(more.begin(), more.end(), std::back_inserter(draining_));
+  }
+  // What is left of the last turn comes first; its continuation has been posted already.
+  if (!continues_) Drain();
 }
 
 void Shard::Drain() {
-  // What is left of the last turn comes first; its continuation has been posted already.
-  if (drained_ == draining_.size()) {
-    draining_.clear();
-    drained_ = 0;
-    mailbox_.Take(draining_);
-  }
   Bump(stats_.drains, 1);
   const std::size_t end = std::min(draining_.size(), drained_ + kMailsATurn);
   const std::size_t begin = drained_;
@@ -93,9 +102,12 @@ void Shard::Drain() {
   in_drain_ = false;
   FlushTouched();
   mailbox_.Done(end - begin, bytes);
-  if (drained_ < draining_.size() || mailbox_.depth() > 0) {
-    // More came while we worked (Post woke us only if the box was empty when we took it), or this turn is over.
+  continues_ = drained_ < draining_.size();
+  if (continues_) {
     boost::asio::post(io_, [this] { Drain(); });
+  } else {
+    draining_.clear();
+    drained_ = 0;
   }
 }
 
@@ -127,7 +139,7 @@ void Shard::DeliverSingly(TopicSubscribers& topic, const Mail& mail) {
   delivering_ = true;
   const std::uint64_t offset = mail.message->position().offset;
   for (const TopicSubscribers::Entry& entry : topic.entries) {
-    if (IsExcepted(mail.except.get(), *entry.session)) continue;
+    if (entry.session->closing() || IsExcepted(mail.except.get(), *entry.session)) continue;
     if (offset != 0 && offset <= entry.start_offset) continue;
     ++met;
     entry.session->Enqueue(*mail.message);
@@ -224,7 +236,7 @@ void Shard::Remove(Session& session) {
   sessions_.erase(it);
   Bump(stats_.sessions, -1);
   session.closing_ = true;
-  session.DropQueued();
+  session.DropQueued(/*ended=*/true);
   while (!session.subscriptions_.empty()) Unsubscribe(session, session.subscriptions_.back().topic->topic);
   session.subscriptions_.shrink_to_fit();
   if (session.touched_) {
@@ -266,8 +278,14 @@ void Shard::Subscribe(Session& session, const std::string& topic, std::optional<
           if (alive) done(std::move(start));
           return;
         }
-        if (!alive || alive->closing() || alive->IsOn(topic)) {
+        if (!alive || alive->closing()) {
           feed_->Unsubscribe(*this, topic);
+          return;
+        }
+        if (alive->IsOn(topic)) {
+          // Asked for twice before the first was answered.
+          feed_->Unsubscribe(*this, topic);
+          done(absl::AlreadyExistsError("already subscribed"));
           return;
         }
         auto& subscribers = topics_[topic];

@@ -93,7 +93,7 @@ class Shard {
 
   using SubscribeDone = absl::AnyInvocable<void(absl::StatusOr<FeedStart>)>;
   // Subscribes from `since` (or from now). The caller sends `FeedStart::missed` in `done`, before anything live
-  // can come. kAlreadyExists if the session is on it.
+  // can come. kAlreadyExists if the session is on it. `done` is not called for a session that has ended meanwhile.
   void Subscribe(Session& session, const std::string& topic, std::optional<Position> since,
                  std::uint64_t max_subscribers, SubscribeDone done);
   // False if it was not on it.
@@ -121,6 +121,8 @@ class Shard {
   };
 
   void Wake();
+  void OnWake();
+  // One turn: at most so many mails that sockets and timers are not kept waiting.
   void Drain();
   void HandleMail(Mail& mail);
   void DeliverSingly(TopicSubscribers& topic, const Mail& mail);
@@ -140,6 +142,7 @@ class Shard {
   std::vector<Session*> touched_;
   std::vector<Mail> draining_;
   std::size_t drained_ = 0;
+  bool continues_ = false;  // the next turn has been posted
   Run run_;
   bool in_drain_ = false;                            // who is touched will be flushed at its end
   bool delivering_ = false;                          // entries are being walked: Remove waits

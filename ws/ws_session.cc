@@ -328,6 +328,7 @@ void WsSession::OnSubscribe(std::uint32_t id, const v1::Subscribe& subscribe) {
   }
   shard().Subscribe(*this, topic, since, rule.max_subscribers,
                     [this, id, topic, asked = since.has_value()](absl::StatusOr<FeedStart> start) {
+                      if (absl::IsAlreadyExists(start.status())) return Reply(id);  // asked for twice at once
                       if (!start.ok()) return ReplyError(id, start.status());
                       v1::Ok ok;
                       *ok.mutable_topic() = StateOf(topic, *start, asked);

@@ -1,0 +1,104 @@
+#include "broker/memory_broker.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/time/clock.h"
+#include "tests/broker/broker_contract.h"
+
+namespace herald {
+namespace {
+
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+INSTANTIATE_TEST_SUITE_P(Memory, BrokerContractTest,
+                         ::testing::Values(BrokerUnderTest{"Memory", Node::MakeMemoryBroker}), BrokerName);
+
+class MemoryBrokerTest : public ::testing::Test {
+ protected:
+  explicit MemoryBrokerTest(std::size_t max_history_bytes = 100'000)
+      : node_(1, {},
+              [&](auto& shards, auto& index, auto rules) {
+                auto broker = std::make_unique<MemoryBroker>(shards, index, std::move(rules), max_history_bytes);
+                broker_ = broker.get();
+                return broker;
+              }) {}
+
+  MemoryBroker* broker_ = nullptr;
+  Node node_;
+};
+
+TEST_F(MemoryBrokerTest, CountsWhatItsLogsHold) {
+  EXPECT_EQ(broker_->history_bytes(), 0u);
+  ASSERT_TRUE(node_.Publish("live/a", std::string(1000, 'x')).ok());
+  EXPECT_EQ(broker_->history_bytes(), 0u);
+  ASSERT_TRUE(node_.Publish("small/a", std::string(1000, 'x')).ok());
+  const std::uint64_t one = broker_->history_bytes();
+  EXPECT_GE(one, 1000u);
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(node_.Publish("small/a", std::string(1000, 'x')).ok());
+  EXPECT_EQ(broker_->history_bytes(), 5 * one);
+}
+
+TEST_F(MemoryBrokerTest, AllLogsTogetherKeepTheLimit) {
+  for (int topic = 0; topic < 20; ++topic) {
+    for (int i = 0; i < 20; ++i) {
+      ASSERT_TRUE(node_.Publish(fmt::format("kept/{}", topic), std::string(1000, 'x')).ok());
+      ASSERT_LE(broker_->history_bytes(), 100'000u);
+    }
+  }
+  EXPECT_GT(broker_->history_bytes(), 50'000u);
+}
+
+// What does not fit is let go of, and said so: never a part for the whole.
+TEST_F(MemoryBrokerTest, AMessageThatDoesNotFitIsDeliveredAndCannotBeRecovered) {
+  auto live = node_.Add({.max_outbound_bytes = 1 << 20}), late = node_.Add();
+  const auto start = node_.Subscribe(*live, "kept/a");
+  ASSERT_TRUE(start.ok());
+  const auto published = node_.Publish("kept/a", std::string(200'000, 'x'));
+  ASSERT_TRUE(published.ok());
+  EXPECT_EQ(published->position.offset, 1u);
+  ASSERT_TRUE(node_.WaitReceived(*live, 1));
+  EXPECT_EQ(broker_->history_bytes(), 0u);
+  const auto resumed = node_.Subscribe(*late, "kept/a", start->position);
+  EXPECT_FALSE(resumed->recovered);
+  EXPECT_EQ(resumed->reason, NotRecovered::kExpired);
+}
+
+TEST_F(MemoryBrokerTest, SweepLetsGoOfWhatIsExpired) {
+  ASSERT_TRUE(node_.Publish("kept/a", "x").ok());
+  broker_->Sweep(absl::Now());
+  EXPECT_THAT(node_.Read({.topic = "kept/a"}).messages, SizeIs(1));
+  broker_->Sweep(absl::Now() + absl::Minutes(11));
+  EXPECT_EQ(broker_->history_bytes(), 0u);
+}
+
+TEST_F(MemoryBrokerTest, SweepForgetsLogsThatNobodyUsesAndTheirEpochWithThem) {
+  const auto before = node_.Publish("kept/a", "x");
+  broker_->Sweep(absl::Now() + MemoryBroker::kForgotten - absl::Minutes(1));
+  EXPECT_EQ(node_.Read({.topic = "kept/a"}).current, before->position);
+  broker_->Sweep(absl::Now() + MemoryBroker::kForgotten + absl::Minutes(1));
+  EXPECT_TRUE(node_.Read({.topic = "kept/a"}).current.empty());
+  auto session = node_.Add();
+  const auto start = node_.Subscribe(*session, "kept/a", before->position);
+  EXPECT_FALSE(start->recovered);
+  EXPECT_EQ(start->reason, NotRecovered::kEpoch);
+}
+
+TEST_F(MemoryBrokerTest, SweepKeepsTheLogOfATopicWithSubscribers) {
+  auto session = node_.Add();
+  ASSERT_TRUE(node_.Subscribe(*session, "kept/a").ok());
+  const auto before = node_.Publish("kept/a", "x");
+  broker_->Sweep(absl::Now() + absl::Hours(24));
+  EXPECT_EQ(node_.Read({.topic = "kept/a"}).current, before->position);
+  EXPECT_EQ(node_.Publish("kept/a", "y")->position.offset, before->position.offset + 1);
+  ASSERT_TRUE(node_.WaitReceived(*session, 2));
+}
+
+TEST_F(MemoryBrokerTest, ReadingMakesNoLog) {
+  EXPECT_TRUE(node_.Read({.topic = "kept/a"}).current.empty());
+  EXPECT_FALSE(node_.Read({.topic = "kept/a", .since = Position{1, 2, 3}}).complete);
+}
+
+}  // namespace
+}  // namespace herald

@@ -277,7 +277,7 @@ class FrameTest(CloseTest):
         self.assert_refused(json.dumps({"connect": {"labels": {"a": "x" * 64}}}), reason="label")
 
     def test_4400_bad_topic_or_position_to_resume(self):
-        self.assert_refused('{"connect":{"resume":[{"topic":"$all"}]}}', reason="(reserved|topic)")
+        self.assert_refused('{"connect":{"resume":[{"topic":"$user/bob"}]}}', reason="(reserved|topic)")
         self.assert_refused('{"connect":{"resume":[{"topic":""}]}}', reason="topic")
         self.assert_refused('{"connect":{"resume":[{"topic":"news","position":"nonsense"}]}}', reason="position")
 

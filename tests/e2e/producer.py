@@ -1,8 +1,10 @@
 """gRPC as a backend uses it: unary calls, a Push stream, a Watch. Everything waits with a deadline."""
 
+import os
 import queue
 import threading
 
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what fails is told by the calls
 import grpc
 
 from harness import DEADLINE, ROOT  # noqa: F401  (harness puts examples/python on the path)

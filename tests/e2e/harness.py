@@ -38,6 +38,11 @@ def binary(name="herald"):
     return ROOT / "build" / os.environ.get("HERALD_PRESET", "dev") / "bin" / name
 
 
+def without_test_settings():
+    """The environment for a child: Herald refuses to start over a HERALD_ variable that it does not know."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("HERALD_")}
+
+
 def eventually(condition, what="the condition", timeout=DEADLINE):
     """Polls `condition` until it returns something true, and returns that. AssertionError after `timeout` seconds."""
     end = time.monotonic() + timeout
@@ -58,7 +63,7 @@ class Process:
         self.lines = []
         self._popen = subprocess.Popen(
             self.argv, stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"} | (env or {}), text=True, errors="replace", bufsize=1)
+            env=without_test_settings() | {"PYTHONUNBUFFERED": "1"} | (env or {}), text=True, errors="replace", bufsize=1)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

@@ -28,8 +28,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Start() {
     stream_.expires_after(std::chrono::seconds(10));
     parser_.header_limit(8 * 1024);
-    http::async_read(stream_, buffer_, parser_,
-                     [self = shared_from_this()](error_code error, std::size_t) { self->OnRead(error); });
+    http::async_read(
+        stream_, buffer_, parser_,
+        [self = shared_from_this()](error_code error, std::size_t) { self->OnRead(error); });
   }
 
  private:
@@ -85,7 +86,8 @@ class AdminServer::Impl : public std::enable_shared_from_this<Impl> {
     if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
     if (!error) return absl::OkStatus();
     const std::string ip = endpoint.address().to_string();
-    return absl::UnavailableError(fmt::format("cannot listen on {}:{} (admin_addr): {}", ip, endpoint.port(), error.message()));
+    return absl::UnavailableError(fmt::format("cannot listen on {}:{} (admin_addr): {}", ip,
+                                              endpoint.port(), error.message()));
   }
 
   void DoAccept() {
@@ -106,7 +108,8 @@ class AdminServer::Impl : public std::enable_shared_from_this<Impl> {
   tcp::acceptor acceptor_;
 };
 
-absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Open(asio::io_context& io, const tcp::endpoint& endpoint,
+absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Open(asio::io_context& io,
+                                                               const tcp::endpoint& endpoint,
                                                                Handlers handlers) {
   auto impl = std::make_shared<Impl>(io, std::move(handlers));
   if (absl::Status status = impl->Open(endpoint); !status.ok()) return status;

@@ -10,8 +10,8 @@
 
 namespace herald {
 
-// The operators' port: /healthz (the process answers), /readyz (messages pass; 503 with the reason if not) and /metrics
-// (Prometheus text format).
+// The operators' port: /healthz (the process answers), /readyz (messages pass; 503 with the reason
+// if not) and /metrics (Prometheus text format).
 //
 // Threads: runs on the `io` it is given, which one thread runs.
 class AdminServer {
@@ -20,9 +20,9 @@ class AdminServer {
     std::function<std::string()> not_ready;  // why not; empty: ready
     std::function<std::string()> metrics;
   };
-  static absl::StatusOr<std::unique_ptr<AdminServer>> Open(boost::asio::io_context& io,
-                                                           const boost::asio::ip::tcp::endpoint& endpoint,
-                                                           Handlers handlers);
+  static absl::StatusOr<std::unique_ptr<AdminServer>> Open(
+      boost::asio::io_context& io, const boost::asio::ip::tcp::endpoint& endpoint,
+      Handlers handlers);
   ~AdminServer();
   boost::asio::ip::tcp::endpoint endpoint() const;
 

@@ -1,8 +1,7 @@
+#include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
-
-#include <boost/asio/signal_set.hpp>
 
 #include "app/config.h"
 #include "app/logging.h"
@@ -11,7 +10,8 @@
 namespace {
 
 constexpr char kDevBanner[] =
-    "herald --dev: no tokens, raw mode, reflection and all topics open, for one developer on this machine only.\n";
+    "herald --dev: no tokens, raw mode, reflection and all topics open, for one developer on this "
+    "machine only.\n";
 
 int Fail(const absl::Status& status) {
   std::cerr << "herald: " << std::string(status.message()) << "\n";
@@ -21,7 +21,8 @@ int Fail(const absl::Status& status) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  absl::StatusOr<herald::Config> config = herald::LoadConfig(argc, argv, herald::CurrentEnvironment());
+  absl::StatusOr<herald::Config> config =
+      herald::LoadConfig(argc, argv, herald::CurrentEnvironment());
   if (!config.ok()) return Fail(config.status());
   switch (config->action) {
     case herald::Config::Action::kHelp:

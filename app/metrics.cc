@@ -21,7 +21,8 @@ ClientMetric Value(MetricType type, double value, std::vector<ClientMetric::Labe
   return metric;
 }
 
-MetricFamily Family(MetricType type, std::string name, std::string help, std::vector<ClientMetric> metrics) {
+MetricFamily Family(MetricType type, std::string name, std::string help,
+                    std::vector<ClientMetric> metrics) {
   MetricFamily family;
   family.name = std::move(name);
   family.help = std::move(help);
@@ -35,15 +36,17 @@ MetricFamily Family(MetricType type, std::string name, std::string help, std::ve
 std::vector<MetricFamily> Metrics::Collect() const {
   std::vector<MetricFamily> families;
   const auto gauge = [&](const char* name, const char* help, auto value) {
-    families.push_back(Family(MetricType::Gauge, name, help, {Value(MetricType::Gauge, static_cast<double>(value))}));
+    families.push_back(Family(MetricType::Gauge, name, help,
+                              {Value(MetricType::Gauge, static_cast<double>(value))}));
   };
   const auto counter = [&](const char* name, const char* help, auto value) {
-    families.push_back(
-        Family(MetricType::Counter, name, help, {Value(MetricType::Counter, static_cast<double>(value))}));
+    families.push_back(Family(MetricType::Counter, name, help,
+                              {Value(MetricType::Counter, static_cast<double>(value))}));
   };
   const NodeStats::Totals totals = stats_.Count();
-  families.push_back(Family(MetricType::Gauge, "herald_info", "Always 1; what runs here.",
-                            {Value(MetricType::Gauge, 1, {{"version", HERALD_VERSION}, {"broker", broker_name_}})}));
+  families.push_back(Family(
+      MetricType::Gauge, "herald_info", "Always 1; what runs here.",
+      {Value(MetricType::Gauge, 1, {{"version", HERALD_VERSION}, {"broker", broker_name_}})}));
   gauge("herald_sessions", "Live sessions.", totals.sessions);
   counter("herald_sessions_opened_total", "Sessions opened.", totals.sessions_opened);
   counter("herald_handshakes_accepted_total", "Upgrade requests answered 101.",
@@ -66,9 +69,11 @@ std::vector<MetricFamily> Metrics::Collect() const {
   gauge("herald_resident_bytes", "Resident set of the process.", ResidentBytes());
   std::vector<ClientMetric> dropped;
   for (std::size_t i = 0; i < kDropReasons; ++i) {
-    dropped.push_back(Value(MetricType::Counter, static_cast<double>(totals.dropped[i]), {{"reason", kDropReasonNames[i]}}));
+    dropped.push_back(Value(MetricType::Counter, static_cast<double>(totals.dropped[i]),
+                            {{"reason", kDropReasonNames[i]}}));
   }
-  families.push_back(Family(MetricType::Counter, "herald_dropped_total", "Messages that did not reach a session, by reason.",
+  families.push_back(Family(MetricType::Counter, "herald_dropped_total",
+                            "Messages that did not reach a session, by reason.",
                             std::move(dropped)));
   return families;
 }

@@ -10,16 +10,21 @@
 
 namespace herald {
 
-// Herald's figures as Prometheus metrics, read from the counters when asked: nothing is counted twice. Names `herald_…`;
-// labels have few values: never a topic, a user or a session.
+// Herald's figures as Prometheus metrics, read from the counters when asked: nothing is counted
+// twice. Names `herald_…`; labels have few values: never a topic, a user or a session.
 //
 // Threads: any.
 class Metrics final : public prometheus::Collectable {
  public:
-  Metrics(const NodeStats& stats, const FrontEnd& front_end, SessionTable& table, Broker& broker, EventHub& events,
-          std::function<std::size_t()> push_streams, std::string broker_name)
-      : stats_(stats), front_end_(front_end), table_(table), broker_(broker), events_(events),
-        push_streams_(std::move(push_streams)), broker_name_(std::move(broker_name)) {}
+  Metrics(const NodeStats& stats, const FrontEnd& front_end, SessionTable& table, Broker& broker,
+          EventHub& events, std::function<std::size_t()> push_streams, std::string broker_name)
+      : stats_(stats),
+        front_end_(front_end),
+        table_(table),
+        broker_(broker),
+        events_(events),
+        push_streams_(std::move(push_streams)),
+        broker_name_(std::move(broker_name)) {}
 
   std::vector<prometheus::MetricFamily> Collect() const override;
 

@@ -13,7 +13,8 @@ std::string TopicOf(int shard) { return fmt::format("$probe/{}", shard); }
 // A session without a connection, and not in the table: it is on its probe topic only.
 class Probe::Listener final : public Session {
  public:
-  explicit Listener(Shard& shard) : Session(shard, Protocol::kRaw, 1 << 16), index_(shard.index()) {}
+  explicit Listener(Shard& shard)
+      : Session(shard, Protocol::kRaw, 1 << 16), index_(shard.index()) {}
 
   void Begin() {
     shard().Subscribe(*this, TopicOf(index_), std::nullopt, 0, [](absl::StatusOr<FeedStart>) {});
@@ -25,7 +26,9 @@ class Probe::Listener final : public Session {
     last_unix_ms_.store(absl::ToUnixMillis(absl::Now()), std::memory_order_relaxed);
   }
   int index() const { return index_; }
-  absl::Time last() const { return absl::FromUnixMillis(last_unix_ms_.load(std::memory_order_relaxed)); }
+  absl::Time last() const {
+    return absl::FromUnixMillis(last_unix_ms_.load(std::memory_order_relaxed));
+  }
 
  protected:
   void DoClose(CloseRequest) override {}
@@ -50,8 +53,9 @@ void Probe::Send() {
     body.payload = "probe";
     body.content_type = "text/plain";
     absl::StatusOr<MessageBodyPtr> accepted = AcceptMessage(std::move(body), 64);
-    broker_.Publish({*std::move(accepted), TopicOf(listener->index()), nullptr, nullptr, /*keep=*/false},
-                    [](absl::StatusOr<Published>) {});
+    broker_.Publish(
+        {*std::move(accepted), TopicOf(listener->index()), nullptr, nullptr, /*keep=*/false},
+        [](absl::StatusOr<Published>) {});
   }
 }
 

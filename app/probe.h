@@ -10,7 +10,8 @@
 
 namespace herald {
 
-// Sends a message through the broker to each shard once a second, so that readiness says what it claims: messages pass.
+// Sends a message through the broker to each shard once a second, so that readiness says what it
+// claims: messages pass.
 //
 // Threads: Send and Passed from any. Must outlive the shards' threads.
 class Probe {

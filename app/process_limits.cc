@@ -36,7 +36,8 @@ std::uint64_t SessionsFor(std::uint64_t open_files) {
 std::uint64_t MemoryLimit() {
   std::uint64_t limit = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) *
                         static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-  for (const char* path : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+  for (const char* path :
+       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
     const std::uint64_t bytes = ReadLimit(path);
     if (bytes > 0) limit = std::min(limit, bytes);
   }

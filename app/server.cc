@@ -58,15 +58,16 @@ absl::Status Server::Start() {
     if (!auth.ok()) return auth.status();
     producer_auth_ = *std::move(auth);
   }
-  max_memory_bytes_ = config_.limits.max_memory_bytes != 0
-                          ? config_.limits.max_memory_bytes
-                          : static_cast<std::uint64_t>(static_cast<double>(MemoryLimit()) * kMemoryShare);
+  max_memory_bytes_ =
+      config_.limits.max_memory_bytes != 0
+          ? config_.limits.max_memory_bytes
+          : static_cast<std::uint64_t>(static_cast<double>(MemoryLimit()) * kMemoryShare);
   MakeShards();
   executor_ = std::make_unique<Executor>();
   const auto push_streams = [this] { return grpc_ ? grpc_->push_streams() : 0; };
   stats_ = std::make_unique<NodeStats>(*table_, *broker_, *runner_, *events_, push_streams);
-  metrics_ = std::make_unique<Metrics>(*stats_, *front_end_, *table_, *broker_, *events_, push_streams,
-                                       std::string(broker_->name()));
+  metrics_ = std::make_unique<Metrics>(*stats_, *front_end_, *table_, *broker_, *events_,
+                                       push_streams, std::string(broker_->name()));
   probe_ = std::make_unique<Probe>(*broker_, shards_);
   if (absl::Status status = OpenPorts(); !status.ok()) return status;
   probe_->Send();
@@ -82,13 +83,16 @@ absl::Status Server::MakeVerifier() {
     options.keys.push_back({KeySource::Kind::kSecret, Algorithm::kHs256, config_.jwt_secret_file});
   }
   if (!config_.jwt_public_key_file.empty()) {
-    options.keys.push_back({KeySource::Kind::kPem, ToAlgorithm(pinned), config_.jwt_public_key_file});
+    options.keys.push_back(
+        {KeySource::Kind::kPem, ToAlgorithm(pinned), config_.jwt_public_key_file});
   }
-  if (!config_.jwks_file.empty()) options.keys.push_back({KeySource::Kind::kJwks, {}, config_.jwks_file});
+  if (!config_.jwks_file.empty())
+    options.keys.push_back({KeySource::Kind::kJwks, {}, config_.jwks_file});
   if (pinned != JwtAlgorithm::kNotSet) options.algorithms.push_back(ToAlgorithm(pinned));
   options.audience = config_.jwt_audience;
   options.issuer = config_.jwt_issuer;
-  absl::StatusOr<std::unique_ptr<TokenVerifier>> verifier = TokenVerifier::Create(std::move(options));
+  absl::StatusOr<std::unique_ptr<TokenVerifier>> verifier =
+      TokenVerifier::Create(std::move(options));
   if (!verifier.ok()) return verifier.status();
   verifier_ = *std::move(verifier);
   return absl::OkStatus();
@@ -97,8 +101,10 @@ absl::Status Server::MakeVerifier() {
 void Server::MakeShards() {
   const Limits& limits = config_.limits;
   const std::uint64_t files = RaiseOpenFilesLimit();
-  const int threads = std::clamp(
-      static_cast<int>(config_.threads != 0 ? config_.threads : std::thread::hardware_concurrency()), 1, kMaxShards);
+  const int threads =
+      std::clamp(static_cast<int>(config_.threads != 0 ? config_.threads
+                                                       : std::thread::hardware_concurrency()),
+                 1, kMaxShards);
   events_ = std::make_unique<EventHub>(config_.event_buffer_size, kEventBytes);
   for (int i = 0; i < threads; ++i) {
     ShardOptions options;
@@ -106,7 +112,8 @@ void Server::MakeShards() {
     options.node = config_.node_name;
     options.encoders = AllEncoders();
     options.mailbox = {limits.mailbox_high_watermark_messages, limits.mailbox_high_watermark_bytes};
-    options.max_outbound_bytes = limits.max_outbound_bytes_total / static_cast<std::uint64_t>(threads);
+    options.max_outbound_bytes =
+        limits.max_outbound_bytes_total / static_cast<std::uint64_t>(threads);
     options.max_topics_per_session = limits.max_topics_per_session;
     options.events = events_.get();
     shards_.push_back(std::make_unique<Shard>(std::move(options)));
@@ -126,8 +133,9 @@ void Server::MakeShards() {
   front.allowed_origins = config_.allowed_origins;
   front.max_sessions = limits.max_sessions != 0 ? limits.max_sessions : SessionsFor(files);
   front_end_ = std::make_unique<FrontEnd>(std::move(front), *table_, verifier_.get());
-  runner_ = std::make_unique<CommandRunner>(*broker_, *table_, config_.node_name, limits.max_message_bytes,
-                                            limits.max_topics_per_session);
+  runner_ =
+      std::make_unique<CommandRunner>(*broker_, *table_, config_.node_name,
+                                      limits.max_message_bytes, limits.max_topics_per_session);
   for (auto& shard : shards_) shard->Start(*broker_);
 }
 
@@ -155,7 +163,8 @@ absl::Status Server::OpenPorts() {
   if (!listener.ok()) return listener.status();
   listener_ = *std::move(listener);
   LogInfo("listening", {{"client", Text(listener_->endpoint())},
-                        {"grpc", ToString(Address{config_.grpc_addr.host, static_cast<std::uint16_t>(grpc_->port())})},
+                        {"grpc", ToString(Address{config_.grpc_addr.host,
+                                                  static_cast<std::uint16_t>(grpc_->port())})},
                         {"admin", Text(admin_->endpoint())},
                         {"node", config_.node_name},
                         {"threads", shards_.size()},
@@ -175,7 +184,8 @@ void Server::EverySecond() {
   }
   const bool full = max_memory_bytes_ != 0 && ResidentBytes() > max_memory_bytes_;
   if (full != runner_->memory_full) {
-    LogWarn(full ? "memory limit reached: new sessions and messages are refused" : "memory is below its limit again",
+    LogWarn(full ? "memory limit reached: new sessions and messages are refused"
+                 : "memory is below its limit again",
             {{"resident_bytes", ResidentBytes()}, {"max_memory_bytes", max_memory_bytes_}});
     runner_->memory_full = full;
     front_end_->memory_full = full;
@@ -207,10 +217,12 @@ void Server::Drain() {
       [spread = config_.drain_seconds](Session& session) {
         // Spread over the drain time, so that they do not all come back at once.
         const double share = static_cast<double>(RandomUint64() >> 11) * 0x1p-53;
-        session.Close({CloseCode::kRestart, "this replica restarts", ReconnectAdvice{false, absl::Seconds(spread) * share}});
+        session.Close({CloseCode::kRestart, "this replica restarts",
+                       ReconnectAdvice{false, absl::Seconds(spread) * share}});
       },
       [](std::uint64_t) {});
-  while (stats_->Count().sessions > 0 && absl::Now() - began < 2 * kDrainStep) absl::SleepFor(absl::Milliseconds(10));
+  while (stats_->Count().sessions > 0 && absl::Now() - began < 2 * kDrainStep)
+    absl::SleepFor(absl::Milliseconds(10));
   const NodeStats::Totals totals = stats_->Count();
   std::uint64_t dropped = 0;
   for (std::uint64_t count : totals.dropped) dropped += count;

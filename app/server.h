@@ -16,20 +16,23 @@
 
 namespace herald {
 
-// One replica: makes all parts, in the order in which they depend on each other, and ends them in the reverse.
+// One replica: makes all parts, in the order in which they depend on each other, and ends them in
+// the reverse.
 //
 // Threads: Start, Drain and the destructor on the thread that runs `io`.
 class Server {
  public:
   // `io` carries the admin port and what happens once a second.
-  Server(Config config, boost::asio::io_context& io) : config_(std::move(config)), io_(io), second_(io) {}
+  Server(Config config, boost::asio::io_context& io)
+      : config_(std::move(config)), io_(io), second_(io) {}
   ~Server();
 
   // Opens all three ports, or says in one line why not.
   absl::Status Start();
 
-  // The orderly end: not ready, no new sessions or commands, results of open streams written, sessions told to come back and closed with
-  // 1012. Returns when they are gone, or after some seconds. Logs one summary line.
+  // The orderly end: not ready, no new sessions or commands, results of open streams written,
+  // sessions told to come back and closed with 1012. Returns when they are gone, or after some
+  // seconds. Logs one summary line.
   void Drain();
 
  private:

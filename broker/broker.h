@@ -15,13 +15,16 @@ namespace herald {
 // Where a message gets its position, and from where it goes to all shards with subscribers.
 //
 // Promises, which one contract suite holds both implementations to:
-//   Order      For one topic every shard sees the same order: that of the offsets. Publications that one thread makes
+//   Order      For one topic every shard sees the same order: that of the offsets. Publications
+//   that one thread makes
 //              to one topic keep their order.
 //   Positions  Offsets of an epoch only grow. A log that was lost comes back with another epoch.
-//   Atomic     Subscribe hands out a position such that everything behind it comes live, and nothing at or before it is missing
+//   Atomic     Subscribe hands out a position such that everything behind it comes live, and
+//   nothing at or before it is missing
 //              from what it says was missed.
-//   Accepted   Publish answers OK once the message is in the log (where the topic has one) and on its way to the shards.
-//   Never a partial recovery called whole: in doubt `recovered` is false, with a reason.
+//   Accepted   Publish answers OK once the message is in the log (where the topic has one) and on
+//   its way to the shards. Never a partial recovery called whole: in doubt `recovered` is false,
+//   with a reason.
 //
 // Threads: any; see TopicFeed for the callbacks.
 class Broker : public TopicFeed {
@@ -34,7 +37,7 @@ class Broker : public TopicFeed {
   };
   struct ReadResult {
     std::vector<MessagePtr> messages;
-    Position current;  // the newest of the log; empty if the topic keeps none
+    Position current;      // the newest of the log; empty if the topic keeps none
     bool complete = true;  // false: `since` does not lie in the log any more
   };
   using ReadDone = absl::AnyInvocable<void(absl::StatusOr<ReadResult>)>;

@@ -7,7 +7,10 @@ namespace herald {
 
 MemoryBroker::MemoryBroker(std::vector<std::unique_ptr<Shard>>& shards, TopicIndex& index,
                            std::shared_ptr<const TopicRules> rules, std::size_t max_history_bytes)
-    : shards_(shards), index_(index), rules_(std::move(rules)), max_history_bytes_(max_history_bytes) {}
+    : shards_(shards),
+      index_(index),
+      rules_(std::move(rules)),
+      max_history_bytes_(max_history_bytes) {}
 
 TopicLog* MemoryBroker::LogOf(Stripe& stripe, std::string_view topic) {
   auto it = stripe.logs.find(topic);
@@ -54,7 +57,9 @@ void MemoryBroker::Subscribe(Shard& shard, const std::string& topic, std::option
   }
 }
 
-void MemoryBroker::Unsubscribe(Shard& shard, const std::string& topic) { index_.Remove(topic, shard.index()); }
+void MemoryBroker::Unsubscribe(Shard& shard, const std::string& topic) {
+  index_.Remove(topic, shard.index());
+}
 
 void MemoryBroker::Publish(Publication publication, PublishDone done) {
   Published published;
@@ -66,12 +71,13 @@ void MemoryBroker::Publish(Publication publication, PublishDone done) {
     published.matched = found.subscribers;
     if (log != nullptr || found.shards != 0) {
       if (log != nullptr) published.position = log->Next();
-      auto message = std::make_shared<const Message>(std::move(publication.body), std::move(publication.topic),
-                                                     published.position);
+      auto message = std::make_shared<const Message>(
+          std::move(publication.body), std::move(publication.topic), published.position);
       if (log != nullptr) {
         const std::size_t before = log->bytes();
         log->Append(message, absl::FromUnixMillis(message->body().accepted_unix_ms));
-        while (history_bytes_.load(std::memory_order_relaxed) + log->bytes() - before > max_history_bytes_ &&
+        while (history_bytes_.load(std::memory_order_relaxed) + log->bytes() - before >
+                   max_history_bytes_ &&
                !log->empty()) {
           log->PopOldest();
         }
@@ -79,8 +85,8 @@ void MemoryBroker::Publish(Publication publication, PublishDone done) {
       }
       for (std::uint64_t left = found.shards; left != 0; left &= left - 1) {
         if (publication.tally) publication.tally->Expect();
-        shards_[static_cast<std::size_t>(std::countr_zero(left))]->Deliver(message, publication.except,
-                                                                          publication.tally);
+        shards_[static_cast<std::size_t>(std::countr_zero(left))]->Deliver(
+            message, publication.except, publication.tally);
       }
     }
   }
@@ -100,7 +106,8 @@ void MemoryBroker::Read(ReadRequest request, ReadDone done) {
       TopicLog& log = *it->second;
       const absl::Time now = absl::Now();
       const std::size_t before = log.bytes();
-      if (request.since) result.complete = log.After(*request.since, now).reason == NotRecovered::kNone;
+      if (request.since)
+        result.complete = log.After(*request.since, now).reason == NotRecovered::kNone;
       result.messages = log.Read(request.since, request.limit, request.reverse, now);
       result.current = log.current();
       CountHistory(before, log.bytes());
@@ -117,7 +124,8 @@ void MemoryBroker::Sweep(absl::Time now) {
       const std::size_t before = log.bytes();
       log.Expire(now);
       CountHistory(before, log.bytes());
-      return log.empty() && log.last_used() + kForgotten < now && index_.Find(entry.first).subscribers == 0;
+      return log.empty() && log.last_used() + kForgotten < now &&
+             index_.Find(entry.first).subscribers == 0;
     });
   }
 }

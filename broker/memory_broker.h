@@ -1,8 +1,8 @@
 #pragma once
 
 #include <array>
-#include <bit>
 #include <atomic>
+#include <bit>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,11 +20,13 @@ namespace herald {
 
 // The embedded default: logs in this process's memory, one order a topic.
 //
-// Threads: any. A topic's order is made under the lock of its stripe, which is held while the message is posted to
+// Threads: any. A topic's order is made under the lock of its stripe, which is held while the
+// message is posted to
 //          the shards' mailboxes: that is what makes the order the same on all of them.
-// Limits:  each topic's history_size and history_ttl; `max_history_bytes` for all logs together: past it the stripe that
-//          appends lets go of its own oldest messages. Logs that have been empty and unused for kForgotten are forgotten (their
-//          epoch with them).
+// Limits:  each topic's history_size and history_ttl; `max_history_bytes` for all logs together:
+// past it the stripe that
+//          appends lets go of its own oldest messages. Logs that have been empty and unused for
+//          kForgotten are forgotten (their epoch with them).
 class MemoryBroker final : public Broker {
  public:
   static constexpr absl::Duration kForgotten = absl::Minutes(10);
@@ -38,7 +40,9 @@ class MemoryBroker final : public Broker {
   void Publish(Publication publication, PublishDone done) override;
   void Read(ReadRequest request, ReadDone done) override;
   std::string_view name() const override { return "memory"; }
-  std::uint64_t history_bytes() const override { return history_bytes_.load(std::memory_order_relaxed); }
+  std::uint64_t history_bytes() const override {
+    return history_bytes_.load(std::memory_order_relaxed);
+  }
 
   // Lets go of expired messages and forgotten logs; to be called now and then.
   void Sweep(absl::Time now);
@@ -49,9 +53,12 @@ class MemoryBroker final : public Broker {
     StringMap<std::unique_ptr<TopicLog>> logs ABSL_GUARDED_BY(mutex);
   };
 
-  Stripe& StripeOf(std::string_view topic) { return stripes_[(StringHash{}(topic) >> 7) % stripes_.size()]; }
+  Stripe& StripeOf(std::string_view topic) {
+    return stripes_[(StringHash{}(topic) >> 7) % stripes_.size()];
+  }
   // The topic's log, made if it is not there; null if the topic keeps none.
-  TopicLog* LogOf(Stripe& stripe, std::string_view topic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
+  TopicLog* LogOf(Stripe& stripe, std::string_view topic)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   void CountHistory(std::size_t before, std::size_t after);
 
   std::vector<std::unique_ptr<Shard>>& shards_;

@@ -41,7 +41,8 @@ TopicLog::Missed TopicLog::After(const Position& since, absl::Time now) {
     return missed;
   }
   const std::size_t skip = since.offset - before_oldest_.offset;
-  const std::uint64_t fence = skip == 0 ? before_oldest_.fence : messages_[skip - 1]->position().fence;
+  const std::uint64_t fence =
+      skip == 0 ? before_oldest_.fence : messages_[skip - 1]->position().fence;
   if (since.fence != fence) {
     missed.reason = NotRecovered::kRollback;
     return missed;
@@ -50,14 +51,15 @@ TopicLog::Missed TopicLog::After(const Position& since, absl::Time now) {
   return missed;
 }
 
-std::vector<MessagePtr> TopicLog::Read(std::optional<Position> since, std::size_t limit, bool reverse,
-                                       absl::Time now) {
+std::vector<MessagePtr> TopicLog::Read(std::optional<Position> since, std::size_t limit,
+                                       bool reverse, absl::Time now) {
   Expire(now);
   std::size_t skip = 0;
   if (since && since->epoch == current_.epoch && since->offset > before_oldest_.offset) {
     skip = std::min<std::size_t>(since->offset - before_oldest_.offset, messages_.size());
   }
-  std::vector<MessagePtr> read(messages_.begin() + static_cast<std::ptrdiff_t>(skip), messages_.end());
+  std::vector<MessagePtr> read(messages_.begin() + static_cast<std::ptrdiff_t>(skip),
+                               messages_.end());
   if (reverse) std::reverse(read.begin(), read.end());
   if (read.size() > limit) read.resize(limit);
   return read;

@@ -33,7 +33,8 @@ class TopicLog {
   // Exactly what follows `since`, or why it cannot be told.
   Missed After(const Position& since, absl::Time now);
   // At most `limit` of the messages behind `since` (or of all), oldest first or newest first.
-  std::vector<MessagePtr> Read(std::optional<Position> since, std::size_t limit, bool reverse, absl::Time now);
+  std::vector<MessagePtr> Read(std::optional<Position> since, std::size_t limit, bool reverse,
+                               absl::Time now);
 
   // Lets go of what is too old.
   void Expire(absl::Time now);
@@ -49,7 +50,8 @@ class TopicLog {
   std::deque<MessagePtr> messages_;
   std::size_t bytes_ = 0;
   Position current_;
-  // The fence of the newest message that is gone, so that a position at it is still known to be ours.
+  // The fence of the newest message that is gone, so that a position at it is still known to be
+  // ours.
   Position before_oldest_;
   absl::Time last_used_;
 };

@@ -6,7 +6,8 @@
 
 namespace herald {
 
-grpc::ServerUnaryReactor* AdminService::GetInfo(grpc::CallbackServerContext* context, const v1::GetInfoRequest*,
+grpc::ServerUnaryReactor* AdminService::GetInfo(grpc::CallbackServerContext* context,
+                                                const v1::GetInfoRequest*,
                                                 v1::GetInfoResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   if (auto producer = auth_.Check(Metadata(*context, "authorization")); !producer.ok()) {

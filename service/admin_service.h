@@ -7,13 +7,15 @@
 
 namespace herald {
 
-// `AdminService` over gRPC. Drain and Reload are not built yet and answer UNIMPLEMENTED (the generated base does that).
+// `AdminService` over gRPC. Drain and Reload are not built yet and answer UNIMPLEMENTED (the
+// generated base does that).
 class AdminService final : public v1::AdminService::CallbackService {
  public:
   AdminService(const NodeStats& stats, std::string broker, const ProducerAuth& auth)
       : stats_(stats), broker_(std::move(broker)), auth_(auth) {}
 
-  grpc::ServerUnaryReactor* GetInfo(grpc::CallbackServerContext* context, const v1::GetInfoRequest* request,
+  grpc::ServerUnaryReactor* GetInfo(grpc::CallbackServerContext* context,
+                                    const v1::GetInfoRequest* request,
                                     v1::GetInfoResponse* response) override;
 
  private:

@@ -47,17 +47,18 @@ struct Refused {
 };
 
 // Answers a command that changes sessions once all shards have.
-SessionTable::Done AnswerChange(std::uint64_t seq, const Target& target, std::shared_ptr<Refused> refused,
-                                CommandRunner::Done done) {
+SessionTable::Done AnswerChange(std::uint64_t seq, const Target& target,
+                                std::shared_ptr<Refused> refused, CommandRunner::Done done) {
   const bool one_session = std::holds_alternative<SessionId>(target.to);
-  return [seq, one_session, refused = std::move(refused), done = std::move(done)](std::uint64_t matched) mutable {
+  return [seq, one_session, refused = std::move(refused),
+          done = std::move(done)](std::uint64_t matched) mutable {
     v1::CommandResult result;
     result.set_seq(seq);
     result.set_matched(matched);
     if (matched == 0 && one_session) SetStatus(NoSuchSession(), result);
     if (refused && refused->sessions > 0) {
-      SetStatus(absl::ResourceExhaustedError(
-                    fmt::format("{} of {} sessions {}", refused->sessions.load(), matched, refused->why)),
+      SetStatus(absl::ResourceExhaustedError(fmt::format(
+                    "{} of {} sessions {}", refused->sessions.load(), matched, refused->why)),
                 result);
     }
     done(std::move(result));
@@ -81,14 +82,16 @@ std::vector<std::string> TopicsOf(const Target& target) {
 void CommandRunner::Run(const v1::Command& command, const Context& context, Done done) {
   commands_.fetch_add(1, std::memory_order_relaxed);
   const std::uint64_t seq = command.seq();
-  if (draining) return Fail(seq, absl::UnavailableError("this replica is draining; send it to another"), done);
+  if (draining)
+    return Fail(seq, absl::UnavailableError("this replica is draining; send it to another"), done);
   switch (command.action_case()) {
     case v1::Command::kDeliver:
       return RunDeliver(seq, command.deliver(), context, std::move(done));
     case v1::Command::kJoin:
       return RunJoin(seq, command.join().target(), command.join().topics(), true, std::move(done));
     case v1::Command::kLeave:
-      return RunJoin(seq, command.leave().target(), command.leave().topics(), false, std::move(done));
+      return RunJoin(seq, command.leave().target(), command.leave().topics(), false,
+                     std::move(done));
     case v1::Command::kDisconnect:
       return RunDisconnect(seq, command.disconnect(), std::move(done));
     case v1::Command::kSetLabels:
@@ -96,14 +99,21 @@ void CommandRunner::Run(const v1::Command& command, const Context& context, Done
     case v1::Command::ACTION_NOT_SET:
       break;
   }
-  Fail(seq, absl::InvalidArgumentError("action is not set: one of deliver, join, leave, disconnect, set_labels"), done);
+  Fail(seq,
+       absl::InvalidArgumentError(
+           "action is not set: one of deliver, join, leave, disconnect, set_labels"),
+       done);
 }
 
-void CommandRunner::RunDeliver(std::uint64_t seq, const v1::Deliver& deliver, const Context& context, Done done) {
+void CommandRunner::RunDeliver(std::uint64_t seq, const v1::Deliver& deliver,
+                               const Context& context, Done done) {
   if (memory_full) {
-    return Fail(seq, absl::ResourceExhaustedError("the server is at its memory limit (max_memory_bytes)"), done);
+    return Fail(
+        seq, absl::ResourceExhaustedError("the server is at its memory limit (max_memory_bytes)"),
+        done);
   }
-  if (absl::Status later = CheckSupported(deliver, context.default_report); !later.ok()) return Fail(seq, later, done);
+  if (absl::Status later = CheckSupported(deliver, context.default_report); !later.ok())
+    return Fail(seq, later, done);
   absl::StatusOr<Target> target = ParseTarget(deliver.target(), node_);
   if (!target.ok()) return Fail(seq, target.status(), done);
   MessageBody unchecked = ToBody(deliver.message());
@@ -115,8 +125,10 @@ void CommandRunner::RunDeliver(std::uint64_t seq, const v1::Deliver& deliver, co
   v1::CommandResult result;
   result.set_seq(seq);
   result.set_message_id((*body)->id);
-  if (std::holds_alternative<SessionId>(target->to) || std::holds_alternative<Selector>(target->to)) {
-    return DeliverLive(std::move(result), *std::move(body), *target, deliver.require_online(), std::move(done));
+  if (std::holds_alternative<SessionId>(target->to) ||
+      std::holds_alternative<Selector>(target->to)) {
+    return DeliverLive(std::move(result), *std::move(body), *target, deliver.require_online(),
+                       std::move(done));
   }
   // With exceptions a message is live-only: a later resume could not tell who was excepted.
   const bool keep = !deliver.policy().skip_history() && target->except == nullptr;
@@ -124,8 +136,9 @@ void CommandRunner::RunDeliver(std::uint64_t seq, const v1::Deliver& deliver, co
             deliver.require_online(), std::move(done));
 }
 
-void CommandRunner::PublishOn(v1::CommandResult result, MessageBodyPtr body, std::vector<std::string> topics,
-                              ExceptionsPtr except, bool keep, bool require_online, Done done) {
+void CommandRunner::PublishOn(v1::CommandResult result, MessageBodyPtr body,
+                              std::vector<std::string> topics, ExceptionsPtr except, bool keep,
+                              bool require_online, Done done) {
   if (require_online) {
     // Asked before: what nobody is there for must not be kept either.
     std::uint64_t subscribers = 0;
@@ -148,7 +161,8 @@ void CommandRunner::PublishOn(v1::CommandResult result, MessageBodyPtr body, std
   }
   gathering->done = std::move(done);
   gathering->require_online = require_online;
-  // Answered once by each publication, and, where exceptions make counting the shards' work, by each shard.
+  // Answered once by each publication, and, where exceptions make counting the shards' work, by
+  // each shard.
   const bool count_on_shards = except != nullptr;
   auto tally = std::make_shared<Tally>([gathering](std::uint64_t matched) {
     v1::CommandResult finished;
@@ -157,14 +171,16 @@ void CommandRunner::PublishOn(v1::CommandResult result, MessageBodyPtr body, std
       finished = std::move(gathering->result);
     }
     finished.set_matched(matched);
-    if (matched == 0 && gathering->require_online && finished.code() == 0) SetStatus(NobodyMatched(), finished);
+    if (matched == 0 && gathering->require_online && finished.code() == 0)
+      SetStatus(NobodyMatched(), finished);
     gathering->done(std::move(finished));
   });
   for (std::string& topic : topics) {
     tally->Expect();
     std::string name = keep ? topic : std::string();
     broker_.Publish({body, std::move(topic), except, count_on_shards ? tally : nullptr, keep},
-                    [gathering, tally, count_on_shards, name = std::move(name)](absl::StatusOr<Published> published) {
+                    [gathering, tally, count_on_shards,
+                     name = std::move(name)](absl::StatusOr<Published> published) {
                       if (count_on_shards && published.ok()) {
                         // The tally that went along gave one answer of its own for the publication.
                         return;
@@ -200,12 +216,14 @@ void CommandRunner::DeliverLive(v1::CommandResult result, MessageBodyPtr body, c
 }
 
 void CommandRunner::RunJoin(std::uint64_t seq, const v1::Target& unparsed,
-                            const google::protobuf::RepeatedPtrField<std::string>& names, bool join, Done done) {
+                            const google::protobuf::RepeatedPtrField<std::string>& names, bool join,
+                            Done done) {
   absl::StatusOr<Target> target = ParseTarget(unparsed, node_);
   if (!target.ok()) return Fail(seq, target.status(), done);
   absl::StatusOr<std::vector<std::string>> topics = ParseTopics(names, max_topics_, "topics");
   if (!topics.ok()) return Fail(seq, topics.status(), done);
-  std::shared_ptr<Refused> refused(new Refused{{}, "are on as many topics as they may be (max_topics_per_session)"});
+  std::shared_ptr<Refused> refused(
+      new Refused{{}, "are on as many topics as they may be (max_topics_per_session)"});
   table_.ForEach(
       *target,
       [topics = *std::move(topics), join, refused](Session& session) {
@@ -224,14 +242,19 @@ void CommandRunner::RunDisconnect(std::uint64_t seq, const v1::Disconnect& disco
   const std::uint32_t code = disconnect.code() == 0 ? 4410 : disconnect.code();
   const bool good = code == 1000 || code == 1001 || code == 1008 || code == 1012 || code == 1013 ||
                     (code >= 4000 && code <= 4999);
-  if (!good) return Fail(seq, absl::InvalidArgumentError("code must be 1000, 1001, 1008, 1012, 1013 or 4000 to 4999"), done);
+  if (!good)
+    return Fail(
+        seq,
+        absl::InvalidArgumentError("code must be 1000, 1001, 1008, 1012, 1013 or 4000 to 4999"),
+        done);
   if (disconnect.reason().size() > 123 || !IsValidUtf8(disconnect.reason())) {
     return Fail(seq, absl::InvalidArgumentError("reason must be at most 123 bytes of UTF-8"), done);
   }
   CloseRequest request{static_cast<CloseCode>(code), disconnect.reason(), {}};
   if (request.reason.empty()) request.reason = "disconnected by a producer";
   if (disconnect.reconnect() != v1::RECONNECT_UNSPECIFIED || disconnect.has_reconnect_delay()) {
-    request.advice = ReconnectAdvice{disconnect.reconnect() == v1::RECONNECT_NO, ToDuration(disconnect.reconnect_delay())};
+    request.advice = ReconnectAdvice{disconnect.reconnect() == v1::RECONNECT_NO,
+                                     ToDuration(disconnect.reconnect_delay())};
   }
   table_.ForEach(
       *target, [request = std::move(request)](Session& session) { session.Close(request); },
@@ -244,13 +267,17 @@ void CommandRunner::RunSetLabels(std::uint64_t seq, const v1::SetLabels& set_lab
   if (set_labels.set().empty() && set_labels.remove().empty()) {
     return Fail(seq, absl::InvalidArgumentError("set and remove are both empty"), done);
   }
-  std::vector<std::pair<std::string, std::string>> set(set_labels.set().begin(), set_labels.set().end());
+  std::vector<std::pair<std::string, std::string>> set(set_labels.set().begin(),
+                                                       set_labels.set().end());
   for (const auto& [key, value] : set) {
     absl::Status bad = ValidateLabel(key, value);
     if (bad.ok() && key.starts_with(kClientLabelPrefix)) {
       bad = absl::InvalidArgumentError("labels under client/ belong to the client");
     }
-    if (!bad.ok()) return Fail(seq, absl::InvalidArgumentError(fmt::format("set: {}", std::string(bad.message()))), done);
+    if (!bad.ok())
+      return Fail(seq,
+                  absl::InvalidArgumentError(fmt::format("set: {}", std::string(bad.message()))),
+                  done);
   }
   std::vector<std::string> remove(set_labels.remove().begin(), set_labels.remove().end());
   std::shared_ptr<Refused> refused(new Refused{{}, "would have more labels than they may"});

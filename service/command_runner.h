@@ -12,19 +12,24 @@
 
 namespace herald {
 
-// Checks one command and carries it out: through the broker where a topic's order is needed, else straight to the shards.
+// Checks one command and carries it out: through the broker where a topic's order is needed, else
+// straight to the shards.
 //
-// Threads: any. `done` is called once, maybe before Run returns, maybe on a shard's thread: it must not block.
-// Order:   deliveries that one thread runs take effect in that order for each topic and each session. A Join, Leave, SetLabels or
+// Threads: any. `done` is called once, maybe before Run returns, maybe on a shard's thread: it must
+// not block. Order:   deliveries that one thread runs take effect in that order for each topic and
+// each session. A Join, Leave, SetLabels or
 //          Disconnect is in force when its `done` has been called.
 // Errors:  in the result; nothing half-done stays behind.
 class CommandRunner {
  public:
   using Done = absl::AnyInvocable<void(v1::CommandResult)>;
 
-  CommandRunner(Broker& broker, SessionTable& table, std::string node, std::size_t max_message_bytes,
-                std::size_t max_topics_per_session)
-      : broker_(broker), table_(table), node_(std::move(node)), max_message_bytes_(max_message_bytes),
+  CommandRunner(Broker& broker, SessionTable& table, std::string node,
+                std::size_t max_message_bytes, std::size_t max_topics_per_session)
+      : broker_(broker),
+        table_(table),
+        node_(std::move(node)),
+        max_message_bytes_(max_message_bytes),
         max_topics_(max_topics_per_session) {}
 
   struct Context {
@@ -46,9 +51,10 @@ class CommandRunner {
  private:
   void RunDeliver(std::uint64_t seq, const v1::Deliver& deliver, const Context& context, Done done);
   // Publishes `body` on each topic and gathers one result.
-  void PublishOn(v1::CommandResult result, MessageBodyPtr body, std::vector<std::string> topics, ExceptionsPtr except,
-                 bool keep, bool require_online, Done done);
-  void DeliverLive(v1::CommandResult result, MessageBodyPtr body, const Target& target, bool require_online, Done done);
+  void PublishOn(v1::CommandResult result, MessageBodyPtr body, std::vector<std::string> topics,
+                 ExceptionsPtr except, bool keep, bool require_online, Done done);
+  void DeliverLive(v1::CommandResult result, MessageBodyPtr body, const Target& target,
+                   bool require_online, Done done);
   void RunJoin(std::uint64_t seq, const v1::Target& target,
                const google::protobuf::RepeatedPtrField<std::string>& topics, bool join, Done done);
   void RunDisconnect(std::uint64_t seq, const v1::Disconnect& disconnect, Done done);

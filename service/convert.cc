@@ -21,7 +21,8 @@ void KeepUnique(std::vector<std::string>& names) {
 absl::StatusOr<ToUsers> ParseUsers(const google::protobuf::RepeatedPtrField<std::string>& users) {
   if (users.empty()) return absl::InvalidArgumentError("target.users is empty");
   if (users.size() > kMaxTargetNames) {
-    return absl::InvalidArgumentError(fmt::format("target.users has {} entries, over the limit of {}", users.size(), kMaxTargetNames));
+    return absl::InvalidArgumentError(fmt::format(
+        "target.users has {} entries, over the limit of {}", users.size(), kMaxTargetNames));
   }
   ToUsers to;
   for (const std::string& user : users) {
@@ -32,7 +33,8 @@ absl::StatusOr<ToUsers> ParseUsers(const google::protobuf::RepeatedPtrField<std:
   return to;
 }
 
-absl::StatusOr<SessionId> ParseLocalSession(const std::string& text, std::string_view node, std::string_view field) {
+absl::StatusOr<SessionId> ParseLocalSession(const std::string& text, std::string_view node,
+                                            std::string_view field) {
   absl::StatusOr<ParsedSessionId> parsed = ParseSessionId(text);
   if (!parsed.ok()) return Invalid(field, parsed.status());
   if (parsed->node != node) return absl::NotFoundError(fmt::format("{}: no such session", field));
@@ -41,8 +43,10 @@ absl::StatusOr<SessionId> ParseLocalSession(const std::string& text, std::string
 
 absl::StatusOr<ExceptionsPtr> ParseExceptions(const v1::Target& target, std::string_view node) {
   if (target.except_sessions().empty() && target.except_users().empty()) return nullptr;
-  if (target.except_sessions_size() > kMaxExceptions || target.except_users_size() > kMaxExceptions) {
-    return absl::InvalidArgumentError(fmt::format("target.except_sessions and target.except_users may have {} entries each", kMaxExceptions));
+  if (target.except_sessions_size() > kMaxExceptions ||
+      target.except_users_size() > kMaxExceptions) {
+    return absl::InvalidArgumentError(fmt::format(
+        "target.except_sessions and target.except_users may have {} entries each", kMaxExceptions));
   }
   auto except = std::make_shared<Exceptions>();
   for (const std::string& text : target.except_sessions()) {
@@ -54,7 +58,8 @@ absl::StatusOr<ExceptionsPtr> ParseExceptions(const v1::Target& target, std::str
     }
   }
   for (const std::string& user : target.except_users()) {
-    if (absl::Status bad = ValidateUserId(user); !bad.ok()) return Invalid("target.except_users", bad);
+    if (absl::Status bad = ValidateUserId(user); !bad.ok())
+      return Invalid("target.except_users", bad);
     except->users.insert(user);
   }
   return except;
@@ -62,11 +67,13 @@ absl::StatusOr<ExceptionsPtr> ParseExceptions(const v1::Target& target, std::str
 
 }  // namespace
 
-absl::StatusOr<std::vector<std::string>> ParseTopics(const google::protobuf::RepeatedPtrField<std::string>& topics,
-                                                     std::size_t max, std::string_view field) {
+absl::StatusOr<std::vector<std::string>> ParseTopics(
+    const google::protobuf::RepeatedPtrField<std::string>& topics, std::size_t max,
+    std::string_view field) {
   if (topics.empty()) return absl::InvalidArgumentError(fmt::format("{} is empty", field));
   if (static_cast<std::size_t>(topics.size()) > max) {
-    return absl::InvalidArgumentError(fmt::format("{} has {} entries, over the limit of {}", field, topics.size(), max));
+    return absl::InvalidArgumentError(
+        fmt::format("{} has {} entries, over the limit of {}", field, topics.size(), max));
   }
   std::vector<std::string> names;
   for (const std::string& topic : topics) {
@@ -84,13 +91,15 @@ absl::StatusOr<Target> ParseTarget(const v1::Target& target, std::string_view no
   parsed.except = *std::move(except);
   switch (target.to_case()) {
     case v1::Target::kSessionId: {
-      absl::StatusOr<SessionId> id = ParseLocalSession(target.session_id(), node, "target.session_id");
+      absl::StatusOr<SessionId> id =
+          ParseLocalSession(target.session_id(), node, "target.session_id");
       if (!id.ok()) return id.status();
       parsed.to = *id;
       return parsed;
     }
     case v1::Target::kUserId:
-      if (absl::Status bad = ValidateUserId(target.user_id()); !bad.ok()) return Invalid("target.user_id", bad);
+      if (absl::Status bad = ValidateUserId(target.user_id()); !bad.ok())
+        return Invalid("target.user_id", bad);
       parsed.to = ToUsers{{target.user_id()}};
       return parsed;
     case v1::Target::kUsers: {
@@ -100,7 +109,8 @@ absl::StatusOr<Target> ParseTarget(const v1::Target& target, std::string_view no
       return parsed;
     }
     case v1::Target::kTopic:
-      if (absl::Status bad = ValidateClientTopic(target.topic()); !bad.ok()) return Invalid("target.topic", bad);
+      if (absl::Status bad = ValidateClientTopic(target.topic()); !bad.ok())
+        return Invalid("target.topic", bad);
       parsed.to = ToTopics{{target.topic()}};
       return parsed;
     case v1::Target::kTopics: {

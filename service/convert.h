@@ -24,8 +24,9 @@ inline constexpr int kMaxExceptions = 1'000;
 // A session id of another node is kNotFound: nobody of that name is here.
 absl::StatusOr<Target> ParseTarget(const v1::Target& target, std::string_view node);
 // 1 to `max` topic names, none reserved. `field` is named in errors.
-absl::StatusOr<std::vector<std::string>> ParseTopics(const google::protobuf::RepeatedPtrField<std::string>& topics,
-                                                     std::size_t max, std::string_view field);
+absl::StatusOr<std::vector<std::string>> ParseTopics(
+    const google::protobuf::RepeatedPtrField<std::string>& topics, std::size_t max,
+    std::string_view field);
 
 MessageBody ToBody(const v1::Message& message);
 v1::Message ToProto(const MessageBody& body);

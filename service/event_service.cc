@@ -20,7 +20,8 @@ absl::StatusOr<WatchOptions> ParseOpen(const v1::WatchOpen& open) {
     }
     options.filter.kinds |= 1u << kind;
   }
-  if (open.topic_patterns_size() > 128) return absl::InvalidArgumentError("open.topic_patterns has over 128 entries");
+  if (open.topic_patterns_size() > 128)
+    return absl::InvalidArgumentError("open.topic_patterns has over 128 entries");
   for (const std::string& text : open.topic_patterns()) {
     absl::StatusOr<TopicPattern> pattern = TopicPattern::Parse(text);
     if (!pattern.ok()) {
@@ -59,7 +60,8 @@ class WatchReactor final : public grpc::ServerBidiReactor<v1::WatchRequest, v1::
   }
 
   void OnReadDone(bool ok) override {
-    // A client that half-closes has no more to acknowledge, and goes on listening without a group; its end comes with OnCancel.
+    // A client that half-closes has no more to acknowledge, and goes on listening without a group;
+    // its end comes with OnCancel.
     if (!ok) {
       bool opened;
       {
@@ -130,9 +132,8 @@ class WatchReactor final : public grpc::ServerBidiReactor<v1::WatchRequest, v1::
     absl::StatusOr<WatchOptions> options = ParseOpen(request_.open());
     if (!options.ok()) return options.status();
     const std::uint64_t last = service_.hub_.last_event_id();
-    absl::StatusOr<std::uint64_t> added = service_.hub_.AddWatcher(*std::move(options), [this] {
-      service_.executor_.Post([this] { Advance(); });
-    });
+    absl::StatusOr<std::uint64_t> added = service_.hub_.AddWatcher(
+        *std::move(options), [this] { service_.executor_.Post([this] { Advance(); }); });
     if (!added.ok()) return added.status();
     MutexLock lock(mutex_);
     watcher_ = *added;
@@ -196,7 +197,8 @@ void EventService::Drain() {
       MutexLock lock(mutex_);
       reactors.assign(reactors_.begin(), reactors_.end());
     }
-    for (WatchReactor* reactor : reactors) reactor->End({grpc::UNAVAILABLE, "this replica is draining; watch another"});
+    for (WatchReactor* reactor : reactors)
+      reactor->End({grpc::UNAVAILABLE, "this replica is draining; watch another"});
   });
 }
 

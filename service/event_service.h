@@ -2,8 +2,8 @@
 
 #include <string>
 
-#include "herald/v1/event_service.grpc.pb.h"
 #include "absl/container/flat_hash_set.h"
+#include "herald/v1/event_service.grpc.pb.h"
 #include "service/executor.h"
 #include "service/producer_auth.h"
 #include "session/event_hub.h"
@@ -21,7 +21,8 @@ class EventService final : public v1::EventService::CallbackService {
   EventService(EventHub& hub, std::string node, Executor& executor, const ProducerAuth& auth)
       : hub_(hub), node_(std::move(node)), executor_(executor), auth_(auth) {}
 
-  grpc::ServerBidiReactor<v1::WatchRequest, v1::WatchResponse>* Watch(grpc::CallbackServerContext* context) override;
+  grpc::ServerBidiReactor<v1::WatchRequest, v1::WatchResponse>* Watch(
+      grpc::CallbackServerContext* context) override;
 
   // Ends all watches with UNAVAILABLE: what they had not acknowledged is lost with this replica.
   void Drain();

@@ -7,8 +7,9 @@
 
 namespace herald {
 
-// One thread on which the service does what must neither run on a shard (starting gRPC operations takes tens of microseconds) nor
-// meet itself: wake-ups of streams, ends of reactors, answers gathered from shards. What one thread posts runs in order.
+// One thread on which the service does what must neither run on a shard (starting gRPC operations
+// takes tens of microseconds) nor meet itself: wake-ups of streams, ends of reactors, answers
+// gathered from shards. What one thread posts runs in order.
 class Executor {
  public:
   Executor() : work_(boost::asio::make_work_guard(io_)), thread_([this] { io_.run(); }) {}

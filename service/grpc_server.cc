@@ -19,22 +19,26 @@ namespace {
 absl::StatusOr<std::string> ReadFile(const std::string& path, std::string_view what) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) return absl::InvalidArgumentError(fmt::format("{} {}: cannot be read", what, path));
+  if (!file || !(text << file.rdbuf()))
+    return absl::InvalidArgumentError(fmt::format("{} {}: cannot be read", what, path));
   return text.str();
 }
 
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const GrpcServerOptions& options) {
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(
+    const GrpcServerOptions& options) {
   if (options.tls_cert_file.empty()) return grpc::InsecureServerCredentials();
   absl::StatusOr<std::string> cert = ReadFile(options.tls_cert_file, "grpc_tls_cert_file");
   if (!cert.ok()) return cert.status();
   absl::StatusOr<std::string> key = ReadFile(options.tls_key_file, "grpc_tls_key_file");
   if (!key.ok()) return key.status();
-  grpc::SslServerCredentialsOptions ssl(options.tls_client_ca_file.empty()
-                                            ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
-                                            : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  grpc::SslServerCredentialsOptions ssl(
+      options.tls_client_ca_file.empty()
+          ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
+          : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
   ssl.pem_key_cert_pairs.push_back({*std::move(key), *std::move(cert)});
   if (!options.tls_client_ca_file.empty()) {
-    absl::StatusOr<std::string> ca = ReadFile(options.tls_client_ca_file, "grpc_tls_client_ca_file");
+    absl::StatusOr<std::string> ca =
+        ReadFile(options.tls_client_ca_file, "grpc_tls_client_ca_file");
     if (!ca.ok()) return ca.status();
     ssl.pem_root_certs = *std::move(ca);
   }
@@ -43,18 +47,18 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(const GrpcS
 
 }  // namespace
 
-GrpcServer::GrpcServer(const GrpcServerOptions& options, CommandRunner& runner, SessionTable& table, Broker& broker,
-                       EventHub& events, Executor& executor, const ProducerAuth& auth, const NodeStats& stats)
+GrpcServer::GrpcServer(const GrpcServerOptions& options, CommandRunner& runner, SessionTable& table,
+                       Broker& broker, EventHub& events, Executor& executor,
+                       const ProducerAuth& auth, const NodeStats& stats)
     : push_(runner, table.shards(), executor, auth, options.push),
       sessions_(runner, table, broker, executor, auth),
       events_(events, runner.node(), executor, auth),
       admin_(stats, std::string(broker.name()), auth),
       executor_(executor) {}
 
-absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOptions& options, CommandRunner& runner,
-                                                              SessionTable& table, Broker& broker, EventHub& events,
-                                                              Executor& executor, const ProducerAuth& auth,
-                                                              const NodeStats& stats) {
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
+    const GrpcServerOptions& options, CommandRunner& runner, SessionTable& table, Broker& broker,
+    EventHub& events, Executor& executor, const ProducerAuth& auth, const NodeStats& stats) {
   absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> credentials = Credentials(options);
   if (!credentials.ok()) return credentials.status();
   std::unique_ptr<GrpcServer> server(
@@ -70,7 +74,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   // Taken ports are an error, not shared.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // A request of 4,096 small commands must fit, and one of the largest payload.
-  builder.SetMaxReceiveMessageSize(static_cast<int>(std::max<std::size_t>(4u << 20, 2 * options.max_message_bytes)));
+  builder.SetMaxReceiveMessageSize(
+      static_cast<int>(std::max<std::size_t>(4u << 20, 2 * options.max_message_bytes)));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1024);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
   // Producers may keep quiet connections alive, with a ping every ten seconds at the most.
@@ -84,9 +89,10 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcServerOp
   builder.RegisterService(&server->admin_);
   server->server_ = builder.BuildAndStart();
   if (!server->server_ || server->port_ == 0) {
-    return absl::UnavailableError(fmt::format(
-        "cannot listen on {} for gRPC: the port is taken, the address is not of this machine, or the TLS files are bad",
-        options.address));
+    return absl::UnavailableError(
+        fmt::format("cannot listen on {} for gRPC: the port is taken, the address is not of this "
+                    "machine, or the TLS files are bad",
+                    options.address));
   }
   return server;
 }

@@ -15,9 +15,9 @@
 namespace herald {
 
 struct GrpcServerOptions {
-  std::string address;  // `host:port`
+  std::string address;                      // `host:port`
   std::string tls_cert_file, tls_key_file;  // both or neither
-  std::string tls_client_ca_file;           // set: clients must show a certificate of this authority (mTLS)
+  std::string tls_client_ca_file;  // set: clients must show a certificate of this authority (mTLS)
   bool reflection = false;
   std::size_t max_message_bytes = 64 * 1024;  // of one payload; requests may hold many
   PushService::Options push;
@@ -28,21 +28,23 @@ struct GrpcServerOptions {
 // Threads: any; the reactors run on gRPC's own.
 class GrpcServer {
  public:
-  // Listens at once. kUnavailable with one clear line if the port is taken; kInvalidArgument for key files that cannot be read.
-  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const GrpcServerOptions& options, CommandRunner& runner,
-                                                           SessionTable& table, Broker& broker, EventHub& events,
-                                                           Executor& executor, const ProducerAuth& auth,
-                                                           const NodeStats& stats);
+  // Listens at once. kUnavailable with one clear line if the port is taken; kInvalidArgument for
+  // key files that cannot be read.
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(
+      const GrpcServerOptions& options, CommandRunner& runner, SessionTable& table, Broker& broker,
+      EventHub& events, Executor& executor, const ProducerAuth& auth, const NodeStats& stats);
   ~GrpcServer();
 
   int port() const { return port_; }
   std::size_t push_streams() const { return push_.streams(); }
-  // Tells health checks, ends open streams once their results are written, then all calls; what is left after `grace` is cancelled.
+  // Tells health checks, ends open streams once their results are written, then all calls; what is
+  // left after `grace` is cancelled.
   void Shutdown(absl::Duration grace);
 
  private:
-  GrpcServer(const GrpcServerOptions& options, CommandRunner& runner, SessionTable& table, Broker& broker,
-             EventHub& events, Executor& executor, const ProducerAuth& auth, const NodeStats& stats);
+  GrpcServer(const GrpcServerOptions& options, CommandRunner& runner, SessionTable& table,
+             Broker& broker, EventHub& events, Executor& executor, const ProducerAuth& auth,
+             const NodeStats& stats);
 
   PushService push_;
   SessionService sessions_;

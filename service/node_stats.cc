@@ -11,7 +11,11 @@ namespace herald {
 
 NodeStats::NodeStats(SessionTable& table, Broker& broker, CommandRunner& runner, EventHub& events,
                      std::function<std::size_t()> push_streams)
-    : table_(table), broker_(broker), runner_(runner), events_(events), push_streams_(std::move(push_streams)),
+    : table_(table),
+      broker_(broker),
+      runner_(runner),
+      events_(events),
+      push_streams_(std::move(push_streams)),
       started_(absl::Now()) {
   samples_.fill({started_, {}});
 }
@@ -28,7 +32,8 @@ NodeStats::Totals NodeStats::Count() const {
     totals.drains += stats.drains;
     totals.queued_bytes += stats.queued_bytes;
     totals.mailbox_depth += shard->mailbox().depth();
-    for (int i = 0; i < kDropReasons; ++i) totals.dropped[static_cast<std::size_t>(i)] += stats.dropped[i];
+    for (int i = 0; i < kDropReasons; ++i)
+      totals.dropped[static_cast<std::size_t>(i)] += stats.dropped[i];
   }
   totals.commands = runner_.commands();
   return totals;
@@ -59,9 +64,12 @@ v1::NodeInfo NodeStats::Describe(absl::Time now) const {
   info.set_topics(size.topics);
   info.set_users(size.users);
   const double seconds = std::max(0.1, absl::ToDoubleSeconds(now - before.at));
-  info.set_commands_per_second(static_cast<double>(totals.commands - before.totals.commands) / seconds);
-  info.set_deliveries_per_second(static_cast<double>(totals.deliveries - before.totals.deliveries) / seconds);
-  info.set_bytes_out_per_second(static_cast<double>(totals.bytes_out - before.totals.bytes_out) / seconds);
+  info.set_commands_per_second(static_cast<double>(totals.commands - before.totals.commands) /
+                               seconds);
+  info.set_deliveries_per_second(static_cast<double>(totals.deliveries - before.totals.deliveries) /
+                                 seconds);
+  info.set_bytes_out_per_second(static_cast<double>(totals.bytes_out - before.totals.bytes_out) /
+                                seconds);
   info.set_commands_total(totals.commands);
   info.set_deliveries_total(totals.deliveries);
   std::uint64_t dropped = 0;

@@ -25,8 +25,8 @@ class NodeStats {
   void Sample(absl::Time now);
 
   struct Totals {
-    std::uint64_t sessions = 0, sessions_opened = 0, commands = 0, deliveries = 0, bytes_out = 0, client_frames = 0,
-                  drains = 0;
+    std::uint64_t sessions = 0, sessions_opened = 0, commands = 0, deliveries = 0, bytes_out = 0,
+                  client_frames = 0, drains = 0;
     std::int64_t queued_bytes = 0;
     std::uint64_t mailbox_depth = 0;
     std::array<std::uint64_t, kDropReasons> dropped{};

@@ -24,7 +24,8 @@ std::string Hash(std::string_view token) {
 
 absl::StatusOr<ProducerAuth> ProducerAuth::Load(const std::string& path) {
   std::ifstream file(path);
-  if (!file) return absl::InvalidArgumentError(fmt::format("producer_tokens_file {}: cannot be read", path));
+  if (!file)
+    return absl::InvalidArgumentError(fmt::format("producer_tokens_file {}: cannot be read", path));
   ProducerAuth auth;
   auth.open_ = false;
   std::string line;
@@ -34,13 +35,16 @@ absl::StatusOr<ProducerAuth> ProducerAuth::Load(const std::string& path) {
     words >> name >> token >> more;
     if (name.empty()) continue;
     const auto bad = [&](std::string_view what) {
-      return absl::InvalidArgumentError(fmt::format("producer_tokens_file {}:{}: {}", path, number, what));
+      return absl::InvalidArgumentError(
+          fmt::format("producer_tokens_file {}:{}: {}", path, number, what));
     };
     if (token.empty() || !more.empty()) return bad("a line must be `<name> <token>`");
-    if (token.size() < kMinTokenBytes) return bad(fmt::format("a token must have at least {} characters", kMinTokenBytes));
+    if (token.size() < kMinTokenBytes)
+      return bad(fmt::format("a token must have at least {} characters", kMinTokenBytes));
     if (!auth.names_.try_emplace(Hash(token), name).second) return bad("this token stands twice");
   }
-  if (auth.names_.empty()) return absl::InvalidArgumentError(fmt::format("producer_tokens_file {}: holds no token", path));
+  if (auth.names_.empty())
+    return absl::InvalidArgumentError(fmt::format("producer_tokens_file {}: holds no token", path));
   return auth;
 }
 
@@ -49,7 +53,8 @@ absl::StatusOr<std::string> ProducerAuth::Check(std::string_view authorization) 
   constexpr std::string_view kScheme = "bearer ";
   if (authorization.size() <= kScheme.size() ||
       !absl::EqualsIgnoreCase(absl::string_view(authorization.data(), kScheme.size()), "bearer ")) {
-    return absl::UnauthenticatedError("a bearer token is needed: send `authorization: Bearer <token>`");
+    return absl::UnauthenticatedError(
+        "a bearer token is needed: send `authorization: Bearer <token>`");
   }
   auto it = names_.find(Hash(authorization.substr(kScheme.size())));
   if (it == names_.end()) return absl::UnauthenticatedError("the bearer token is not known");

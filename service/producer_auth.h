@@ -8,15 +8,17 @@
 
 namespace herald {
 
-// The bearer tokens that producers may use, from a file: one `<name> <token>` a line, `#` begins a comment.
-// Only hashes are kept, so that a comparison says nothing about a token and a core dump holds none.
+// The bearer tokens that producers may use, from a file: one `<name> <token>` a line, `#` begins a
+// comment. Only hashes are kept, so that a comparison says nothing about a token and a core dump
+// holds none.
 //
 // Threads: immutable once loaded, any thread.
 class ProducerAuth {
  public:
   // Anybody may call: for loopback, mTLS and --insecure_grpc.
   ProducerAuth() = default;
-  // kInvalidArgument names the file and the line: a token has at least 16 characters and stands once.
+  // kInvalidArgument names the file and the line: a token has at least 16 characters and stands
+  // once.
   static absl::StatusOr<ProducerAuth> Load(const std::string& path);
 
   // `authorization`: the header's value, empty if absent. The producer's name, or kUnauthenticated.

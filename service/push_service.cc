@@ -7,13 +7,15 @@
 
 namespace herald {
 
-// One Push call. At most one read and one write are in flight, as gRPC demands; every step goes through Advance.
+// One Push call. At most one read and one write are in flight, as gRPC demands; every step goes
+// through Advance.
 class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse> {
  public:
   PushReactor(PushService& service, std::string traceparent, absl::Status refused)
       : service_(service),
         stream_(std::make_shared<PushStream>(service.runner_, service.shards_, service.executor_,
-                                             service.options_.max_in_flight, std::move(traceparent))) {
+                                             service.options_.max_in_flight,
+                                             std::move(traceparent))) {
     {
       MutexLock lock(service_.mutex_);
       service_.reactors_.insert(this);
@@ -34,7 +36,9 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
   void Drain() {
     {
       MutexLock lock(mutex_);
-      if (!ending_) status_ = grpc::Status(grpc::UNAVAILABLE, "this replica is draining; open the stream at another");
+      if (!ending_)
+        status_ =
+            grpc::Status(grpc::UNAVAILABLE, "this replica is draining; open the stream at another");
       ending_ = true;
     }
     Advance();
@@ -123,8 +127,9 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
 namespace {
 
 // Runs one command for a unary call; `answer` fills the response.
-grpc::ServerUnaryReactor* RunOne(CommandRunner& runner, Executor& executor, const ProducerAuth& auth,
-                                 grpc::CallbackServerContext* context, const v1::Command& command,
+grpc::ServerUnaryReactor* RunOne(CommandRunner& runner, Executor& executor,
+                                 const ProducerAuth& auth, grpc::CallbackServerContext* context,
+                                 const v1::Command& command,
                                  absl::AnyInvocable<void(v1::CommandResult)> answer) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   if (auto producer = auth.Check(Metadata(*context, "authorization")); !producer.ok()) {
@@ -133,38 +138,42 @@ grpc::ServerUnaryReactor* RunOne(CommandRunner& runner, Executor& executor, cons
   }
   CommandRunner::Context run_context;
   run_context.traceparent = Metadata(*context, "traceparent");
-  runner.Run(command, run_context,
-             [&executor, reactor, answer = std::move(answer)](v1::CommandResult result) mutable {
-               executor.Post([reactor, answer = std::move(answer), result = std::move(result)]() mutable {
-                 if (result.code() != 0) {
-                   reactor->Finish({static_cast<grpc::StatusCode>(result.code()), result.detail()});
-                   return;
-                 }
-                 answer(std::move(result));
-                 reactor->Finish(grpc::Status::OK);
-               });
-             });
+  runner.Run(
+      command, run_context,
+      [&executor, reactor, answer = std::move(answer)](v1::CommandResult result) mutable {
+        executor.Post([reactor, answer = std::move(answer), result = std::move(result)]() mutable {
+          if (result.code() != 0) {
+            reactor->Finish({static_cast<grpc::StatusCode>(result.code()), result.detail()});
+            return;
+          }
+          answer(std::move(result));
+          reactor->Finish(grpc::Status::OK);
+        });
+      });
   return reactor;
 }
 
 }  // namespace
 
-grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse>* PushService::Push(grpc::CallbackServerContext* context) {
+grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse>* PushService::Push(
+    grpc::CallbackServerContext* context) {
   absl::Status refused = auth_.Check(Metadata(*context, "authorization")).status();
   const std::size_t streams = streams_.fetch_add(1, std::memory_order_relaxed);
   if (refused.ok() && streams >= options_.max_streams) {
-    refused = absl::ResourceExhaustedError(
-        fmt::format("{} Push streams are open (max_push_streams); use fewer, they are pipelined", streams));
+    refused = absl::ResourceExhaustedError(fmt::format(
+        "{} Push streams are open (max_push_streams); use fewer, they are pipelined", streams));
   }
-  if (refused.ok() && runner_.draining) refused = absl::UnavailableError("this replica is draining; use another");
+  if (refused.ok() && runner_.draining)
+    refused = absl::UnavailableError("this replica is draining; use another");
   return new PushReactor(*this, Metadata(*context, "traceparent"), std::move(refused));
 }
 
-grpc::ServerUnaryReactor* PushService::Send(grpc::CallbackServerContext* context, const v1::SendRequest* request,
+grpc::ServerUnaryReactor* PushService::Send(grpc::CallbackServerContext* context,
+                                            const v1::SendRequest* request,
                                             v1::SendResponse* response) {
-  return RunOne(runner_, executor_, auth_, context, request->command(), [response](v1::CommandResult result) {
-    *response->mutable_result() = std::move(result);
-  });
+  return RunOne(
+      runner_, executor_, auth_, context, request->command(),
+      [response](v1::CommandResult result) { *response->mutable_result() = std::move(result); });
 }
 
 grpc::ServerUnaryReactor* PushService::Broadcast(grpc::CallbackServerContext* context,

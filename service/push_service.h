@@ -15,7 +15,8 @@ namespace herald {
 
 class PushReactor;
 
-// `PushService` over gRPC: translates and posts; what commands mean is CommandRunner's and PushStream's.
+// `PushService` over gRPC: translates and posts; what commands mean is CommandRunner's and
+// PushStream's.
 //
 // Threads: gRPC's. Outlives the server's Shutdown.
 class PushService final : public v1::PushService::CallbackService {
@@ -24,14 +25,17 @@ class PushService final : public v1::PushService::CallbackService {
     std::size_t max_streams = 1024;
     std::size_t max_in_flight = 4096;
   };
-  PushService(CommandRunner& runner, std::vector<std::unique_ptr<Shard>>& shards, Executor& executor,
-              const ProducerAuth& auth, Options options)
+  PushService(CommandRunner& runner, std::vector<std::unique_ptr<Shard>>& shards,
+              Executor& executor, const ProducerAuth& auth, Options options)
       : runner_(runner), shards_(shards), executor_(executor), auth_(auth), options_(options) {}
 
-  grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse>* Push(grpc::CallbackServerContext* context) override;
-  grpc::ServerUnaryReactor* Send(grpc::CallbackServerContext* context, const v1::SendRequest* request,
+  grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse>* Push(
+      grpc::CallbackServerContext* context) override;
+  grpc::ServerUnaryReactor* Send(grpc::CallbackServerContext* context,
+                                 const v1::SendRequest* request,
                                  v1::SendResponse* response) override;
-  grpc::ServerUnaryReactor* Broadcast(grpc::CallbackServerContext* context, const v1::BroadcastRequest* request,
+  grpc::ServerUnaryReactor* Broadcast(grpc::CallbackServerContext* context,
+                                      const v1::BroadcastRequest* request,
                                       v1::BroadcastResponse* response) override;
 
   // Streams read no more; each ends with UNAVAILABLE once its results are written.

@@ -4,16 +4,17 @@
 
 namespace herald {
 
-PushStream::PushStream(CommandRunner& runner, std::vector<std::unique_ptr<Shard>>& shards, Executor& executor,
-                       std::size_t max_in_flight, std::string traceparent)
+PushStream::PushStream(CommandRunner& runner, std::vector<std::unique_ptr<Shard>>& shards,
+                       Executor& executor, std::size_t max_in_flight, std::string traceparent)
     : runner_(runner), shards_(shards), executor_(executor), max_in_flight_(max_in_flight) {
   context_.traceparent = std::move(traceparent);
 }
 
 absl::Status PushStream::OnRequest(v1::PushRequest request) {
   if (request.commands_size() > kMaxCommandsARequest) {
-    return absl::InvalidArgumentError(fmt::format("commands has {} entries, over the limit of {} a request",
-                                                  request.commands_size(), kMaxCommandsARequest));
+    return absl::InvalidArgumentError(
+        fmt::format("commands has {} entries, over the limit of {} a request",
+                    request.commands_size(), kMaxCommandsARequest));
   }
   {
     MutexLock lock(mutex_);

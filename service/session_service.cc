@@ -24,7 +24,8 @@ absl::Status Invalid(std::string_view field, const absl::Status& why) {
 absl::StatusOr<SessionFilter> ParseFilter(const v1::ListSessionsRequest& request) {
   SessionFilter filter;
   if (!request.user_id().empty()) {
-    if (absl::Status bad = ValidateUserId(request.user_id()); !bad.ok()) return Invalid("user_id", bad);
+    if (absl::Status bad = ValidateUserId(request.user_id()); !bad.ok())
+      return Invalid("user_id", bad);
     filter.user = request.user_id();
   }
   if (!request.topic().empty()) {
@@ -50,7 +51,8 @@ grpc::ServerUnaryReactor* SessionService::Begin(Context* context, Reactor** refu
   return reactor;
 }
 
-grpc::ServerUnaryReactor* SessionService::ListSessions(Context* context, const v1::ListSessionsRequest* request,
+grpc::ServerUnaryReactor* SessionService::ListSessions(Context* context,
+                                                       const v1::ListSessionsRequest* request,
                                                        v1::ListSessionsResponse* response) {
   Reactor* refused = nullptr;
   Reactor* reactor = Begin(context, &refused);
@@ -58,24 +60,31 @@ grpc::ServerUnaryReactor* SessionService::ListSessions(Context* context, const v
   absl::StatusOr<SessionFilter> filter = ParseFilter(*request);
   if (!filter.ok()) return Finish(reactor, filter.status());
   if (request->page_size() > kMaxPage) {
-    return Finish(reactor, absl::InvalidArgumentError(fmt::format("page_size is over the limit of {}", kMaxPage)));
+    return Finish(reactor, absl::InvalidArgumentError(
+                               fmt::format("page_size is over the limit of {}", kMaxPage)));
   }
   const std::size_t size = request->page_size() == 0 ? kDefaultPage : request->page_size();
   std::string after;  // the last id of the previous page
   if (!absl::WebSafeBase64Unescape(request->page_token(), &after)) {
-    return Finish(reactor, absl::InvalidArgumentError("page_token is not one that Herald gave out"));
+    return Finish(reactor,
+                  absl::InvalidArgumentError("page_token is not one that Herald gave out"));
   }
-  table_.List(*std::move(filter), [this, reactor, response, size, after](std::vector<SessionInfo> found) mutable {
-    executor_.Post([this, reactor, response, size, after = std::move(after), found = std::move(found)]() mutable {
+  table_.List(*std::move(filter), [this, reactor, response, size,
+                                   after](std::vector<SessionInfo> found) mutable {
+    executor_.Post([this, reactor, response, size, after = std::move(after),
+                    found = std::move(found)]() mutable {
       response->set_total(found.size());
       const auto by_id = [](const SessionInfo& a, const SessionInfo& b) { return a.id < b.id; };
       std::sort(found.begin(), found.end(), by_id);
-      auto it = std::find_if(found.begin(), found.end(), [&](const SessionInfo& info) { return info.id > after; });
-      for (; it != found.end() && static_cast<std::size_t>(response->sessions_size()) < size; ++it) {
+      auto it = std::find_if(found.begin(), found.end(),
+                             [&](const SessionInfo& info) { return info.id > after; });
+      for (; it != found.end() && static_cast<std::size_t>(response->sessions_size()) < size;
+           ++it) {
         *response->add_sessions() = ToProto(*it, runner_.node());
       }
       if (it != found.end()) {
-        response->set_next_page_token(absl::WebSafeBase64Escape(response->sessions().rbegin()->session_id()));
+        response->set_next_page_token(
+            absl::WebSafeBase64Escape(response->sessions().rbegin()->session_id()));
       }
       reactor->Finish(grpc::Status::OK);
     });
@@ -83,7 +92,8 @@ grpc::ServerUnaryReactor* SessionService::ListSessions(Context* context, const v
   return reactor;
 }
 
-grpc::ServerUnaryReactor* SessionService::GetSession(Context* context, const v1::GetSessionRequest* request,
+grpc::ServerUnaryReactor* SessionService::GetSession(Context* context,
+                                                     const v1::GetSessionRequest* request,
                                                      v1::GetSessionResponse* response) {
   Reactor* refused = nullptr;
   Reactor* reactor = Begin(context, &refused);
@@ -136,7 +146,8 @@ grpc::ServerUnaryReactor* SessionService::Leave(Context* context, const v1::Leav
   return RunCommand(context, command, response);
 }
 
-grpc::ServerUnaryReactor* SessionService::SetLabels(Context* context, const v1::SetLabelsRequest* request,
+grpc::ServerUnaryReactor* SessionService::SetLabels(Context* context,
+                                                    const v1::SetLabelsRequest* request,
                                                     v1::SetLabelsResponse* response) {
   v1::Command command;
   *command.mutable_set_labels()->mutable_target() = request->target();
@@ -145,7 +156,8 @@ grpc::ServerUnaryReactor* SessionService::SetLabels(Context* context, const v1::
   return RunCommand(context, command, response);
 }
 
-grpc::ServerUnaryReactor* SessionService::Disconnect(Context* context, const v1::DisconnectRequest* request,
+grpc::ServerUnaryReactor* SessionService::Disconnect(Context* context,
+                                                     const v1::DisconnectRequest* request,
                                                      v1::DisconnectResponse* response) {
   v1::Command command;
   v1::Disconnect& disconnect = *command.mutable_disconnect();
@@ -153,23 +165,27 @@ grpc::ServerUnaryReactor* SessionService::Disconnect(Context* context, const v1:
   disconnect.set_code(request->code());
   disconnect.set_reason(request->reason());
   disconnect.set_reconnect(request->reconnect());
-  if (request->has_reconnect_delay()) *disconnect.mutable_reconnect_delay() = request->reconnect_delay();
+  if (request->has_reconnect_delay())
+    *disconnect.mutable_reconnect_delay() = request->reconnect_delay();
   return RunCommand(context, command, response);
 }
 
-grpc::ServerUnaryReactor* SessionService::GetPresence(Context* context, const v1::GetPresenceRequest* request,
+grpc::ServerUnaryReactor* SessionService::GetPresence(Context* context,
+                                                      const v1::GetPresenceRequest* request,
                                                       v1::GetPresenceResponse* response) {
   Reactor* refused = nullptr;
   Reactor* reactor = Begin(context, &refused);
   if (reactor == nullptr) return refused;
-  if (absl::Status bad = ValidateTopic(request->topic()); !bad.ok()) return Finish(reactor, Invalid("topic", bad));
+  if (absl::Status bad = ValidateTopic(request->topic()); !bad.ok())
+    return Finish(reactor, Invalid("topic", bad));
   if (request->limit() > kMaxPresence) {
-    return Finish(reactor, absl::InvalidArgumentError(fmt::format("limit is over {}", kMaxPresence)));
+    return Finish(reactor,
+                  absl::InvalidArgumentError(fmt::format("limit is over {}", kMaxPresence)));
   }
   const std::size_t limit = request->limit() == 0 ? kDefaultPresence : request->limit();
   const bool with_sessions = request->include_sessions();
-  table_.Presence(request->topic(), [this, reactor, response, limit,
-                                     with_sessions](std::vector<SessionTable::Present> found) mutable {
+  table_.Presence(request->topic(), [this, reactor, response, limit, with_sessions](
+                                        std::vector<SessionTable::Present> found) mutable {
     executor_.Post([reactor, response, limit, with_sessions, found = std::move(found)]() mutable {
       response->set_session_count(found.size());
       std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
@@ -186,7 +202,8 @@ grpc::ServerUnaryReactor* SessionService::GetPresence(Context* context, const v1
         if (present.user.empty() || (last != nullptr && *last == present.user)) continue;
         last = &present.user;
         ++users;
-        if (static_cast<std::size_t>(response->users_size()) < limit) response->add_users(present.user);
+        if (static_cast<std::size_t>(response->users_size()) < limit)
+          response->add_users(present.user);
       }
       response->set_user_count(users);
       reactor->Finish(grpc::Status::OK);
@@ -195,12 +212,14 @@ grpc::ServerUnaryReactor* SessionService::GetPresence(Context* context, const v1
   return reactor;
 }
 
-grpc::ServerUnaryReactor* SessionService::GetHistory(Context* context, const v1::GetHistoryRequest* request,
+grpc::ServerUnaryReactor* SessionService::GetHistory(Context* context,
+                                                     const v1::GetHistoryRequest* request,
                                                      v1::GetHistoryResponse* response) {
   Reactor* refused = nullptr;
   Reactor* reactor = Begin(context, &refused);
   if (reactor == nullptr) return refused;
-  if (absl::Status bad = ValidateTopic(request->topic()); !bad.ok()) return Finish(reactor, Invalid("topic", bad));
+  if (absl::Status bad = ValidateTopic(request->topic()); !bad.ok())
+    return Finish(reactor, Invalid("topic", bad));
   if (request->limit() > kMaxPage) {
     return Finish(reactor, absl::InvalidArgumentError(fmt::format("limit is over {}", kMaxPage)));
   }
@@ -224,7 +243,8 @@ grpc::ServerUnaryReactor* SessionService::GetHistory(Context* context, const v1:
         v1::HistoryEntry& entry = *response->add_entries();
         *entry.mutable_position() = ToProto(message->position(), topic);
         *entry.mutable_message() = ToProto(message->body());
-        SetTime(absl::FromUnixMillis(message->body().accepted_unix_ms), entry.mutable_accepted_at());
+        SetTime(absl::FromUnixMillis(message->body().accepted_unix_ms),
+                entry.mutable_accepted_at());
         entry.set_sender_session_id(message->body().sender);
       }
       *response->mutable_current() = ToProto(result->current, topic);

@@ -9,8 +9,8 @@
 
 namespace herald {
 
-// `SessionService` over gRPC. Questions are posted to the shards and answered from the executor; changes run as the Push commands of the
-// same name.
+// `SessionService` over gRPC. Questions are posted to the shards and answered from the executor;
+// changes run as the Push commands of the same name.
 //
 // Threads: gRPC's. Outlives the server's Shutdown.
 class SessionService final : public v1::SessionService::CallbackService {
@@ -26,7 +26,8 @@ class SessionService final : public v1::SessionService::CallbackService {
 
   using Context = grpc::CallbackServerContext;
   using Reactor = grpc::ServerUnaryReactor;
-  Reactor* ListSessions(Context*, const v1::ListSessionsRequest*, v1::ListSessionsResponse*) override;
+  Reactor* ListSessions(Context*, const v1::ListSessionsRequest*,
+                        v1::ListSessionsResponse*) override;
   Reactor* GetSession(Context*, const v1::GetSessionRequest*, v1::GetSessionResponse*) override;
   Reactor* Join(Context*, const v1::JoinRequest*, v1::JoinResponse*) override;
   Reactor* Leave(Context*, const v1::LeaveRequest*, v1::LeaveResponse*) override;

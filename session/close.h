@@ -44,9 +44,16 @@ struct CloseRequest {
 };
 
 // Why a message did not reach a session; the names are those in receipts and metrics.
-enum class DropReason : std::uint8_t { kNoSession, kSlowConsumer, kExpired, kCollapsed, kDisconnected, kTimeout };
+enum class DropReason : std::uint8_t {
+  kNoSession,
+  kSlowConsumer,
+  kExpired,
+  kCollapsed,
+  kDisconnected,
+  kTimeout
+};
 inline constexpr int kDropReasons = 6;
-inline constexpr const char* kDropReasonNames[kDropReasons] = {"no_session", "slow_consumer", "expired",
-                                                              "collapsed",  "disconnected",  "timeout"};
+inline constexpr const char* kDropReasonNames[kDropReasons] = {
+    "no_session", "slow_consumer", "expired", "collapsed", "disconnected", "timeout"};
 
 }  // namespace herald

@@ -20,7 +20,8 @@ void EventHub::Publish(Event event) {
     event.id = next_id_++;
     bytes_ += event.size_bytes();
     events_.push_back(std::make_shared<const Event>(std::move(event)));
-    while (events_.size() > max_events_ || (bytes_ > max_bytes_ && events_.size() > 1)) DropOldest();
+    while (events_.size() > max_events_ || (bytes_ > max_bytes_ && events_.size() > 1))
+      DropOldest();
     wake = armed_ > 0;
   }
   if (wake) Wake();
@@ -49,7 +50,8 @@ void EventHub::ForgetIdleGroups() {
   });
 }
 
-absl::StatusOr<std::uint64_t> EventHub::AddWatcher(WatchOptions options, absl::AnyInvocable<void()> wake) {
+absl::StatusOr<std::uint64_t> EventHub::AddWatcher(WatchOptions options,
+                                                   absl::AnyInvocable<void()> wake) {
   MutexLock lock(mutex_);
   const std::uint64_t last = next_id_ - 1;
   if (!options.group.empty()) {
@@ -66,9 +68,11 @@ absl::StatusOr<std::uint64_t> EventHub::AddWatcher(WatchOptions options, absl::A
     ++it->second->watchers;
   }
   auto watcher = std::make_shared<Watcher>();
-  const std::uint64_t since = options.since_event_id == 0 ? last : std::min(options.since_event_id, last);
+  const std::uint64_t since =
+      options.since_event_id == 0 ? last : std::min(options.since_event_id, last);
   watcher->cursor = std::max(since, oldest() - 1);
-  watcher->missed = watcher->cursor - since;  // gone before this watcher came: kinds are not known any more
+  watcher->missed =
+      watcher->cursor - since;  // gone before this watcher came: kinds are not known any more
   watcher->options = std::move(options);
   watcher->wake = std::move(wake);
   const std::uint64_t id = next_watcher_++;
@@ -113,8 +117,9 @@ EventHub::Batch EventHub::Pull(std::uint64_t id, std::size_t max) {
   std::uint64_t& cursor = group ? group->cursor : watcher.cursor;
   batch.missed = std::exchange(group ? group->missed : watcher.missed, 0);
   if (group) {
-    max = std::min<std::size_t>(max, watcher.options.max_in_flight - std::min<std::size_t>(
-                                                                         watcher.in_flight, watcher.options.max_in_flight));
+    max = std::min<std::size_t>(
+        max, watcher.options.max_in_flight -
+                 std::min<std::size_t>(watcher.in_flight, watcher.options.max_in_flight));
   }
   const auto deliver = [&](const EventPtr& event, bool again) {
     batch.events.push_back({event, again});

@@ -18,7 +18,7 @@ namespace herald {
 
 // Which events a watcher wants.
 struct EventFilter {
-  std::uint32_t kinds = 0;  // bit i: EventKind i; 0 means all
+  std::uint32_t kinds = 0;           // bit i: EventKind i; 0 means all
   std::vector<TopicPattern> topics;  // empty means all; events without a topic always pass
 
   bool Matches(const Event& event) const;
@@ -31,21 +31,22 @@ struct WatchOptions {
   std::uint32_t max_in_flight = 1024;  // unacknowledged events out to this watcher; only for groups
 };
 
-// Keeps the last events in order and hands them to watchers, who pull: a slow watcher costs nothing but its
-// place in the buffer, and is told how many events it missed once it fell out.
+// Keeps the last events in order and hands them to watchers, who pull: a slow watcher costs nothing
+// but its place in the buffer, and is told how many events it missed once it fell out.
 //
-// Watchers of one group share a cursor and the events in flight; what an ended watcher had not acknowledged
-// goes to the group's next pull, marked as redelivered. A group without watchers keeps its place for
-// `kGroupKept`, so that a restarting backend misses nothing that is still buffered.
+// Watchers of one group share a cursor and the events in flight; what an ended watcher had not
+// acknowledged goes to the group's next pull, marked as redelivered. A group without watchers keeps
+// its place for `kGroupKept`, so that a restarting backend misses nothing that is still buffered.
 //
-// Threads: any. `wake` callbacks run on the thread that publishes, outside the lock; they must not block.
-// Limits:  `max_events` and `max_bytes` of buffered events; kMaxGroups groups.
+// Threads: any. `wake` callbacks run on the thread that publishes, outside the lock; they must not
+// block. Limits:  `max_events` and `max_bytes` of buffered events; kMaxGroups groups.
 class EventHub {
  public:
   static constexpr std::size_t kMaxGroups = 1024;
   static constexpr absl::Duration kGroupKept = absl::Minutes(10);
 
-  EventHub(std::size_t max_events, std::size_t max_bytes) : max_events_(max_events), max_bytes_(max_bytes) {}
+  EventHub(std::size_t max_events, std::size_t max_bytes)
+      : max_events_(max_events), max_bytes_(max_bytes) {}
 
   void Publish(Event event);
 
@@ -58,8 +59,8 @@ class EventHub {
     std::uint64_t missed = 0;
   };
 
-  // Registers a watcher. `wake` is called when there may be something to pull after a Pull that came back
-  // empty. kResourceExhausted past kMaxGroups groups.
+  // Registers a watcher. `wake` is called when there may be something to pull after a Pull that
+  // came back empty. kResourceExhausted past kMaxGroups groups.
   absl::StatusOr<std::uint64_t> AddWatcher(WatchOptions options, absl::AnyInvocable<void()> wake);
   // No `wake` of this watcher runs after this returns.
   void RemoveWatcher(std::uint64_t watcher);
@@ -74,7 +75,8 @@ class EventHub {
   struct Group {
     std::uint64_t cursor = 0;  // id of the last event looked at
     EventFilter filter;        // of the watcher that came last
-    std::map<std::uint64_t, std::pair<EventPtr, std::uint64_t>> in_flight;  // event id -> event, watcher
+    std::map<std::uint64_t, std::pair<EventPtr, std::uint64_t>>
+        in_flight;  // event id -> event, watcher
     std::map<std::uint64_t, EventPtr> redeliver;
     std::size_t watchers = 0;
     std::uint64_t missed = 0;
@@ -94,7 +96,9 @@ class EventHub {
   void ForgetIdleGroups() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Calls the wakes of armed watchers; `mutex_` must not be held.
   void Wake();
-  std::uint64_t oldest() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return next_id_ - events_.size(); }
+  std::uint64_t oldest() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return next_id_ - events_.size();
+  }
 
   const std::size_t max_events_;
   const std::size_t max_bytes_;

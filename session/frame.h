@@ -15,7 +15,8 @@ inline constexpr int kProtocols = 3;
 enum class Opcode : std::uint8_t { kText = 1, kBinary = 2, kClose = 8, kPing = 9, kPong = 10 };
 
 // One or more complete WebSocket frames, header included, ready for the socket. Server frames
-// are not masked (RFC 6455 §5.1), so the same bytes serve every session; they are immutable and shared.
+// are not masked (RFC 6455 §5.1), so the same bytes serve every session; they are immutable and
+// shared.
 struct Frame {
   std::string bytes;
   std::uint32_t messages = 1;  // carried by these bytes, for the counters; 0 for control frames

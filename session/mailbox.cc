@@ -18,7 +18,8 @@ void Mailbox::Take(std::vector<Mail>& out) {
 }
 
 void Mailbox::Done(std::size_t messages, std::size_t bytes) {
-  const std::size_t messages_left = messages_.fetch_sub(messages, std::memory_order_relaxed) - messages;
+  const std::size_t messages_left =
+      messages_.fetch_sub(messages, std::memory_order_relaxed) - messages;
   const std::size_t bytes_left = bytes_.fetch_sub(bytes, std::memory_order_relaxed) - bytes;
   if (messages_left > limits_.high_messages / 2 || bytes_left > limits_.high_bytes / 2) return;
   std::vector<absl::AnyInvocable<void()>> resume;

@@ -29,9 +29,10 @@ struct MailboxLimits {
 // The only way into a shard from another thread.
 //
 // Threads: Post and NotifyWhenLow from any; Take from the owning shard only.
-// Limits:  nothing is refused here. Producers ask `AboveHighWatermark` before they read more and come
-//          back through `NotifyWhenLow`, so what waits is bounded by the watermark plus what each producer
-//          had already read.
+// Limits:  nothing is refused here. Producers ask `AboveHighWatermark` before they read more and
+// come
+//          back through `NotifyWhenLow`, so what waits is bounded by the watermark plus what each
+//          producer had already read.
 class Mailbox {
  public:
   explicit Mailbox(MailboxLimits limits) : limits_(limits) {}
@@ -41,12 +42,13 @@ class Mailbox {
 
   // Swaps all mail into `out` (which must be empty), in order of posting.
   void Take(std::vector<Mail>& out);
-  // `n` mails that had been taken are done; below half of the watermark, waiting producers are called.
+  // `n` mails that had been taken are done; below half of the watermark, waiting producers are
+  // called.
   void Done(std::size_t messages, std::size_t bytes);
 
   bool AboveHighWatermark() const;
-  // Calls `resume` on the shard's thread once the mailbox has run down to half of its watermark. False,
-  // and nothing is kept, if it is not above the high watermark now.
+  // Calls `resume` on the shard's thread once the mailbox has run down to half of its watermark.
+  // False, and nothing is kept, if it is not above the high watermark now.
   bool NotifyWhenLow(absl::AnyInvocable<void()> resume);
 
   std::size_t depth() const { return messages_.load(std::memory_order_relaxed); }

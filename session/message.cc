@@ -30,13 +30,15 @@ absl::Status CheckSizes(const MessageBody& body, std::size_t max_payload_bytes) 
     return TooLong("message.content_type", body.content_type.size(), kMaxContentTypeBytes);
   }
   if (body.attributes.size() > kMaxAttributes) {
-    return absl::InvalidArgumentError(fmt::format("message.attributes has {} entries, over the limit of {}",
-                                                  body.attributes.size(), kMaxAttributes));
+    return absl::InvalidArgumentError(
+        fmt::format("message.attributes has {} entries, over the limit of {}",
+                    body.attributes.size(), kMaxAttributes));
   }
   for (const auto& [key, value] : body.attributes) {
     if (key.empty()) return absl::InvalidArgumentError("message.attributes has an empty key");
     std::size_t longest = std::max(key.size(), value.size());
-    if (longest > kMaxAttributeBytes) return TooLong("message.attributes", longest, kMaxAttributeBytes);
+    if (longest > kMaxAttributeBytes)
+      return TooLong("message.attributes", longest, kMaxAttributeBytes);
   }
   // These go into text frames, which must be UTF-8 as a whole (RFC 6455 §8.1).
   if (!IsUtf8(body.id)) return absl::InvalidArgumentError("message.id is not valid UTF-8");
@@ -68,8 +70,8 @@ absl::StatusOr<MessageBodyPtr> AcceptMessage(MessageBody body, std::size_t max_p
 }
 
 std::size_t Message::size_bytes() const {
-  std::size_t bytes = sizeof(Message) + sizeof(MessageBody) + body_->payload.size() + topic_.size() +
-                      body_->event.size() + body_->id.size();
+  std::size_t bytes = sizeof(Message) + sizeof(MessageBody) + body_->payload.size() +
+                      topic_.size() + body_->event.size() + body_->id.size();
   for (const auto& [key, value] : body_->attributes) bytes += key.size() + value.size() + 64;
   return bytes;
 }

@@ -46,7 +46,8 @@ inline constexpr std::size_t kMaxAttributes = 32;
 inline constexpr std::size_t kMaxAttributeBytes = 1024;
 
 // Checks `body`, gives it an id and a time if it has none, and finds out what the payload is.
-// kInvalidArgument names the field, as in `message.payload is 70000 bytes, over the limit of 65536`.
+// kInvalidArgument names the field, as in `message.payload is 70000 bytes, over the limit of
+// 65536`.
 absl::StatusOr<MessageBodyPtr> AcceptMessage(MessageBody body, std::size_t max_payload_bytes);
 
 // Writes a message as WebSocket frames of one protocol. Implemented in ws/; stateless.

@@ -40,8 +40,9 @@ class OutboundQueue {
   bool empty() const { return head_ == frames_.size(); }
   std::size_t bytes() const { return bytes_; }
   std::size_t frames() const { return frames_.size() - head_; }
-  // Frames pushed and frames let go since the start, neither ever goes back: who waits for a frame to be written
-  // (or dropped) remembers `pushed()` after its Push and waits for `popped()` to reach it.
+  // Frames pushed and frames let go since the start, neither ever goes back: who waits for a frame
+  // to be written (or dropped) remembers `pushed()` after its Push and waits for `popped()` to
+  // reach it.
   std::uint64_t pushed() const { return popped_ + frames(); }
   std::uint64_t popped() const { return popped_; }
   std::uint64_t messages_written() const { return messages_written_; }

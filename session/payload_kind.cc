@@ -48,7 +48,8 @@ bool SaysJson(std::string_view content_type) {
   std::string_view type = content_type.substr(0, content_type.find(';'));
   while (!type.empty() && type.back() == ' ') type.remove_suffix(1);
   const absl::string_view name(type.data(), type.size());
-  return absl::EqualsIgnoreCase(name, "application/json") || absl::EndsWithIgnoreCase(name, "+json");
+  return absl::EqualsIgnoreCase(name, "application/json") ||
+         absl::EndsWithIgnoreCase(name, "+json");
 }
 
 }  // namespace

@@ -17,7 +17,8 @@ std::string Session::id_text() const { return id_.ToString(shard_.node()); }
 std::vector<std::string> Session::topics() const {
   std::vector<std::string> topics;
   topics.reserve(subscriptions_.size());
-  for (const Subscription& subscription : subscriptions_) topics.push_back(subscription.topic->topic);
+  for (const Subscription& subscription : subscriptions_)
+    topics.push_back(subscription.topic->topic);
   return topics;
 }
 
@@ -27,8 +28,9 @@ bool Session::IsOn(std::string_view topic) const {
 }
 
 std::size_t Session::topic_count() const {
-  return static_cast<std::size_t>(std::count_if(subscriptions_.begin(), subscriptions_.end(),
-                                                [](const Subscription& s) { return !IsReserved(s.topic->topic); }));
+  return static_cast<std::size_t>(
+      std::count_if(subscriptions_.begin(), subscriptions_.end(),
+                    [](const Subscription& s) { return !IsReserved(s.topic->topic); }));
 }
 
 absl::Status Session::Join(const std::vector<std::string>& topics) {

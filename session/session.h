@@ -22,14 +22,15 @@ class Shard;
 struct TopicSubscribers {
   struct Entry {
     Session* session;
-    std::uint32_t slot;         // index in the session's `subscriptions_`
-    std::uint64_t start_offset; // live messages at or below it are not for this session
+    std::uint32_t slot;          // index in the session's `subscriptions_`
+    std::uint64_t start_offset;  // live messages at or below it are not for this session
   };
   std::string topic;
   std::vector<Entry> entries;
 };
 
-// One live client connection, as the shard sees it. ws/ derives the connection; tests derive a recorder.
+// One live client connection, as the shard sees it. ws/ derives the connection; tests derive a
+// recorder.
 //
 // Threads:   owning shard only.
 // Ownership: the shard's table holds a shared_ptr until the session ends; the connection's pending
@@ -57,13 +58,13 @@ class Session : public std::enable_shared_from_this<Session> {
   // Past `Close` nothing more is queued.
   bool closing() const { return closing_; }
 
-  // Puts the session on all of `topics` from now on, as a producer's Join does; those it is on stay. kResourceExhausted past
-  // the limit of topics a session, and then it is put on none.
+  // Puts the session on all of `topics` from now on, as a producer's Join does; those it is on
+  // stay. kResourceExhausted past the limit of topics a session, and then it is put on none.
   absl::Status Join(const std::vector<std::string>& topics);
   bool Leave(const std::string& topic);
 
-  // Queues `frame`, to be written when the shard's drain ends. If it does not fit even after a flush the
-  // session is closed as a slow consumer, and false comes back.
+  // Queues `frame`, to be written when the shard's drain ends. If it does not fit even after a
+  // flush the session is closed as a slow consumer, and false comes back.
   bool Enqueue(const FramePtr& frame);
   bool Enqueue(const Message& message);
 
@@ -90,7 +91,8 @@ class Session : public std::enable_shared_from_this<Session> {
     ++messages_in_;
     bytes_in_ += bytes;
   }
-  // Everything queued and unsent is lost, and counted; so is, once the connection has `ended`, a frame partly on the wire.
+  // Everything queued and unsent is lost, and counted; so is, once the connection has `ended`, a
+  // frame partly on the wire.
   void DropQueued(bool ended);
 
   OutboundQueue queue_;

@@ -21,7 +21,8 @@ std::string SessionId::ToString(std::string_view node) const {
 absl::StatusOr<ParsedSessionId> ParseSessionId(std::string_view text) {
   constexpr std::size_t kTail = 36;  // "-ss-" and 32 digits
   const auto bad = [] {
-    return absl::InvalidArgumentError("session_id does not have the form <node>-<shard>-<32 hex digits>");
+    return absl::InvalidArgumentError(
+        "session_id does not have the form <node>-<shard>-<32 hex digits>");
   };
   if (text.size() <= kTail || text.size() > 128) return bad();
   std::string_view tail = text.substr(text.size() - kTail);

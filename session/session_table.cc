@@ -56,10 +56,12 @@ std::vector<std::shared_ptr<Session>> Match(Shard& shard, const Target& target) 
                           if (Session* session = shard.Find(id)) take(*session, false);
                         },
                         [&](const ToUsers& to) {
-                          for (const std::string& user : to.users) take_topic(PersonalTopic(user), false);
+                          for (const std::string& user : to.users)
+                            take_topic(PersonalTopic(user), false);
                         },
                         [&](const ToTopics& to) {
-                          for (const std::string& topic : to.topics) take_topic(topic, to.topics.size() > 1);
+                          for (const std::string& topic : to.topics)
+                            take_topic(topic, to.topics.size() > 1);
                         },
                         [&](const ToAll&) {
                           for (const auto& [_, session] : shard.sessions()) take(*session, false);
@@ -76,22 +78,25 @@ std::vector<std::shared_ptr<Session>> Match(Shard& shard, const Target& target) 
 }  // namespace
 
 std::uint64_t SessionTable::ShardsOf(const Target& target) const {
-  return std::visit(
-      Overloaded{[&](const SessionId& id) {
-                   return id.shard < shards_.size() ? std::uint64_t{1} << id.shard : std::uint64_t{0};
-                 },
-                 [&](const ToUsers& to) {
-                   std::uint64_t shards = 0;
-                   for (const std::string& user : to.users) shards |= index_.Find(PersonalTopic(user)).shards;
-                   return shards;
-                 },
-                 [&](const ToTopics& to) {
-                   std::uint64_t shards = 0;
-                   for (const std::string& topic : to.topics) shards |= index_.Find(topic).shards;
-                   return shards;
-                 },
-                 [&](const ToAll&) { return AllShards(); }, [&](const Selector&) { return AllShards(); }},
-      target.to);
+  return std::visit(Overloaded{[&](const SessionId& id) {
+                                 return id.shard < shards_.size() ? std::uint64_t{1} << id.shard
+                                                                  : std::uint64_t{0};
+                               },
+                               [&](const ToUsers& to) {
+                                 std::uint64_t shards = 0;
+                                 for (const std::string& user : to.users)
+                                   shards |= index_.Find(PersonalTopic(user)).shards;
+                                 return shards;
+                               },
+                               [&](const ToTopics& to) {
+                                 std::uint64_t shards = 0;
+                                 for (const std::string& topic : to.topics)
+                                   shards |= index_.Find(topic).shards;
+                                 return shards;
+                               },
+                               [&](const ToAll&) { return AllShards(); },
+                               [&](const Selector&) { return AllShards(); }},
+                    target.to);
 }
 
 void SessionTable::ForEach(const Target& target, std::function<void(Session&)> action, Done done) {
@@ -146,7 +151,8 @@ void SessionTable::Gather(std::uint64_t shards, std::function<void(Shard&, std::
   tally->Answer(0);
 }
 
-void SessionTable::List(SessionFilter filter, absl::AnyInvocable<void(std::vector<SessionInfo>)> done) {
+void SessionTable::List(SessionFilter filter,
+                        absl::AnyInvocable<void(std::vector<SessionInfo>)> done) {
   std::uint64_t shards = AllShards();
   if (!filter.user.empty()) shards &= index_.Find(PersonalTopic(filter.user)).shards;
   if (!filter.topic.empty()) shards &= index_.Find(filter.topic).shards;
@@ -169,7 +175,8 @@ void SessionTable::List(SessionFilter filter, absl::AnyInvocable<void(std::vecto
       std::move(done));
 }
 
-void SessionTable::Get(const SessionId& id, absl::AnyInvocable<void(std::optional<SessionInfo>)> done) {
+void SessionTable::Get(const SessionId& id,
+                       absl::AnyInvocable<void(std::optional<SessionInfo>)> done) {
   const std::uint64_t shards = id.shard < shards_.size() ? std::uint64_t{1} << id.shard : 0;
   Gather<SessionInfo>(
       shards,
@@ -181,7 +188,8 @@ void SessionTable::Get(const SessionId& id, absl::AnyInvocable<void(std::optiona
       });
 }
 
-void SessionTable::Presence(std::string topic, absl::AnyInvocable<void(std::vector<Present>)> done) {
+void SessionTable::Presence(std::string topic,
+                            absl::AnyInvocable<void(std::vector<Present>)> done) {
   const std::uint64_t shards = index_.Find(topic).shards;
   Gather<Present>(
       shards,
@@ -189,7 +197,8 @@ void SessionTable::Presence(std::string topic, absl::AnyInvocable<void(std::vect
         const TopicSubscribers* subscribers = shard.FindTopic(topic);
         if (subscribers == nullptr) return;
         for (const auto& entry : subscribers->entries) {
-          if (!entry.session->closing()) found.push_back({entry.session->id_text(), entry.session->user()});
+          if (!entry.session->closing())
+            found.push_back({entry.session->id_text(), entry.session->user()});
         }
       },
       std::move(done));

@@ -33,18 +33,21 @@ struct SessionFilter {
   std::optional<Selector> selector;  // none: any
 };
 
-// The sessions of this node: the set of slices, one a shard, each read and written only there. A question or a
-// change goes to the shards it may concern, and the answers are gathered.
+// The sessions of this node: the set of slices, one a shard, each read and written only there. A
+// question or a change goes to the shards it may concern, and the answers are gathered.
 //
-// Threads: any. `done` callbacks run on a shard's thread (or, where no shard is concerned, on the caller's): they
+// Threads: any. `done` callbacks run on a shard's thread (or, where no shard is concerned, on the
+// caller's): they
 //          must not block.
 // Order:   what one thread asks for takes effect in that order on each shard.
 class SessionTable {
  public:
-  SessionTable(std::vector<std::unique_ptr<Shard>>& shards, TopicIndex& index) : shards_(shards), index_(index) {}
+  SessionTable(std::vector<std::unique_ptr<Shard>>& shards, TopicIndex& index)
+      : shards_(shards), index_(index) {}
 
   using Done = absl::AnyInvocable<void(std::uint64_t matched)>;
-  // Runs `action` for each session that is meant, on its shard: so it runs on several threads at once, and sees const state only.
+  // Runs `action` for each session that is meant, on its shard: so it runs on several threads at
+  // once, and sees const state only.
   void ForEach(const Target& target, std::function<void(Session&)> action, Done done);
 
   // Sessions that pass the filter, in no order.
@@ -61,12 +64,14 @@ class SessionTable {
   const TopicIndex& index() const { return index_; }
 
  private:
-  // Posts `visit` to each shard of the bit set; `done` is called with all results when the last has answered.
+  // Posts `visit` to each shard of the bit set; `done` is called with all results when the last has
+  // answered.
   template <typename T>
   void Gather(std::uint64_t shards, std::function<void(Shard&, std::vector<T>&)> visit,
               absl::AnyInvocable<void(std::vector<T>)> done);
   std::uint64_t AllShards() const {
-    return shards_.size() == kMaxShards ? ~std::uint64_t{0} : (std::uint64_t{1} << shards_.size()) - 1;
+    return shards_.size() == kMaxShards ? ~std::uint64_t{0}
+                                        : (std::uint64_t{1} << shards_.size()) - 1;
   }
   std::uint64_t ShardsOf(const Target& target) const;
 

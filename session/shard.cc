@@ -18,7 +18,8 @@ constexpr std::size_t kMaxRunBytes = 128 * 1024;
 // The counters have one writer, so no read-modify-write is needed.
 template <typename T, typename V>
 void Bump(std::atomic<T>& counter, V by) {
-  counter.store(counter.load(std::memory_order_relaxed) + static_cast<T>(by), std::memory_order_relaxed);
+  counter.store(counter.load(std::memory_order_relaxed) + static_cast<T>(by),
+                std::memory_order_relaxed);
 }
 
 bool IsExcepted(const Exceptions* except, const Session& session) {
@@ -73,7 +74,8 @@ void Shard::Wake() {
 }
 
 void Shard::OnWake() {
-  // The mailbox wakes for the first mail after a Take, and Take is called here only: one wake a burst.
+  // The mailbox wakes for the first mail after a Take, and Take is called here only: one wake a
+  // burst.
   if (draining_.empty()) {
     mailbox_.Take(draining_);
   } else {
@@ -128,7 +130,8 @@ void Shard::HandleMail(Mail& mail) {
     DeliverSingly(topic, mail);
     return;
   }
-  if (run_.topic != &topic || run_.messages.size() >= kMaxRunMessages || run_.bytes >= kMaxRunBytes) FinishRun();
+  if (run_.topic != &topic || run_.messages.size() >= kMaxRunMessages || run_.bytes >= kMaxRunBytes)
+    FinishRun();
   run_.topic = &topic;
   run_.bytes += mail.message->body().payload.size();
   run_.messages.push_back(std::move(mail.message));
@@ -155,7 +158,8 @@ void Shard::FinishRun() {
   const auto frame_for = [&](Protocol protocol) -> const FramePtr& {
     FramePtr& frame = frames[static_cast<std::size_t>(protocol)];
     if (frame) return frame;
-    if (run_.messages.size() == 1) return frame = run_.messages[0]->EncodedFor(protocol, options_.encoders);
+    if (run_.messages.size() == 1)
+      return frame = run_.messages[0]->EncodedFor(protocol, options_.encoders);
     auto joined = std::make_shared<Frame>();
     joined->messages = static_cast<std::uint32_t>(run_.messages.size());
     std::size_t bytes = 0;
@@ -237,7 +241,8 @@ void Shard::Remove(Session& session) {
   Bump(stats_.sessions, -1);
   session.closing_ = true;
   session.DropQueued(/*ended=*/true);
-  while (!session.subscriptions_.empty()) Unsubscribe(session, session.subscriptions_.back().topic->topic);
+  while (!session.subscriptions_.empty())
+    Unsubscribe(session, session.subscriptions_.back().topic->topic);
   session.subscriptions_.shrink_to_fit();
   if (session.touched_) {
     for (Session*& touched : touched_) {
@@ -269,33 +274,34 @@ void Shard::Subscribe(Session& session, const std::string& topic, std::optional<
     done(absl::AlreadyExistsError("already subscribed"));
     return;
   }
-  feed_->Subscribe(
-      *this, topic, since, max_subscribers,
-      [this, topic, session = session.weak_from_this(),
-       done = std::move(done)](absl::StatusOr<FeedStart> start) mutable {
-        auto alive = session.lock();
-        if (!start.ok()) {
-          if (alive) done(std::move(start));
-          return;
-        }
-        if (!alive || alive->closing()) {
-          feed_->Unsubscribe(*this, topic);
-          return;
-        }
-        if (alive->IsOn(topic)) {
-          // Asked for twice before the first was answered.
-          feed_->Unsubscribe(*this, topic);
-          done(absl::AlreadyExistsError("already subscribed"));
-          return;
-        }
-        auto& subscribers = topics_[topic];
-        if (!subscribers) subscribers = std::make_unique<TopicSubscribers>(TopicSubscribers{topic, {}});
-        const auto slot = static_cast<std::uint32_t>(alive->subscriptions_.size());
-        const auto index = static_cast<std::uint32_t>(subscribers->entries.size());
-        subscribers->entries.push_back({alive.get(), slot, start->position.offset});
-        alive->subscriptions_.push_back({subscribers.get(), index});
-        done(std::move(start));
-      });
+  feed_->Subscribe(*this, topic, since, max_subscribers,
+                   [this, topic, session = session.weak_from_this(),
+                    done = std::move(done)](absl::StatusOr<FeedStart> start) mutable {
+                     auto alive = session.lock();
+                     if (!start.ok()) {
+                       if (alive) done(std::move(start));
+                       return;
+                     }
+                     if (!alive || alive->closing()) {
+                       feed_->Unsubscribe(*this, topic);
+                       return;
+                     }
+                     if (alive->IsOn(topic)) {
+                       // Asked for twice before the first was answered.
+                       feed_->Unsubscribe(*this, topic);
+                       done(absl::AlreadyExistsError("already subscribed"));
+                       return;
+                     }
+                     auto& subscribers = topics_[topic];
+                     if (!subscribers)
+                       subscribers =
+                           std::make_unique<TopicSubscribers>(TopicSubscribers{topic, {}});
+                     const auto slot = static_cast<std::uint32_t>(alive->subscriptions_.size());
+                     const auto index = static_cast<std::uint32_t>(subscribers->entries.size());
+                     subscribers->entries.push_back({alive.get(), slot, start->position.offset});
+                     alive->subscriptions_.push_back({subscribers.get(), index});
+                     done(std::move(start));
+                   });
 }
 
 bool Shard::Unsubscribe(Session& session, std::string_view name) {

@@ -49,8 +49,10 @@ struct ShardStats {
 
 // One thread, one io_context, its sessions and its slice of the session table.
 //
-// Threads: Post, Deliver, NotifyWhenLow and the plain getters from any; everything under "shard only"
-//          on its own thread (asserted). Its code takes no lock but the mailbox's, held for one swap.
+// Threads: Post, Deliver, NotifyWhenLow and the plain getters from any; everything under "shard
+// only"
+//          on its own thread (asserted). Its code takes no lock but the mailbox's, held for one
+//          swap.
 // Order:   mail takes effect in the order of posting.
 class Shard {
  public:
@@ -69,14 +71,18 @@ class Shard {
   const Encoders& encoders() const { return options_.encoders; }
   boost::asio::io_context& io() { return io_; }
   TopicFeed& feed() { return *feed_; }
-  bool IsCurrent() const { return std::this_thread::get_id() == thread_id_.load(std::memory_order_relaxed); }
+  bool IsCurrent() const {
+    return std::this_thread::get_id() == thread_id_.load(std::memory_order_relaxed);
+  }
   ShardStats& stats() { return stats_; }
   const Mailbox& mailbox() const { return mailbox_; }
 
   void Post(absl::AnyInvocable<void()> task);
   void Deliver(MessagePtr message, ExceptionsPtr except, TallyPtr tally);
   bool AboveHighWatermark() const { return mailbox_.AboveHighWatermark(); }
-  bool NotifyWhenLow(absl::AnyInvocable<void()> resume) { return mailbox_.NotifyWhenLow(std::move(resume)); }
+  bool NotifyWhenLow(absl::AnyInvocable<void()> resume) {
+    return mailbox_.NotifyWhenLow(std::move(resume));
+  }
 
   // --- shard only ---
 
@@ -87,13 +93,16 @@ class Shard {
   // Null if it is not here or is closing.
   Session* Find(const SessionId& id);
   Session* FindAny(const SessionId& id);  // closing ones too
-  const absl::flat_hash_map<SessionId, std::shared_ptr<Session>>& sessions() const { return sessions_; }
+  const absl::flat_hash_map<SessionId, std::shared_ptr<Session>>& sessions() const {
+    return sessions_;
+  }
   // Null if nobody here is on the topic.
   const TopicSubscribers* FindTopic(std::string_view topic) const;
 
   using SubscribeDone = absl::AnyInvocable<void(absl::StatusOr<FeedStart>)>;
-  // Subscribes from `since` (or from now). The caller sends `FeedStart::missed` in `done`, before anything live
-  // can come. kAlreadyExists if the session is on it. `done` is not called for a session that has ended meanwhile.
+  // Subscribes from `since` (or from now). The caller sends `FeedStart::missed` in `done`, before
+  // anything live can come. kAlreadyExists if the session is on it. `done` is not called for a
+  // session that has ended meanwhile.
   void Subscribe(Session& session, const std::string& topic, std::optional<Position> since,
                  std::uint64_t max_subscribers, SubscribeDone done);
   // False if it was not on it.

@@ -20,7 +20,8 @@ class Tally {
   void Expect() { awaited_.fetch_add(1, std::memory_order_relaxed); }
   void Answer(std::uint64_t count) {
     sum_.fetch_add(count, std::memory_order_relaxed);
-    if (awaited_.fetch_sub(1, std::memory_order_acq_rel) == 1) done_(sum_.load(std::memory_order_relaxed));
+    if (awaited_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+      done_(sum_.load(std::memory_order_relaxed));
   }
 
  private:

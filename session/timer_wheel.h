@@ -32,8 +32,8 @@ class Timer {
   std::uint64_t deadline_ = 0;  // in ticks
 };
 
-// All deadlines of a shard, in one hashed wheel (Varghese and Lauck, 1987, scheme 6): scheduling and
-// cancelling are O(1) whatever the number of sessions, and one system timer serves them all.
+// All deadlines of a shard, in one hashed wheel (Varghese and Lauck, 1987, scheme 6): scheduling
+// and cancelling are O(1) whatever the number of sessions, and one system timer serves them all.
 //
 // Threads:   owning shard only.
 // Precision: never early, late by up to one tick of 100 ms.

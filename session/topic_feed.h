@@ -22,7 +22,8 @@ inline constexpr const char* kNotRecoveredNames[] = {"", "epoch", "rollback", "e
 struct FeedStart {
   // The position after which live messages follow. Empty for topics without history.
   Position position;
-  // What the session missed: exactly what the log holds after the position it named. Either whole, or empty and not recovered.
+  // What the session missed: exactly what the log holds after the position it named. Either whole,
+  // or empty and not recovered.
   std::vector<MessagePtr> missed;
   bool recovered = false;
   NotRecovered reason = NotRecovered::kNone;
@@ -33,13 +34,14 @@ struct Publication {
   MessageBodyPtr body;
   std::string topic;
   ExceptionsPtr except;  // may be null
-  TallyPtr tally;        // may be null; else each shard that is asked answers how many sessions it met
-  bool keep = true;      // false: live-only, even where the topic has a history
+  TallyPtr tally;    // may be null; else each shard that is asked answers how many sessions it met
+  bool keep = true;  // false: live-only, even where the topic has a history
 };
 
 struct Published {
-  Position position;          // empty where nothing was kept
-  std::uint64_t matched = 0;  // subscribers on this node when it was published, exceptions not counted off
+  Position position;  // empty where nothing was kept
+  std::uint64_t matched =
+      0;  // subscribers on this node when it was published, exceptions not counted off
 };
 
 // What sessions need from the layer that orders messages; the broker implements it.
@@ -48,8 +50,9 @@ class TopicFeed {
   virtual ~TopicFeed() = default;
 
   using SubscribeDone = absl::AnyInvocable<void(absl::StatusOr<FeedStart>)>;
-  // One more subscriber of `topic` on `shard`. Atomic: messages published after `FeedStart::position` reach
-  // the shard's mailbox, and none before it is missing from `missed`. The shard drops what comes at or below the position.
+  // One more subscriber of `topic` on `shard`. Atomic: messages published after
+  // `FeedStart::position` reach the shard's mailbox, and none before it is missing from `missed`.
+  // The shard drops what comes at or below the position.
   //
   // Threads: called on the shard's thread; `done` runs there too, maybe before this returns.
   // Errors:  kResourceExhausted (the topic's max_subscribers), kUnavailable (broker away).
@@ -59,8 +62,9 @@ class TopicFeed {
   virtual void Unsubscribe(Shard& shard, const std::string& topic) = 0;
 
   using PublishDone = absl::AnyInvocable<void(absl::StatusOr<Published>)>;
-  // Gives the message its place in the topic's order and sends it to all shards with subscribers. Publications of
-  // one thread to one topic keep their order. Threads: any; `done` may run before this returns, or on another thread.
+  // Gives the message its place in the topic's order and sends it to all shards with subscribers.
+  // Publications of one thread to one topic keep their order. Threads: any; `done` may run before
+  // this returns, or on another thread.
   virtual void Publish(Publication publication, PublishDone done) = 0;
 };
 

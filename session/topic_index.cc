@@ -15,8 +15,9 @@ bool TopicIndex::Add(std::string_view topic, int shard, std::uint64_t max_subscr
     for (const auto& [_, count] : counts) subscribers += count;
     if (subscribers >= max_subscribers) return false;
   }
-  auto entry = std::find_if(counts.begin(), counts.end(),
-                            [&](const auto& c) { return c.first == static_cast<std::uint32_t>(shard); });
+  auto entry = std::find_if(counts.begin(), counts.end(), [&](const auto& c) {
+    return c.first == static_cast<std::uint32_t>(shard);
+  });
   if (entry == counts.end()) {
     counts.emplace_back(static_cast<std::uint32_t>(shard), 1u);
   } else {
@@ -31,8 +32,9 @@ void TopicIndex::Remove(std::string_view topic, int shard) {
   auto it = stripe.topics.find(topic);
   if (it == stripe.topics.end()) return;
   Counts& counts = it->second;
-  auto entry = std::find_if(counts.begin(), counts.end(),
-                            [&](const auto& c) { return c.first == static_cast<std::uint32_t>(shard); });
+  auto entry = std::find_if(counts.begin(), counts.end(), [&](const auto& c) {
+    return c.first == static_cast<std::uint32_t>(shard);
+  });
   if (entry == counts.end()) return;
   if (--entry->second == 0) counts.erase(entry);
   if (counts.empty()) stripe.topics.erase(it);

@@ -13,7 +13,8 @@ namespace herald {
 
 inline constexpr int kMaxShards = 64;
 
-// Which shards have subscribers of a topic, and how many, so that a message to one user wakes one shard.
+// Which shards have subscribers of a topic, and how many, so that a message to one user wakes one
+// shard.
 //
 // Threads: any. Striped: two topics seldom meet on one lock, and it is held for one look-up.
 class TopicIndex {
@@ -23,8 +24,8 @@ class TopicIndex {
     std::uint64_t subscribers = 0;  // on all shards
   };
 
-  // One more subscriber of `topic` on `shard`. False, and nothing changes, if that would make more than
-  // `max_subscribers` (0: no limit).
+  // One more subscriber of `topic` on `shard`. False, and nothing changes, if that would make more
+  // than `max_subscribers` (0: no limit).
   bool Add(std::string_view topic, int shard, std::uint64_t max_subscribers = 0);
   void Remove(std::string_view topic, int shard);
   Found Find(std::string_view topic) const;
@@ -48,7 +49,9 @@ class TopicIndex {
   const Stripe& StripeOf(std::string_view topic) const {
     return stripes_[(StringHash{}(topic) >> 7) % kStripes];
   }
-  Stripe& StripeOf(std::string_view topic) { return const_cast<Stripe&>(std::as_const(*this).StripeOf(topic)); }
+  Stripe& StripeOf(std::string_view topic) {
+    return const_cast<Stripe&>(std::as_const(*this).StripeOf(topic));
+  }
 
   std::array<Stripe, kStripes> stripes_;
 };

@@ -9,7 +9,8 @@ Admission::Verdict Admission::Admit(const std::string& ip, absl::Time now) {
     admitted_.fetch_sub(1, std::memory_order_relaxed);
     return Verdict::kFull;
   }
-  if (limits_.max_sessions_per_ip == 0 && limits_.handshakes_per_second == 0) return Verdict::kAdmitted;
+  if (limits_.max_sessions_per_ip == 0 && limits_.handshakes_per_second == 0)
+    return Verdict::kAdmitted;
   MutexLock lock(mutex_);
   if (limits_.handshakes_per_second > 0) {
     const double burst = static_cast<double>(limits_.handshakes_per_second);
@@ -50,7 +51,8 @@ bool RateLimit::Take(std::uint32_t per_second, std::int64_t now_ms) {
   if (tokens_ < 0) {
     tokens_ = burst;
   } else {
-    tokens_ = std::min(burst, tokens_ + static_cast<float>(now_ms - last_ms_) * static_cast<float>(per_second) / 1000);
+    tokens_ = std::min(burst, tokens_ + static_cast<float>(now_ms - last_ms_) *
+                                            static_cast<float>(per_second) / 1000);
   }
   last_ms_ = now_ms;
   if (tokens_ < 1) return false;

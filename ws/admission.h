@@ -13,19 +13,20 @@ namespace herald {
 
 struct AdmissionLimits {
   std::uint64_t max_sessions = 19'000;
-  std::uint64_t max_sessions_per_ip = 0;      // 0: no limit
-  std::uint64_t handshakes_per_second = 0;    // 0: no limit
+  std::uint64_t max_sessions_per_ip = 0;    // 0: no limit
+  std::uint64_t handshakes_per_second = 0;  // 0: no limit
 };
 
 // Decides whether one more connection may come in.
 //
-// Threads: any. Off the push path: one short lock a handshake, and only where a limit by address or rate is set.
+// Threads: any. Off the push path: one short lock a handshake, and only where a limit by address or
+// rate is set.
 class Admission {
  public:
   enum class Verdict {
     kAdmitted,
-    kFull,        // 503: max_sessions
-    kTooFast,     // 503: handshakes_per_second
+    kFull,                // 503: max_sessions
+    kTooFast,             // 503: handshakes_per_second
     kTooManyFromAddress,  // 429: max_sessions_per_ip
   };
 

@@ -16,20 +16,23 @@ std::vector<TopicPattern> ParseAll(const std::vector<std::string>& texts) {
   return patterns;
 }
 
-absl::Status Check(TopicRule::Access access, const std::vector<TopicPattern>& allowed, const std::string& topic,
-                   std::string_view what) {
+absl::Status Check(TopicRule::Access access, const std::vector<TopicPattern>& allowed,
+                   const std::string& topic, std::string_view what) {
   switch (access) {
     case TopicRule::Access::kAny:
       return absl::OkStatus();
     case TopicRule::Access::kToken:
-      if (std::any_of(allowed.begin(), allowed.end(), [&](const TopicPattern& p) { return p.Matches(topic); })) {
+      if (std::any_of(allowed.begin(), allowed.end(),
+                      [&](const TopicPattern& p) { return p.Matches(topic); })) {
         return absl::OkStatus();
       }
-      return absl::PermissionDeniedError(fmt::format("the token does not allow to {} this topic", what));
+      return absl::PermissionDeniedError(
+          fmt::format("the token does not allow to {} this topic", what));
     case TopicRule::Access::kNone:
       break;
   }
-  return absl::PermissionDeniedError(fmt::format("the topic's rule does not let clients {} it", what));
+  return absl::PermissionDeniedError(
+      fmt::format("the topic's rule does not let clients {} it", what));
 }
 
 }  // namespace

@@ -10,7 +10,8 @@
 
 namespace herald {
 
-// Translates between a subprotocol's data frames and the messages of client_protocol.proto. Stateless, any thread.
+// Translates between a subprotocol's data frames and the messages of client_protocol.proto.
+// Stateless, any thread.
 class Codec : public MessageEncoder {
  public:
   // What the data frames of this subprotocol are.
@@ -26,7 +27,8 @@ class Codec : public MessageEncoder {
 const Codec& JsonCodec();
 const Codec& ProtoCodec();
 
-// Raw sessions: a data frame is just the payload, text if it is UTF-8. There is nothing else to encode.
+// Raw sessions: a data frame is just the payload, text if it is UTF-8. There is nothing else to
+// encode.
 const MessageEncoder& RawEncoder();
 
 // By Protocol, for the shards.

@@ -47,11 +47,14 @@ void FrameStream::WriteForBeast(FramePtr frame, Written done) {
 
 void FrameStream::CompleteWritten(error_code error) {
   std::size_t done = 0;
-  while (done < beast_writes_.size() && (error || beast_writes_[done].done_at <= queue_.popped())) ++done;
+  while (done < beast_writes_.size() && (error || beast_writes_[done].done_at <= queue_.popped()))
+    ++done;
   if (done == 0) return;
-  std::vector<BeastWrite> completed(std::make_move_iterator(beast_writes_.begin()),
-                                    std::make_move_iterator(beast_writes_.begin() + static_cast<std::ptrdiff_t>(done)));
-  beast_writes_.erase(beast_writes_.begin(), beast_writes_.begin() + static_cast<std::ptrdiff_t>(done));
+  std::vector<BeastWrite> completed(
+      std::make_move_iterator(beast_writes_.begin()),
+      std::make_move_iterator(beast_writes_.begin() + static_cast<std::ptrdiff_t>(done)));
+  beast_writes_.erase(beast_writes_.begin(),
+                      beast_writes_.begin() + static_cast<std::ptrdiff_t>(done));
   if (beast_writes_.empty()) beast_writes_.shrink_to_fit();
   for (BeastWrite& write : completed) write.done(error);
 }

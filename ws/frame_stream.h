@@ -19,18 +19,22 @@
 
 namespace herald {
 
-using TcpSocket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
+using TcpSocket =
+    boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
 
-// The stream below `websocket::stream`. Everything that goes to the socket passes one queue of whole frames: ours, shared and
-// already framed, and Beast's own (handshake, pong, close). So data is written without Beast, many frames in one gathered write, and
-// can never tear a frame of Beast's.
+// The stream below `websocket::stream`. Everything that goes to the socket passes one queue of
+// whole frames: ours, shared and already framed, and Beast's own (handshake, pong, close). So data
+// is written without Beast, many frames in one gathered write, and can never tear a frame of
+// Beast's.
 //
 // Threads:   owning shard only.
 // Ownership: the queue is the session's. `owner` is kept alive while the socket is awaited.
-// Writing:   at once and non-blocking; waits for writability only when the kernel's buffer is full. A write of Beast's
-//            completes when it has reached the kernel and not when it is queued, so that a flood of pings stalls itself only.
-// Reading:   straight from the socket, after `prefix` (bytes that came behind the handshake's header).
-// Errors:    a failed write closes the socket, which ends the pending read with an error.
+// Writing:   at once and non-blocking; waits for writability only when the kernel's buffer is full.
+// A write of Beast's
+//            completes when it has reached the kernel and not when it is queued, so that a flood of
+//            pings stalls itself only.
+// Reading:   straight from the socket, after `prefix` (bytes that came behind the handshake's
+// header). Errors:    a failed write closes the socket, which ends the pending read with an error.
 class FrameStream {
  public:
   using executor_type = TcpSocket::executor_type;
@@ -54,8 +58,9 @@ class FrameStream {
           const std::size_t n = boost::asio::buffer_copy(buffers, boost::asio::buffer(prefix_));
           prefix_.erase(0, n);
           if (prefix_.empty()) prefix_.shrink_to_fit();
-          boost::asio::post(get_executor(),
-                            [handler = std::move(handler), n]() mutable { handler(error_code{}, n); });
+          boost::asio::post(get_executor(), [handler = std::move(handler), n]() mutable {
+            handler(error_code{}, n);
+          });
         },
         handler, buffers);
   }
@@ -64,17 +69,18 @@ class FrameStream {
   auto async_write_some(const Buffers& buffers, Handler&& handler) {
     return boost::asio::async_initiate<Handler, void(error_code, std::size_t)>(
         [this](auto handler, const Buffers& buffers) {
-          // Handshakes, pongs and closes are a few hundred bytes: copied, so that they live as long as the queue needs.
+          // Handshakes, pongs and closes are a few hundred bytes: copied, so that they live as long
+          // as the queue needs.
           auto frame = std::make_shared<Frame>();
           frame->messages = 0;
           frame->bytes.resize(boost::asio::buffer_size(buffers));
           boost::asio::buffer_copy(boost::asio::buffer(frame->bytes), buffers);
           const std::size_t n = frame->bytes.size();
-          WriteForBeast(std::move(frame), [this, n, handler = std::move(handler)](error_code error) mutable {
-            boost::asio::post(get_executor(), [handler = std::move(handler), error, n]() mutable {
-              handler(error, error ? 0 : n);
-            });
-          });
+          WriteForBeast(
+              std::move(frame), [this, n, handler = std::move(handler)](error_code error) mutable {
+                boost::asio::post(get_executor(), [handler = std::move(handler), error,
+                                                   n]() mutable { handler(error, error ? 0 : n); });
+              });
         },
         handler, buffers);
   }

@@ -23,8 +23,8 @@ struct FrontEndOptions {
   bool enable_demo = false;  // the demo page is served
   bool dev = false;          // ?user= and ?labels= are believed
   bool allow_query_token = false;
-  std::string token_cookie;                 // empty: tokens are not read from cookies
-  std::vector<std::string> allowed_origins; // empty: same host; `*`: any
+  std::string token_cookie;                  // empty: tokens are not read from cookies
+  std::vector<std::string> allowed_origins;  // empty: same host; `*`: any
   std::uint64_t max_sessions = 19'000;
 };
 
@@ -33,7 +33,9 @@ struct FrontEndOptions {
 // Threads: any; immutable but for atomics and what locks itself. Outlives all connections.
 struct FrontEnd {
   FrontEnd(FrontEndOptions options, SessionTable& table, const TokenVerifier* verifier)
-      : options(std::move(options)), table(table), verifier(verifier),
+      : options(std::move(options)),
+        table(table),
+        verifier(verifier),
         admission({this->options.max_sessions, this->options.limits.max_sessions_per_ip,
                    this->options.limits.handshakes_per_second}) {}
 

@@ -30,12 +30,14 @@ absl::Status Refuse(Refusal& refusal, status code, std::string reason) {
 }
 
 bool EqualsIgnoreCase(std::string_view a, std::string_view b) {
-  return absl::EqualsIgnoreCase(absl::string_view(a.data(), a.size()), absl::string_view(b.data(), b.size()));
+  return absl::EqualsIgnoreCase(absl::string_view(a.data(), a.size()),
+                                absl::string_view(b.data(), b.size()));
 }
 
 std::vector<std::string> SplitList(std::string_view list) {
   std::vector<std::string> parts;
-  for (absl::string_view part : absl::StrSplit(absl::string_view(list.data(), list.size()), ',', absl::SkipWhitespace())) {
+  for (absl::string_view part :
+       absl::StrSplit(absl::string_view(list.data(), list.size()), ',', absl::SkipWhitespace())) {
     parts.emplace_back(absl::StripAsciiWhitespace(part));
   }
   return parts;
@@ -44,17 +46,20 @@ std::vector<std::string> SplitList(std::string_view list) {
 // Sec-WebSocket-Key must be 16 bytes in base64 (RFC 6455 §4.1).
 bool GoodKey(std::string_view key) {
   std::string bytes;
-  return key.size() == 24 && absl::Base64Unescape(absl::string_view(key.data(), key.size()), &bytes) &&
+  return key.size() == 24 &&
+         absl::Base64Unescape(absl::string_view(key.data(), key.size()), &bytes) &&
          bytes.size() == 16;
 }
 
 std::optional<std::string> CookieValue(std::string_view header, std::string_view name) {
   // RFC 6265 §4.2.1: pairs parted by "; ".
-  for (absl::string_view pair : absl::StrSplit(absl::string_view(header.data(), header.size()), ';')) {
+  for (absl::string_view pair :
+       absl::StrSplit(absl::string_view(header.data(), header.size()), ';')) {
     const std::vector<absl::string_view> parts = absl::StrSplit(pair, absl::MaxSplits('=', 1));
     if (parts.size() != 2) continue;
     const absl::string_view key = absl::StripAsciiWhitespace(parts[0]);
-    if (std::string_view(key.data(), key.size()) == name) return std::string(absl::StripAsciiWhitespace(parts[1]));
+    if (std::string_view(key.data(), key.size()) == name)
+      return std::string(absl::StripAsciiWhitespace(parts[1]));
   }
   return std::nullopt;
 }
@@ -92,18 +97,22 @@ absl::StatusOr<Claims> DevClaims(const Query& query) {
   }
   for (const std::string& pair : SplitList(query.labels.value_or(""))) {
     const std::vector<std::string> parts = absl::StrSplit(pair, absl::MaxSplits('=', 1));
-    if (absl::Status bad = claims.labels.Set(parts[0], parts.size() == 2 ? parts[1] : ""); !bad.ok()) return bad;
+    if (absl::Status bad = claims.labels.Set(parts[0], parts.size() == 2 ? parts[1] : "");
+        !bad.ok())
+      return bad;
   }
   return claims;
 }
 
 }  // namespace
 
-bool OriginAllowed(const std::vector<std::string>& allowed, std::string_view origin, std::string_view host) {
+bool OriginAllowed(const std::vector<std::string>& allowed, std::string_view origin,
+                   std::string_view host) {
   if (origin.empty()) return true;
   if (allowed.empty()) {
     const std::size_t scheme = origin.find("://");
-    return scheme != std::string_view::npos && !host.empty() && EqualsIgnoreCase(origin.substr(scheme + 3), host);
+    return scheme != std::string_view::npos && !host.empty() &&
+           EqualsIgnoreCase(origin.substr(scheme + 3), host);
   }
   for (const std::string& one : allowed) {
     if (one == "*" || EqualsIgnoreCase(one, origin)) return true;
@@ -111,14 +120,18 @@ bool OriginAllowed(const std::vector<std::string>& allowed, std::string_view ori
   return false;
 }
 
-absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end, const UpgradeRequest& request, absl::Time now,
+absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end,
+                                            const UpgradeRequest& request, absl::Time now,
                                             Refusal& refusal) {
   const FrontEndOptions& options = front_end.options;
-  if (request.version() < 11) return Refuse(refusal, status::bad_request, "the upgrade needs HTTP/1.1");
-  if (Header(request, field::host).empty()) return Refuse(refusal, status::bad_request, "there is no Host header");
+  if (request.version() < 11)
+    return Refuse(refusal, status::bad_request, "the upgrade needs HTTP/1.1");
+  if (Header(request, field::host).empty())
+    return Refuse(refusal, status::bad_request, "there is no Host header");
   if (!http::token_list{request[field::connection]}.exists("upgrade") ||
       !http::token_list{request[field::upgrade]}.exists("websocket")) {
-    return Refuse(refusal, status::upgrade_required, "this is a WebSocket endpoint: connect with a WebSocket client");
+    return Refuse(refusal, status::upgrade_required,
+                  "this is a WebSocket endpoint: connect with a WebSocket client");
   }
   if (Header(request, field::sec_websocket_version) != "13") {
     return Refuse(refusal, status::upgrade_required, "the WebSocket version must be 13");
@@ -128,13 +141,15 @@ absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end, const Upg
   }
   const auto query = ParseQuery(request.target());
   if (!query) return Refuse(refusal, status::bad_request, "the URL's query is malformed");
-  if (!OriginAllowed(options.allowed_origins, Header(request, field::origin), Header(request, field::host))) {
+  if (!OriginAllowed(options.allowed_origins, Header(request, field::origin),
+                     Header(request, field::host))) {
     return Refuse(refusal, status::forbidden, "this origin is not allowed; see --allowed_origins");
   }
 
   UpgradeDetails details;
   std::optional<std::string> token;
-  const std::vector<std::string> offered = SplitList(Header(request, field::sec_websocket_protocol));
+  const std::vector<std::string> offered =
+      SplitList(Header(request, field::sec_websocket_protocol));
   for (const std::string& protocol : offered) {
     if (absl::StartsWith(protocol, "bearer.")) {
       token = protocol.substr(7);
@@ -147,42 +162,51 @@ absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end, const Upg
     }
   }
   if (details.subprotocol.empty() && !offered.empty() && !(offered.size() == 1 && token)) {
-    return Refuse(refusal, status::bad_request, "no offered subprotocol is known: herald.v1.json or herald.v1.proto");
+    return Refuse(refusal, status::bad_request,
+                  "no offered subprotocol is known: herald.v1.json or herald.v1.proto");
   }
   if (details.protocol == Protocol::kRaw && !options.enable_raw) {
     return Refuse(refusal, status::bad_request,
-                  "offer the subprotocol herald.v1.json or herald.v1.proto (raw mode is off; see --enable_raw)");
+                  "offer the subprotocol herald.v1.json or herald.v1.proto (raw mode is off; see "
+                  "--enable_raw)");
   }
 
   const std::string_view authorization = Header(request, field::authorization);
   if (authorization.size() > 7 && EqualsIgnoreCase(authorization.substr(0, 7), "bearer ")) {
     token = std::string(authorization.substr(7));
   }
-  if (!token && !options.token_cookie.empty()) token = CookieValue(Header(request, field::cookie), options.token_cookie);
+  if (!token && !options.token_cookie.empty())
+    token = CookieValue(Header(request, field::cookie), options.token_cookie);
   if (!token && options.allow_query_token) token = query->token;
   if (token && front_end.verifier != nullptr) {
     absl::StatusOr<Claims> claims = front_end.verifier->Verify(*token, now);
     if (!claims.ok()) {
-      return Refuse(refusal, status::unauthorized, fmt::format("bad token: {}", std::string(claims.status().message())));
+      return Refuse(refusal, status::unauthorized,
+                    fmt::format("bad token: {}", std::string(claims.status().message())));
     }
     details.claims = *std::move(claims);
   } else if (options.dev) {
     absl::StatusOr<Claims> claims = DevClaims(*query);
-    if (!claims.ok()) return Refuse(refusal, status::bad_request, std::string(claims.status().message()));
+    if (!claims.ok())
+      return Refuse(refusal, status::bad_request, std::string(claims.status().message()));
     details.claims = *std::move(claims);
   } else if (options.allow_anonymous) {
-    if (details.protocol == Protocol::kRaw || front_end.verifier == nullptr) details.claims = Claims{};
+    if (details.protocol == Protocol::kRaw || front_end.verifier == nullptr)
+      details.claims = Claims{};
   } else if (details.protocol == Protocol::kRaw) {
     // The others may still bring a token in their connect frame.
     return Refuse(refusal, status::unauthorized, "a token is needed");
   }
 
   if (query->topics.size() > options.limits.max_topics_per_session) {
-    return Refuse(refusal, status::bad_request, fmt::format("`topics` names more than {} topics", options.limits.max_topics_per_session));
+    return Refuse(
+        refusal, status::bad_request,
+        fmt::format("`topics` names more than {} topics", options.limits.max_topics_per_session));
   }
   for (const std::string& topic : query->topics) {
     if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) {
-      return Refuse(refusal, status::bad_request, fmt::format("`topics`: {}", std::string(bad.message())));
+      return Refuse(refusal, status::bad_request,
+                    fmt::format("`topics`: {}", std::string(bad.message())));
     }
   }
   details.topics = query->topics;

@@ -16,14 +16,18 @@ struct Refusal {
   std::string reason;  // one line for people, in the response's body
 };
 
-// Checks the upgrade request of `GET /ws`, before anything is answered: method, version and key (RFC 6455 §4.2.1), origin, subprotocol,
-// token, topics. Order: what is wrong with the protocol first, then who may not.
+// Checks the upgrade request of `GET /ws`, before anything is answered: method, version and key
+// (RFC 6455 §4.2.1), origin, subprotocol, token, topics. Order: what is wrong with the protocol
+// first, then who may not.
 //
 // Threads: any. Signature checks take up to 100 µs.
-absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end, const UpgradeRequest& request, absl::Time now,
+absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end,
+                                            const UpgradeRequest& request, absl::Time now,
                                             Refusal& refusal);
 
-// True if the `Origin` header allows the request: absent (not a browser), the same host as `Host`, or on the list.
-bool OriginAllowed(const std::vector<std::string>& allowed, std::string_view origin, std::string_view host);
+// True if the `Origin` header allows the request: absent (not a browser), the same host as `Host`,
+// or on the list.
+bool OriginAllowed(const std::vector<std::string>& allowed, std::string_view origin,
+                   std::string_view host);
 
 }  // namespace herald

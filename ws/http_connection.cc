@@ -33,8 +33,9 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
     parser_.emplace();
     parser_->header_limit(static_cast<std::uint32_t>(limits.max_header_bytes));
     shard_.timers().Schedule(*this, limits.handshake_timeout);
-    http::async_read_header(socket_, buffer_, *parser_,
-                            [self = shared_from_this()](error_code error, std::size_t) { self->OnHeader(error); });
+    http::async_read_header(
+        socket_, buffer_, *parser_,
+        [self = shared_from_this()](error_code error, std::size_t) { self->OnHeader(error); });
   }
 
  private:
@@ -74,28 +75,33 @@ void HttpConnection::OnHeader(error_code error) {
   if (response_) return;  // timed out meanwhile
   if (error == http::error::header_limit || error == http::error::buffer_overflow) {
     return Refuse(http::status::request_header_fields_too_large,
-                  fmt::format("the request header is over {} bytes", front_end_.options.limits.max_header_bytes));
+                  fmt::format("the request header is over {} bytes",
+                              front_end_.options.limits.max_header_bytes));
   }
   if (error == http::error::end_of_stream || error == asio::error::connection_reset ||
       error == asio::error::operation_aborted || error == http::error::partial_message) {
     shard_.timers().Cancel(*this);
     return;
   }
-  if (error) return Refuse(http::status::bad_request, fmt::format("bad request: {}", error.message()));
+  if (error)
+    return Refuse(http::status::bad_request, fmt::format("bad request: {}", error.message()));
   const UpgradeRequest& request = parser_->get();
   head_ = request.method() == http::verb::head;
   std::string_view path(request.target().data(), request.target().size());
   path = path.substr(0, path.find('?'));
   if (path == "/ws") {
-    if (request.method() != http::verb::get) return Refuse(http::status::method_not_allowed, "use GET");
+    if (request.method() != http::verb::get)
+      return Refuse(http::status::method_not_allowed, "use GET");
     return OnUpgrade(request);
   }
   OnPage(request);
 }
 
 void HttpConnection::OnUpgrade(const UpgradeRequest& request) {
-  if (front_end_.draining) return Refuse(http::status::service_unavailable, "this replica is about to end");
-  if (front_end_.memory_full) return Refuse(http::status::service_unavailable, "no memory for more sessions");
+  if (front_end_.draining)
+    return Refuse(http::status::service_unavailable, "this replica is about to end");
+  if (front_end_.memory_full)
+    return Refuse(http::status::service_unavailable, "no memory for more sessions");
   error_code error;
   const auto remote = socket_.remote_endpoint(error);
   if (error) return shard_.timers().Cancel(*this);
@@ -104,7 +110,8 @@ void HttpConnection::OnUpgrade(const UpgradeRequest& request) {
     case Admission::Verdict::kAdmitted:
       break;
     case Admission::Verdict::kFull:
-      return Refuse(http::status::service_unavailable, "this replica has as many sessions as it may");
+      return Refuse(http::status::service_unavailable,
+                    "this replica has as many sessions as it may");
     case Admission::Verdict::kTooFast:
       return Refuse(http::status::service_unavailable, "too many handshakes a second");
     case Admission::Verdict::kTooManyFromAddress:
@@ -117,7 +124,8 @@ void HttpConnection::OnUpgrade(const UpgradeRequest& request) {
     return Refuse(refusal.status, std::move(refusal.reason));
   }
   details->remote_ip = ip;
-  details->remote_address = remote.address().is_v6() ? fmt::format("[{}]:{}", ip, remote.port()) : fmt::format("{}:{}", ip, remote.port());
+  details->remote_address = remote.address().is_v6() ? fmt::format("[{}]:{}", ip, remote.port())
+                                                     : fmt::format("{}:{}", ip, remote.port());
   front_end_.handshakes_accepted.fetch_add(1, std::memory_order_relaxed);
   shard_.timers().Cancel(*this);
   const auto rest = buffer_.data();
@@ -129,7 +137,8 @@ void HttpConnection::OnPage(const UpgradeRequest& request) {
   std::string_view path(request.target().data(), request.target().size());
   path = path.substr(0, path.find('?'));
   const Asset* asset = front_end_.options.enable_demo ? FindAsset(path) : nullptr;
-  if (asset == nullptr) return Refuse(http::status::not_found, "there is nothing here; clients connect to /ws");
+  if (asset == nullptr)
+    return Refuse(http::status::not_found, "there is nothing here; clients connect to /ws");
   if (request.method() != http::verb::get && request.method() != http::verb::head) {
     return Refuse(http::status::method_not_allowed, "use GET");
   }
@@ -143,7 +152,8 @@ void HttpConnection::OnPage(const UpgradeRequest& request) {
     response.result(http::status::not_modified);
     return Respond(std::move(response));
   }
-  response.set(http::field::content_type, beast::string_view(asset->content_type.data(), asset->content_type.size()));
+  response.set(http::field::content_type,
+               beast::string_view(asset->content_type.data(), asset->content_type.size()));
   response.body() = std::string(asset->body);
   Respond(std::move(response));
 }
@@ -164,7 +174,8 @@ void HttpConnection::Refuse(http::status status, std::string reason) {
     case http::status::service_unavailable:
     case http::status::too_many_requests:
       // Spread, so that those refused together do not come back together.
-      response.set(http::field::retry_after, fmt::format("{}", 1 + absl::GetCurrentTimeNanos() / 1000 % 10));
+      response.set(http::field::retry_after,
+                   fmt::format("{}", 1 + absl::GetCurrentTimeNanos() / 1000 % 10));
       break;
     case http::status::unauthorized:
       response.set(http::field::www_authenticate, "Bearer");
@@ -179,27 +190,31 @@ void HttpConnection::Respond(Response response) {
   response.set(http::field::server, "herald");
   response.keep_alive(false);
   response.prepare_payload();
-  if (response.result() == http::status::upgrade_required) response.set(http::field::connection, "close, Upgrade");
+  if (response.result() == http::status::upgrade_required)
+    response.set(http::field::connection, "close, Upgrade");
   response_ = std::move(response);
   if (head_) response_->body().clear();
   shard_.timers().Schedule(*this, absl::Seconds(5));
-  http::async_write(socket_, *response_, [self = shared_from_this()](error_code error, std::size_t) {
-    if (error) return self->shard_.timers().Cancel(*self);
-    self->Linger();
-  });
+  http::async_write(socket_, *response_,
+                    [self = shared_from_this()](error_code error, std::size_t) {
+                      if (error) return self->shard_.timers().Cancel(*self);
+                      self->Linger();
+                    });
 }
 
-// Closing with unread bytes would send a reset, and the client might never see the answer: read them away first.
+// Closing with unread bytes would send a reset, and the client might never see the answer: read
+// them away first.
 void HttpConnection::Linger() {
   error_code ignored;
   socket_.shutdown(TcpSocket::shutdown_send, ignored);
   buffer_.clear();
-  socket_.async_read_some(buffer_.prepare(4096), [self = shared_from_this()](error_code error, std::size_t) {
-    if (!error) return self->Linger();
-    self->shard_.timers().Cancel(*self);
-    error_code ignored;
-    self->socket_.close(ignored);
-  });
+  socket_.async_read_some(buffer_.prepare(4096),
+                          [self = shared_from_this()](error_code error, std::size_t) {
+                            if (!error) return self->Linger();
+                            self->shard_.timers().Cancel(*self);
+                            error_code ignored;
+                            self->socket_.close(ignored);
+                          });
 }
 
 }  // namespace

@@ -6,8 +6,9 @@
 
 namespace herald {
 
-// Reads one HTTP/1.1 request from a new connection and answers it: `/ws` becomes a WebSocket session, with `--dev` the demo
-// page is served, all else is refused with the fitting status. One request a connection.
+// Reads one HTTP/1.1 request from a new connection and answers it: `/ws` becomes a WebSocket
+// session, with `--dev` the demo page is served, all else is refused with the fitting status. One
+// request a connection.
 //
 // Threads: the shard's. Keeps itself alive until it has answered.
 // Limits:  `max_header_bytes` (431), `handshake_timeout` (408).

@@ -16,8 +16,8 @@ namespace {
 namespace ondemand = simdjson::ondemand;
 
 // simdjson's errors leave through here alone: the rest of this file sees absl::Status.
-#define HERALD_JSON_TRY(expression) \
-  do { \
+#define HERALD_JSON_TRY(expression)                                                  \
+  do {                                                                               \
     if (auto error = (expression); error != simdjson::SUCCESS) return Broken(error); \
   } while (false)
 
@@ -40,9 +40,11 @@ absl::Status ReadUint(std::string_view name, ondemand::value value, std::uint64_
   // 64-bit numbers are strings in canonical JSON; plain numbers are accepted too.
   if (value.get_uint64().get(*out) == simdjson::SUCCESS) return absl::OkStatus();
   std::string_view text;
-  if (value.get_string().get(text) != simdjson::SUCCESS) return WrongType(name, "an unsigned integer");
+  if (value.get_string().get(text) != simdjson::SUCCESS)
+    return WrongType(name, "an unsigned integer");
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *out);
-  if (error != std::errc() || end != text.data() + text.size()) return WrongType(name, "an unsigned integer");
+  if (error != std::errc() || end != text.data() + text.size())
+    return WrongType(name, "an unsigned integer");
   return absl::OkStatus();
 }
 
@@ -53,7 +55,8 @@ absl::Status EachField(std::string_view name, ondemand::value value, F field) {
   if (value.get_object().get(object) != simdjson::SUCCESS) return WrongType(name, "an object");
   for (auto member : object) {
     std::string_view key;
-    if (auto error = member.unescaped_key().get(key); error != simdjson::SUCCESS) return Broken(error);
+    if (auto error = member.unescaped_key().get(key); error != simdjson::SUCCESS)
+      return Broken(error);
     // The key's buffer is reused by strings that follow.
     const std::string owned(key);
     ondemand::value inner;
@@ -78,7 +81,8 @@ absl::Status ReadVerbatim(ondemand::value value, std::string* out) {
     HERALD_JSON_TRY(array.raw_json().get(raw));
   } else {
     raw = value.raw_json_token();
-    while (!raw.empty() && (raw.back() == ' ' || raw.back() == '\t' || raw.back() == '\r' || raw.back() == '\n')) {
+    while (!raw.empty() &&
+           (raw.back() == ' ' || raw.back() == '\t' || raw.back() == '\r' || raw.back() == '\n')) {
       raw.remove_suffix(1);
     }
   }
@@ -102,7 +106,8 @@ absl::StatusOr<bool> ReadContent(std::string_view key, ondemand::value value, T&
     std::string encoded;
     status = ReadString(key, value, &encoded);
     std::string decoded;
-    if (status.ok() && !absl::Base64Unescape(encoded, &decoded) && !absl::WebSafeBase64Unescape(encoded, &decoded)) {
+    if (status.ok() && !absl::Base64Unescape(encoded, &decoded) &&
+        !absl::WebSafeBase64Unescape(encoded, &decoded)) {
       status = WrongType(key, "base64");
     }
     to.set_bytes(std::move(decoded));
@@ -127,11 +132,12 @@ absl::Status ReadResume(ondemand::value value, v1::Connect& connect) {
     ondemand::value entry;
     HERALD_JSON_TRY(item.get(entry));
     v1::TopicPosition& to = *connect.add_resume();
-    absl::Status status = EachField("resume", entry, [&](std::string_view key, ondemand::value field) {
-      if (key == "topic") return ReadString(key, field, to.mutable_topic());
-      if (key == "position") return ReadString(key, field, to.mutable_position());
-      return absl::OkStatus();
-    });
+    absl::Status status =
+        EachField("resume", entry, [&](std::string_view key, ondemand::value field) {
+          if (key == "topic") return ReadString(key, field, to.mutable_topic());
+          if (key == "position") return ReadString(key, field, to.mutable_position());
+          return absl::OkStatus();
+        });
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
@@ -140,7 +146,8 @@ absl::Status ReadResume(ondemand::value value, v1::Connect& connect) {
 absl::Status ReadConnect(ondemand::value value, v1::Connect& connect) {
   return EachField("connect", value, [&](std::string_view key, ondemand::value field) {
     if (key == "token") return ReadString(key, field, connect.mutable_token());
-    if (key == "previous_session_id") return ReadString(key, field, connect.mutable_previous_session_id());
+    if (key == "previous_session_id")
+      return ReadString(key, field, connect.mutable_previous_session_id());
     if (key == "resume") return ReadResume(field, connect);
     if (key == "labels") {
       return EachField(key, field, [&](std::string_view label, ondemand::value text) {
@@ -183,7 +190,8 @@ absl::Status ReadKind(std::string_view kind, ondemand::value value, v1::ClientFr
   }
   if (kind == "ping") {
     frame.mutable_ping();
-    return EachField(kind, value, [](std::string_view, ondemand::value) { return absl::OkStatus(); });
+    return EachField(kind, value,
+                     [](std::string_view, ondemand::value) { return absl::OkStatus(); });
   }
   return absl::InvalidArgumentError(fmt::format("unknown kind of frame `{}`", kind.substr(0, 32)));
 }
@@ -207,12 +215,14 @@ std::string JsonOfMessage(const Message& message) {
   json += R"({"message":{)";
   if (!message.topic().empty()) AppendField("topic", message.topic(), json);
   if (!message.position().empty()) {
-    json += fmt::format(R"("offset":"{}","position":"{}",)", message.position().offset, message.position().ToToken());
+    json += fmt::format(R"("offset":"{}","position":"{}",)", message.position().offset,
+                        message.position().ToToken());
   }
   AppendField("id", body.id, json);
   if (!body.event.empty()) AppendField("event", body.event, json);
   json += R"("time":")";
-  json += absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::FromUnixMillis(body.accepted_unix_ms), absl::UTCTimeZone());
+  json += absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::FromUnixMillis(body.accepted_unix_ms),
+                           absl::UTCTimeZone());
   json += "\",";
   if (!body.sender.empty()) AppendField("sender", body.sender, json);
   if (!body.attributes.empty()) {
@@ -260,22 +270,24 @@ class Json final : public Codec {
     if (document.get_value().get(root) != simdjson::SUCCESS) {
       return absl::InvalidArgumentError("a frame must be a JSON object");
     }
-    absl::Status status = EachField("frame", root, [&](std::string_view key, ondemand::value value) -> absl::Status {
-      if (key == "id") {
-        std::uint64_t id = 0;
-        if (absl::Status bad = ReadUint("id", value, &id); !bad.ok()) return bad;
-        if (id > 0xffff'ffffu) return WrongType("id", "at most 4294967295");
-        frame.set_id(static_cast<std::uint32_t>(id));
-        return absl::OkStatus();
-      }
-      if (frame.kind_case() != v1::ClientFrame::KIND_NOT_SET) {
-        return absl::InvalidArgumentError("a frame must have one kind");
-      }
-      return ReadKind(key, value, frame);
-    });
+    absl::Status status =
+        EachField("frame", root, [&](std::string_view key, ondemand::value value) -> absl::Status {
+          if (key == "id") {
+            std::uint64_t id = 0;
+            if (absl::Status bad = ReadUint("id", value, &id); !bad.ok()) return bad;
+            if (id > 0xffff'ffffu) return WrongType("id", "at most 4294967295");
+            frame.set_id(static_cast<std::uint32_t>(id));
+            return absl::OkStatus();
+          }
+          if (frame.kind_case() != v1::ClientFrame::KIND_NOT_SET) {
+            return absl::InvalidArgumentError("a frame must have one kind");
+          }
+          return ReadKind(key, value, frame);
+        });
     if (!status.ok()) return status;
     // The end of the text is an error to look at; anything else there is one too many.
-    if (document.current_location().error() == simdjson::SUCCESS) return absl::InvalidArgumentError("bad JSON: something follows the frame");
+    if (document.current_location().error() == simdjson::SUCCESS)
+      return absl::InvalidArgumentError("bad JSON: something follows the frame");
     return absl::OkStatus();
   }
 

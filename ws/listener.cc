@@ -37,7 +37,10 @@ std::string Describe(const tcp::endpoint& endpoint) {
 class Listener::Acceptor : public std::enable_shared_from_this<Listener::Acceptor> {
  public:
   Acceptor(FrontEnd& front_end, Shard& shard)
-      : front_end_(front_end), shard_(shard), acceptor_(shard.io().get_executor()), retry_(shard.io()) {}
+      : front_end_(front_end),
+        shard_(shard),
+        acceptor_(shard.io().get_executor()),
+        retry_(shard.io()) {}
 
   TcpAcceptor& socket() { return acceptor_; }
   Shard& shard() { return shard_; }
@@ -74,17 +77,17 @@ class Listener::Acceptor : public std::enable_shared_from_this<Listener::Accepto
   asio::steady_timer retry_;
 };
 
-absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(FrontEnd& front_end,
-                                                         std::vector<std::unique_ptr<Shard>>& shards,
-                                                         const tcp::endpoint& wanted) {
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(
+    FrontEnd& front_end, std::vector<std::unique_ptr<Shard>>& shards, const tcp::endpoint& wanted) {
   std::unique_ptr<Listener> listener(new Listener);
   tcp::endpoint endpoint = wanted;
   {
-    // SO_REUSEPORT would share a port with another process of the same user without a word. A bind without it
-    // finds such a one.
+    // SO_REUSEPORT would share a port with another process of the same user without a word. A bind
+    // without it finds such a one.
     TcpAcceptor probe(shards[0]->io().get_executor());
     if (error_code error = Bind(probe, endpoint, /*shared=*/false)) {
-      return absl::UnavailableError(fmt::format("cannot listen on {}: {}", Describe(wanted), error.message()));
+      return absl::UnavailableError(
+          fmt::format("cannot listen on {}: {}", Describe(wanted), error.message()));
     }
     endpoint = probe.local_endpoint();
   }
@@ -92,7 +95,9 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(FrontEnd& front_end,
     auto acceptor = std::make_shared<Acceptor>(front_end, *shard);
     error_code error = Bind(acceptor->socket(), endpoint, /*shared=*/true);
     if (!error) acceptor->socket().listen(asio::socket_base::max_listen_connections, error);
-    if (error) return absl::UnavailableError(fmt::format("cannot listen on {}: {}", Describe(wanted), error.message()));
+    if (error)
+      return absl::UnavailableError(
+          fmt::format("cannot listen on {}: {}", Describe(wanted), error.message()));
     listener->acceptors_.push_back(std::move(acceptor));
   }
   listener->endpoint_ = endpoint;

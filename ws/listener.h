@@ -11,16 +11,17 @@
 
 namespace herald {
 
-// The client port, open on every shard: one listening socket each (SO_REUSEPORT), so that the kernel spreads
-// connections and a connection never changes its thread.
+// The client port, open on every shard: one listening socket each (SO_REUSEPORT), so that the
+// kernel spreads connections and a connection never changes its thread.
 //
 // Threads: Open and Close from any; accepting on the shards. Must be closed before the shards stop.
 class Listener {
  public:
-  // Binds at once. kUnavailable with one clear line if the port is taken or the address is not of this machine.
-  static absl::StatusOr<std::unique_ptr<Listener>> Open(FrontEnd& front_end,
-                                                        std::vector<std::unique_ptr<Shard>>& shards,
-                                                        const boost::asio::ip::tcp::endpoint& endpoint);
+  // Binds at once. kUnavailable with one clear line if the port is taken or the address is not of
+  // this machine.
+  static absl::StatusOr<std::unique_ptr<Listener>> Open(
+      FrontEnd& front_end, std::vector<std::unique_ptr<Shard>>& shards,
+      const boost::asio::ip::tcp::endpoint& endpoint);
   ~Listener();
 
   // With the port that the kernel chose for port 0.

@@ -8,7 +8,8 @@ class Raw final : public MessageEncoder {
   void Encode(const Message& message, std::string& out) const override {
     const MessageBody& body = message.body();
     out.reserve(body.payload.size() + 10);
-    AppendFrameHeader(body.kind == PayloadKind::kBytes ? Opcode::kBinary : Opcode::kText, body.payload.size(), out);
+    AppendFrameHeader(body.kind == PayloadKind::kBytes ? Opcode::kBinary : Opcode::kText,
+                      body.payload.size(), out);
     out += body.payload;
   }
 };

@@ -22,7 +22,8 @@ using beast::error_code;
 
 // How long a peer may take to answer our close frame.
 constexpr absl::Duration kCloseTimeout = absl::Seconds(5);
-// Besides the payload, a frame of the JSON subprotocol has room for this much; base64 takes a third more.
+// Besides the payload, a frame of the JSON subprotocol has room for this much; base64 takes a third
+// more.
 constexpr std::size_t kEnvelopeBytes = 4096;
 
 std::string CodeName(absl::StatusCode code) { return absl::StatusCodeToString(code); }
@@ -30,7 +31,8 @@ std::string CodeName(absl::StatusCode code) { return absl::StatusCodeToString(co
 // The close code that Beast has sent for an error it found itself, or that the peer's end means.
 CloseCode CodeOfReadError(error_code error, const websocket::close_reason& reason) {
   if (error == websocket::error::closed) {
-    return reason.code == websocket::close_code::none ? CloseCode::kNoStatus : static_cast<CloseCode>(reason.code);
+    return reason.code == websocket::close_code::none ? CloseCode::kNoStatus
+                                                      : static_cast<CloseCode>(reason.code);
   }
   if (error == websocket::error::message_too_big || error == websocket::error::buffer_overflow) {
     return CloseCode::kTooBig;
@@ -61,13 +63,15 @@ v1::TopicState StateOf(const std::string& topic, const FeedStart& start, bool as
 
 // One WebSocket connection, from the answer to its upgrade to its end.
 //
-//   kUpgrading → kConnecting (json, proto: waits for `connect`) → kOpen (in the table) → kClosing → kEnded
+//   kUpgrading → kConnecting (json, proto: waits for `connect`) → kOpen (in the table) → kClosing →
+//   kEnded
 //
 // Threads:   its shard.
 // Ownership: kept alive by the table while open, and by its pending read, write and close.
 class WsSession final : public Session, private Timer {
  public:
-  WsSession(FrontEnd& front_end, Shard& shard, TcpSocket socket, UpgradeDetails details, std::string prefix)
+  WsSession(FrontEnd& front_end, Shard& shard, TcpSocket socket, UpgradeDetails details,
+            std::string prefix)
       : Session(shard, details.protocol, front_end.options.limits.max_outbound_bytes_per_session),
         front_end_(front_end),
         details_(std::move(details)),
@@ -103,7 +107,9 @@ class WsSession final : public Session, private Timer {
  private:
   enum class Phase { kUpgrading, kConnecting, kOpen, kClosing, kEnded };
 
-  std::shared_ptr<WsSession> Self() { return std::static_pointer_cast<WsSession>(shared_from_this()); }
+  std::shared_ptr<WsSession> Self() {
+    return std::static_pointer_cast<WsSession>(shared_from_this());
+  }
   const Limits& Limit() const { return front_end_.options.limits; }
   const Codec* codec() const {
     if (protocol() == Protocol::kRaw) return nullptr;
@@ -139,7 +145,7 @@ class WsSession final : public Session, private Timer {
   struct Wanted {
     std::string topic;
     std::optional<Position> since;
-    bool has_token = false;      // the client named a position
+    bool has_token = false;  // the client named a position
     std::uint64_t max_subscribers = 0;
   };
   struct Opening {
@@ -193,10 +199,11 @@ void WsSession::DoRead() {
   } else {
     const std::size_t have = inbound_.size();
     inbound_.resize(have + 4096);
-    ws_.async_read_some(asio::buffer(inbound_.data() + have, 4096), [self = Self(), have](error_code error, std::size_t n) {
-      self->inbound_.resize(have + n);
-      self->OnRead(error, n);
-    });
+    ws_.async_read_some(asio::buffer(inbound_.data() + have, 4096),
+                        [self = Self(), have](error_code error, std::size_t n) {
+                          self->inbound_.resize(have + n);
+                          self->OnRead(error, n);
+                        });
   }
 }
 
@@ -206,7 +213,8 @@ void WsSession::OnRead(error_code error, std::size_t n) {
     if (phase_ == Phase::kClosing) return End(close_code_, close_reason_);
     const websocket::close_reason& reason = ws_.reason();
     const CloseCode code = CodeOfReadError(error, reason);
-    return End(code, error == websocket::error::closed ? std::string(reason.reason.c_str()) : error.message());
+    return End(code, error == websocket::error::closed ? std::string(reason.reason.c_str())
+                                                       : error.message());
   }
   const bool first = inbound_.empty();
   if (!ws_.is_message_done() || !first) {
@@ -215,7 +223,8 @@ void WsSession::OnRead(error_code error, std::size_t n) {
   }
   Heard();
   if (phase_ != Phase::kClosing) {
-    OnFrame(first ? std::string_view(chunk_.data(), n) : std::string_view(inbound_), ws_.got_text());
+    OnFrame(first ? std::string_view(chunk_.data(), n) : std::string_view(inbound_),
+            ws_.got_text());
   }
   inbound_.clear();
   if (inbound_.capacity() > 64) inbound_.shrink_to_fit();
@@ -234,7 +243,8 @@ void WsSession::OnFrame(std::string_view data, bool text) {
   shard().stats().client_frames.fetch_add(1, std::memory_order_relaxed);
   if (!rate_.Take(Limit().inbound_messages_per_second, absl::GetCurrentTimeNanos() / 1'000'000)) {
     return Close({CloseCode::kTooMany,
-                  fmt::format("more than {} frames a second", Limit().inbound_messages_per_second), {}});
+                  fmt::format("more than {} frames a second", Limit().inbound_messages_per_second),
+                  {}});
   }
   if (protocol() == Protocol::kRaw) {
     Event event;
@@ -245,7 +255,8 @@ void WsSession::OnFrame(std::string_view data, bool text) {
   }
   if (text != (codec()->opcode() == Opcode::kText)) {
     return Close({CloseCode::kWrongDataType,
-                  text ? "herald.v1.proto takes binary frames" : "herald.v1.json takes text frames", {}});
+                  text ? "herald.v1.proto takes binary frames" : "herald.v1.json takes text frames",
+                  {}});
   }
   v1::ClientFrame frame;
   if (absl::Status bad = codec()->Decode(data, frame); !bad.ok()) {
@@ -261,7 +272,10 @@ void WsSession::OnClientFrame(const v1::ClientFrame& frame) {
     return Close({CloseCode::kBadFrame, "a frame must have one kind", {}});
   }
   if ((phase_ == Phase::kConnecting) != frame.has_connect()) {
-    return Close({CloseCode::kBadFrame, frame.has_connect() ? "`connect` may come once only" : "`connect` must come first", {}});
+    return Close(
+        {CloseCode::kBadFrame,
+         frame.has_connect() ? "`connect` may come once only" : "`connect` must come first",
+         {}});
   }
   switch (frame.kind_case()) {
     case v1::ClientFrame::kConnect:
@@ -275,7 +289,8 @@ void WsSession::OnClientFrame(const v1::ClientFrame& frame) {
     case v1::ClientFrame::kMessage:
       return OnUpstream(frame.id(), frame.message());
     case v1::ClientFrame::kAck:
-      return ReplyError(frame.id(), absl::UnimplementedError("acknowledgements come with receipts, in a later version"));
+      return ReplyError(frame.id(), absl::UnimplementedError(
+                                        "acknowledgements come with receipts, in a later version"));
     case v1::ClientFrame::kRefresh:
       return OnRefresh(frame.id(), frame.refresh());
     case v1::ClientFrame::kPing: {
@@ -294,15 +309,19 @@ void WsSession::OnConnect(const v1::Connect& connect) {
   if (!connect.token().empty() && front_end_.verifier != nullptr) {
     absl::StatusOr<Claims> verified = front_end_.verifier->Verify(connect.token(), absl::Now());
     if (!verified.ok()) {
-      return Close({IsTokenExpired(verified.status()) ? CloseCode::kTokenExpired : CloseCode::kUnauthenticated,
-                    std::string(verified.status().message()), {}});
+      return Close({IsTokenExpired(verified.status()) ? CloseCode::kTokenExpired
+                                                      : CloseCode::kUnauthenticated,
+                    std::string(verified.status().message()),
+                    {}});
     }
     claims = *std::move(verified);
-  } else if (claims.subject.empty() && !front_end_.options.allow_anonymous && !front_end_.options.dev) {
+  } else if (claims.subject.empty() && !front_end_.options.allow_anonymous &&
+             !front_end_.options.dev) {
     return Close({CloseCode::kUnauthenticated, "a token is needed", {}});
   }
   for (const auto& [key, value] : connect.labels()) {
-    if (absl::Status bad = claims.labels.Set(std::string(kClientLabelPrefix) + key, value); !bad.ok()) {
+    if (absl::Status bad = claims.labels.Set(std::string(kClientLabelPrefix) + key, value);
+        !bad.ok()) {
       return Close({CloseCode::kBadFrame, std::string(bad.message()), {}});
     }
   }
@@ -314,11 +333,12 @@ void WsSession::OnSubscribe(std::uint32_t id, const v1::Subscribe& subscribe) {
   const std::string& topic = subscribe.topic();
   if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) return ReplyError(id, bad);
   const TopicRule& rule = front_end_.options.rules->Find(topic);
-  if (absl::Status denied = access_.MaySubscribe(rule, topic); !denied.ok()) return ReplyError(id, denied);
+  if (absl::Status denied = access_.MaySubscribe(rule, topic); !denied.ok())
+    return ReplyError(id, denied);
   if (IsOn(topic)) return Reply(id);
   if (topic_count() >= Limit().max_topics_per_session) {
-    return ReplyError(id, absl::ResourceExhaustedError(
-                              fmt::format("a session may be on {} topics", Limit().max_topics_per_session)));
+    return ReplyError(id, absl::ResourceExhaustedError(fmt::format(
+                              "a session may be on {} topics", Limit().max_topics_per_session)));
   }
   std::optional<Position> since;
   if (!subscribe.position().empty()) {
@@ -328,7 +348,8 @@ void WsSession::OnSubscribe(std::uint32_t id, const v1::Subscribe& subscribe) {
   }
   shard().Subscribe(*this, topic, since, rule.max_subscribers,
                     [this, id, topic, asked = since.has_value()](absl::StatusOr<FeedStart> start) {
-                      if (absl::IsAlreadyExists(start.status())) return Reply(id);  // asked for twice at once
+                      if (absl::IsAlreadyExists(start.status()))
+                        return Reply(id);  // asked for twice at once
                       if (!start.ok()) return ReplyError(id, start.status());
                       v1::Ok ok;
                       *ok.mutable_topic() = StateOf(topic, *start, asked);
@@ -342,8 +363,10 @@ void WsSession::OnSubscribe(std::uint32_t id, const v1::Subscribe& subscribe) {
 }
 
 void WsSession::OnUnsubscribe(std::uint32_t id, const v1::Unsubscribe& unsubscribe) {
-  if (absl::Status bad = ValidateClientTopic(unsubscribe.topic()); !bad.ok()) return ReplyError(id, bad);
-  if (!Leave(unsubscribe.topic())) return ReplyError(id, absl::NotFoundError("not subscribed to this topic"));
+  if (absl::Status bad = ValidateClientTopic(unsubscribe.topic()); !bad.ok())
+    return ReplyError(id, bad);
+  if (!Leave(unsubscribe.topic()))
+    return ReplyError(id, absl::NotFoundError("not subscribed to this topic"));
   Reply(id);
 }
 
@@ -375,7 +398,8 @@ absl::StatusOr<MessageBodyPtr> WsSession::BodyOf(const T& content) {
 void WsSession::OnPublish(std::uint32_t id, const v1::Publish& publish) {
   const std::string& topic = publish.topic();
   if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) return ReplyError(id, bad);
-  if (absl::Status denied = access_.MayPublish(front_end_.options.rules->Find(topic), topic); !denied.ok()) {
+  if (absl::Status denied = access_.MayPublish(front_end_.options.rules->Find(topic), topic);
+      !denied.ok()) {
     return ReplyError(id, denied);
   }
   absl::StatusOr<MessageBodyPtr> body = BodyOf(publish);
@@ -383,27 +407,29 @@ void WsSession::OnPublish(std::uint32_t id, const v1::Publish& publish) {
   auto except = std::make_shared<Exceptions>();
   except->sessions.insert(this->id());
   std::string message_id = (*body)->id;
-  shard().feed().Publish(
-      {*std::move(body), topic, std::move(except), nullptr, true},
-      [self = Self(), id, message_id = std::move(message_id)](absl::StatusOr<Published> published) mutable {
-        // A broker may answer from a thread of its own.
-        auto answer = [self, id, message_id = std::move(message_id), status = published.status()]() mutable {
-          if (!status.ok()) return self->ReplyError(id, status);
-          v1::Ok ok;
-          ok.set_message_id(std::move(message_id));
-          self->Reply(id, std::move(ok));
-        };
-        if (self->shard().IsCurrent()) {
-          answer();
-        } else {
-          self->shard().Post(std::move(answer));
-        }
-      });
+  shard().feed().Publish({*std::move(body), topic, std::move(except), nullptr, true},
+                         [self = Self(), id, message_id = std::move(message_id)](
+                             absl::StatusOr<Published> published) mutable {
+                           // A broker may answer from a thread of its own.
+                           auto answer = [self, id, message_id = std::move(message_id),
+                                          status = published.status()]() mutable {
+                             if (!status.ok()) return self->ReplyError(id, status);
+                             v1::Ok ok;
+                             ok.set_message_id(std::move(message_id));
+                             self->Reply(id, std::move(ok));
+                           };
+                           if (self->shard().IsCurrent()) {
+                             answer();
+                           } else {
+                             self->shard().Post(std::move(answer));
+                           }
+                         });
 }
 
 void WsSession::OnUpstream(std::uint32_t id, const v1::Upstream& upstream) {
   if (!upstream.topic().empty()) {
-    if (absl::Status bad = ValidateClientTopic(upstream.topic()); !bad.ok()) return ReplyError(id, bad);
+    if (absl::Status bad = ValidateClientTopic(upstream.topic()); !bad.ok())
+      return ReplyError(id, bad);
   }
   absl::StatusOr<MessageBodyPtr> body = BodyOf(upstream);
   if (!body.ok()) return ReplyError(id, body.status());
@@ -423,8 +449,10 @@ void WsSession::OnRefresh(std::uint32_t id, const v1::Refresh& refresh) {
   }
   absl::StatusOr<Claims> claims = front_end_.verifier->Verify(refresh.token(), absl::Now());
   if (!claims.ok()) {
-    return Close({IsTokenExpired(claims.status()) ? CloseCode::kTokenExpired : CloseCode::kUnauthenticated,
-                  std::string(claims.status().message()), {}});
+    return Close(
+        {IsTokenExpired(claims.status()) ? CloseCode::kTokenExpired : CloseCode::kUnauthenticated,
+         std::string(claims.status().message()),
+         {}});
   }
   if (claims->subject != user()) {
     return Close({CloseCode::kUnauthenticated, "the new token is for another user", {}});
@@ -470,7 +498,8 @@ absl::StatusOr<std::vector<WsSession::Wanted>> WsSession::WantedTopics(
   }
   for (const std::string& topic : claims.topics) {
     if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) {
-      return absl::PermissionDeniedError(fmt::format("the token's `topics`: {}", std::string(bad.message())));
+      return absl::PermissionDeniedError(
+          fmt::format("the token's `topics`: {}", std::string(bad.message())));
     }
     want(topic).max_subscribers = front_end_.options.rules->Find(topic).max_subscribers;
   }
@@ -481,7 +510,8 @@ absl::StatusOr<std::vector<WsSession::Wanted>> WsSession::WantedTopics(
     if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) return bad;
     const TopicRule& rule = front_end_.options.rules->Find(topic);
     if (absl::Status denied = access_.MaySubscribe(rule, topic); !denied.ok()) {
-      return absl::PermissionDeniedError(fmt::format("{}: {}", topic, std::string(denied.message())));
+      return absl::PermissionDeniedError(
+          fmt::format("{}: {}", topic, std::string(denied.message())));
     }
     Wanted& one = want(topic);
     one.max_subscribers = rule.max_subscribers;
@@ -499,19 +529,24 @@ absl::StatusOr<std::vector<WsSession::Wanted>> WsSession::WantedTopics(
     (*one)->since = *position;
     (*one)->has_token = true;
   }
-  const auto own = std::count_if(wanted.begin(), wanted.end(), [](const Wanted& one) { return !IsReserved(one.topic); });
+  const auto own = std::count_if(wanted.begin(), wanted.end(),
+                                 [](const Wanted& one) { return !IsReserved(one.topic); });
   if (static_cast<std::size_t>(own) > Limit().max_topics_per_session) {
-    return absl::InvalidArgumentError(fmt::format("a session may be on {} topics", Limit().max_topics_per_session));
+    return absl::InvalidArgumentError(
+        fmt::format("a session may be on {} topics", Limit().max_topics_per_session));
   }
   return wanted;
 }
 
-void WsSession::Open(Claims claims, const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume) {
+void WsSession::Open(Claims claims,
+                     const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume) {
   access_ = ClientAccess(claims);
   absl::StatusOr<std::vector<Wanted>> wanted = WantedTopics(claims, resume);
   if (!wanted.ok()) {
     const bool denied = wanted.status().code() == absl::StatusCode::kPermissionDenied;
-    return Close({denied ? CloseCode::kForbidden : CloseCode::kBadFrame, std::string(wanted.status().message()), {}});
+    return Close({denied ? CloseCode::kForbidden : CloseCode::kBadFrame,
+                  std::string(wanted.status().message()),
+                  {}});
   }
   details_.topics = {};
   expires_at_ = claims.expires_at;
@@ -525,20 +560,23 @@ void WsSession::Open(Claims claims, const google::protobuf::RepeatedPtrField<v1:
   opening->pending = wanted->size();
   for (std::size_t i = 0; i < wanted->size(); ++i) {
     Wanted& want = (*wanted)[i];
-    shard().Subscribe(*this, want.topic, want.since, want.max_subscribers,
-                      [this, opening, i, topic = want.topic, asked = want.has_token](absl::StatusOr<FeedStart> start) {
-                        if (!start.ok()) {
-                          if (opening->refused) return;
-                          opening->refused = true;
-                          const bool many = start.status().code() == absl::StatusCode::kResourceExhausted;
-                          const std::string reason = many && IsReserved(topic) ? "this user has as many sessions as it may"
-                                                                               : std::string(start.status().message());
-                          return Close({many ? CloseCode::kTooMany : CloseCode::kTryLater, reason, {}});
-                        }
-                        opening->states[i] = StateOf(topic, *start, asked);
-                        opening->missed[i] = std::move(start->missed);
-                        if (--opening->pending == 0) OnAllSubscribed(*opening);
-                      });
+    shard().Subscribe(
+        *this, want.topic, want.since, want.max_subscribers,
+        [this, opening, i, topic = want.topic,
+         asked = want.has_token](absl::StatusOr<FeedStart> start) {
+          if (!start.ok()) {
+            if (opening->refused) return;
+            opening->refused = true;
+            const bool many = start.status().code() == absl::StatusCode::kResourceExhausted;
+            const std::string reason = many && IsReserved(topic)
+                                           ? "this user has as many sessions as it may"
+                                           : std::string(start.status().message());
+            return Close({many ? CloseCode::kTooMany : CloseCode::kTryLater, reason, {}});
+          }
+          opening->states[i] = StateOf(topic, *start, asked);
+          opening->missed[i] = std::move(start->missed);
+          if (--opening->pending == 0) OnAllSubscribed(*opening);
+        });
     if (opening->refused) return;
   }
 }
@@ -546,7 +584,8 @@ void WsSession::Open(Claims claims, const google::protobuf::RepeatedPtrField<v1:
 void WsSession::OnAllSubscribed(Opening& opening) {
   if (closing()) return;
   // Pings are spread, so that sessions that came together do not stay together.
-  next_ping_ = absl::Now() + Limit().ping_interval * (0.5 + 0.5 * static_cast<double>(RandomUint64() >> 11) * 0x1p-53);
+  next_ping_ = absl::Now() + Limit().ping_interval *
+                                 (0.5 + 0.5 * static_cast<double>(RandomUint64() >> 11) * 0x1p-53);
   awaiting_pong_ = false;
   ScheduleNext();
   if (codec() != nullptr) {
@@ -588,7 +627,8 @@ void WsSession::TakeOver(const std::string& previous_session_id) {
   front_end_.table.ForEach(
       target,
       [](Session& session) {
-        session.Close({CloseCode::kResumedElsewhere, "this session was resumed on another connection", {}});
+        session.Close(
+            {CloseCode::kResumedElsewhere, "this session was resumed on another connection", {}});
       },
       [](std::uint64_t) {});
 }
@@ -661,7 +701,8 @@ void WsSession::DoClose(CloseRequest request) {
   std::size_t size = std::min<std::size_t>(request.reason.size(), 123);
   while (size > 0 && size < request.reason.size() && (request.reason[size] & 0xC0) == 0x80) --size;
   reason.reason.assign(request.reason.data(), size);
-  ws_.async_close(reason, [self = Self()](error_code) { self->End(self->close_code_, self->close_reason_); });
+  ws_.async_close(
+      reason, [self = Self()](error_code) { self->End(self->close_code_, self->close_reason_); });
 }
 
 void WsSession::End(CloseCode code, std::string reason) {
@@ -699,9 +740,10 @@ void WsSession::End(CloseCode code, std::string reason) {
 
 }  // namespace
 
-void StartWsSession(FrontEnd& front_end, Shard& shard, TcpSocket socket, const UpgradeRequest& request,
-                    UpgradeDetails details, std::string prefix) {
-  std::make_shared<WsSession>(front_end, shard, std::move(socket), std::move(details), std::move(prefix))
+void StartWsSession(FrontEnd& front_end, Shard& shard, TcpSocket socket,
+                    const UpgradeRequest& request, UpgradeDetails details, std::string prefix) {
+  std::make_shared<WsSession>(front_end, shard, std::move(socket), std::move(details),
+                              std::move(prefix))
       ->Start(request);
 }
 

@@ -76,6 +76,8 @@ ExitCode OnParseError(const CLI::App& app, const CLI::ParseError& error) {
 }  // namespace
 
 int RunHeraldctl(int argc, const char* const* argv) try {
+  // gRPC would write lines of its own to stderr; what matters is in the status.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   CLI::App app("heraldctl: send through Herald, and see what it does", "heraldctl");
   app.set_version_flag("--version", "", "Show the version");
   app.set_help_flag("-h,--help", "Show this");

@@ -55,6 +55,18 @@ std::string ReadError(const json::object& reply) {
   return fmt::format("{}: {}", code.empty() ? "UNKNOWN" : code, Text(object, "message"));
 }
 
+// Empty when all went as asked; a subscription that could not be resumed is news.
+std::string ReadOk(const json::object& reply) {
+  const json::value* ok = reply.if_contains("ok");
+  const json::value* topic =
+      ok != nullptr && ok->is_object() ? ok->get_object().if_contains("topic") : nullptr;
+  if (topic == nullptr || !topic->is_object()) return "";
+  const std::string reason = Text(topic->get_object(), "reason");
+  if (reason.empty()) return "";
+  return fmt::format("{}: what followed the position is not to be had any more ({}); from now on",
+                     Text(topic->get_object(), "topic"), reason);
+}
+
 std::string HelloNote(const json::object& hello) {
   const std::string user = Text(hello, "user_id");
   return fmt::format("connected as {}, session {}", user.empty() ? "(anonymous)" : user,
@@ -159,7 +171,7 @@ absl::StatusOr<ServerFrame> ParseServerFrame(std::string_view text) {
     frame.kind = ServerFrame::kReply;
     frame.id = static_cast<std::uint32_t>(Number(body, "id"));
     frame.error = ReadError(body);
-    frame.note = frame.error;
+    frame.note = frame.error.empty() ? ReadOk(body) : frame.error;
   } else {
     frame.note = OtherNote(kind, body);
   }

@@ -12,9 +12,11 @@ absl::StatusOr<v1::Command> ParseCommandLine(std::string_view line, std::uint64_
   const auto status = google::protobuf::util::JsonStringToMessage(
       google::protobuf::StringPiece(line.data(), line.size()), &command);
   if (!status.ok()) {
-    return absl::InvalidArgumentError(
-        fmt::format("line {} is not a Command in JSON: {}", line_number,
-                    Printable({status.message().data(), status.message().size()})));
+    // What follows the first line is a drawing of where it went wrong.
+    const std::string_view detail(status.message().data(), status.message().size());
+    return absl::InvalidArgumentError(fmt::format("line {} is not a Command in JSON: {}",
+                                                  line_number,
+                                                  Printable(detail.substr(0, detail.find('\n')))));
   }
   if (command.seq() == 0) command.set_seq(line_number);
   return command;

@@ -8,6 +8,7 @@
 #include <array>
 #include <chrono>
 #include <cstdlib>
+#include <initializer_list>
 
 #include "cli/files.h"
 #include "cli/output.h"
@@ -60,15 +61,51 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeCredentials(
   return grpc::SslCredentials(ssl);
 }
 
-// The part of gRPC's long story that says what happened.
+bool Contains(std::string_view text, std::initializer_list<std::string_view> signs) {
+  return std::any_of(signs.begin(), signs.end(), [text](std::string_view sign) {
+    return text.find(sign) != std::string_view::npos;
+  });
+}
+
+// gRPC's words for a connection that did not come about …
+bool ConnectFailed(std::string_view message) {
+  return Contains(message, {"ailed to connect", "resolution failed", "backends failing"});
+}
+
+// … and for one that broke. All else in UNAVAILABLE is what a server said (draining, broker away).
+bool ConnectionBroke(std::string_view message) {
+  return Contains(message, {"Socket closed", "onnection reset", "roken pipe", "recvmsg", "sendmsg",
+                            "ndpoint read failed", "GOAWAY", "keepalive", "ransport closed"});
+}
+
+// The part of gRPC's long story that says what happened: `… last error: UNKNOWN: ipv4:1.2.3.4:5:
+// …`.
 std::string LastCause(std::string_view message) {
   for (const std::string_view marker : {"last error: ", "Failed to connect to remote host: "}) {
     const std::size_t at = message.rfind(marker);
     if (at != std::string_view::npos) message.remove_prefix(at + marker.size());
   }
-  constexpr std::string_view kUnknown = "UNKNOWN: ";
-  if (message.starts_with(kUnknown)) message.remove_prefix(kUnknown.size());
+  for (const std::string_view code : {"UNKNOWN: ", "UNAVAILABLE: ", "INTERNAL: "}) {
+    if (message.starts_with(code)) message.remove_prefix(code.size());
+  }
+  if (message.starts_with("ipv4:") || message.starts_with("ipv6:") ||
+      message.starts_with("unix:")) {
+    const std::size_t at = message.find(": ");
+    if (at != std::string_view::npos) message.remove_prefix(at + 2);
+  }
   return std::string(message);
+}
+
+// What to do about a connection that did not come about.
+std::string Advice(std::string_view cause, bool tls) {
+  if (Contains(cause, {"certificate verify failed"}))
+    return "set --ca to the authority of its certificate";
+  if (Contains(cause, {"Peer name"})) return "set --server-name to a name that is in it";
+  if (Contains(cause, {"http1.x"})) return "is that the client port? set --addr to the gRPC port";
+  if (Contains(cause, {"wrong version number", "WRONG_VERSION_NUMBER"}))
+    return "it does not speak TLS; leave out --tls, --ca and --cert";
+  if (!tls && Contains(cause, {"Socket closed"})) return "does it want TLS? set --tls or --ca";
+  return fmt::format("is herald running there{}? set --addr", tls ? ", with TLS" : "");
 }
 
 }  // namespace
@@ -143,11 +180,16 @@ ExitCode Connection::Report(const grpc::Status& status) const {
   const std::string& message = status.error_message();
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
-      // A server that answers UNAVAILABLE (draining, broker away) is still connected.
-      if (channel_->GetState(false) == GRPC_CHANNEL_READY) break;
-      PrintError(fmt::format("cannot reach {}: {}; is herald running there{}? set --addr", addr_,
-                             LastCause(message), tls_ ? ", with TLS" : ""));
-      return kUnreachable;
+      if (ConnectFailed(message)) {
+        PrintError(fmt::format("cannot reach {}: {}; {}", addr_, LastCause(message),
+                               Advice(message, tls_)));
+        return kUnreachable;
+      }
+      if (ConnectionBroke(message)) {
+        PrintError(fmt::format("lost the connection to {}: {}", addr_, LastCause(message)));
+        return kUnreachable;
+      }
+      break;
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       PrintError(fmt::format("no answer from {} within {}; set --timeout to wait longer", addr_,
                              HumanDuration(timeout_)));

@@ -17,7 +17,8 @@ std::string Detail(const v1::Event& event) {
   switch (event.detail_case()) {
     case v1::Event::kSessionOpened: {
       const v1::SessionOpened& opened = event.session_opened();
-      return fmt::format("from {} {}", opened.remote_address(), LabelText(opened.labels()));
+      return fmt::format("from {}{}{}", opened.remote_address(), opened.labels().empty() ? "" : " ",
+                         LabelText(opened.labels()));
     }
     case v1::Event::kSessionClosed: {
       const v1::SessionClosed& closed = event.session_closed();

@@ -49,12 +49,14 @@ ExitCode Stream(StreamFlags flags, const GlobalOptions& globals) {
     PrintError("stdout was closed; what was under way is unknown");
     return kRefused;
   }
-  if (!status.ok()) return connection->Report(status);
   const std::uint64_t answered = summary.ok + summary.refused;
-  if (answered < summary.commands) {
-    PrintError(fmt::format("the server ended the stream without a result for {} commands",
-                           Thousands(summary.commands - answered)));
+  if (answered < summary.commands && (status.ok() || answered > 0)) {
+    PrintError(fmt::format(
+        "the stream ended without a result for {} commands; with --producer-id they can be "
+        "repeated without harm",
+        Thousands(summary.commands - answered)));
   }
+  if (!status.ok()) return connection->Report(status);
   return summary.all_ok() ? kOk : kRefused;
 }
 

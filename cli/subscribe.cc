@@ -114,7 +114,7 @@ class Subscriber {
   }
 
   void OnReply(const ServerFrame& frame) {
-    if (frame.error.empty()) return;
+    if (frame.error.empty()) return Note(frame.note);
     const std::size_t topic = frame.id - kFirstSubscribeId;
     const bool subscribing = frame.id >= kFirstSubscribeId && topic < flags_.topics.size();
     PrintError(subscribing

@@ -47,6 +47,14 @@ TEST(ClientFramesTest, ReadsReplies) {
   EXPECT_EQ(frame->error, "PERMISSION_DENIED: no");
 }
 
+TEST(ClientFramesTest, SaysWhenASubscriptionWasNotResumed) {
+  EXPECT_EQ(ParseServerFrame(R"({"reply":{"id":2,"ok":{"topic":{"topic":"t"}}}})")->note, "");
+  EXPECT_THAT(
+      ParseServerFrame(R"({"reply":{"id":2,"ok":{"topic":{"topic":"t","reason":"expired"}}}})")
+          ->note,
+      testing::HasSubstr("(expired)"));
+}
+
 TEST(ClientFramesTest, OtherKindsHaveANoteOrNothing) {
   EXPECT_EQ(ParseServerFrame(R"({"hello":{"session_id":"s","user_id":"alice"}})")->note,
             "connected as alice, session s");

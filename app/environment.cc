@@ -21,6 +21,12 @@ std::string Cased(std::string_view text, int (*to_case)(int)) {
   return out;
 }
 
+// What heraldctl reads: a shell that is set up for it can start the server too.
+bool IsHeraldctls(std::string_view variable) {
+  return variable == "HERALD_ADDR" || variable == "HERALD_TOKEN" || variable == "HERALD_URL" ||
+         variable == "HERALD_CLIENT_TOKEN";
+}
+
 // Only the names and values that Kubernetes makes: HERALD_PORT=8080 is an attempt to configure.
 bool IsServiceLink(std::string_view variable, std::string_view value) {
   if (variable.ends_with("_SERVICE_HOST") || variable.ends_with("_SERVICE_PORT") ||
@@ -63,7 +69,7 @@ absl::StatusOr<EnvironmentSettings> ReadEnvironment(const Environment& environme
       result.config_path = value;
     } else if (upper && setting) {
       result.assignments.push_back({setting, value, variable, "environment"});
-    } else if (!IsServiceLink(variable, value)) {
+    } else if (!IsHeraldctls(variable) && !IsServiceLink(variable, value)) {
       static constexpr std::array<std::string_view, 1> kOtherNames = {"config"};
       const std::string_view closest = ClosestName(name, kOtherNames);
       return absl::InvalidArgumentError(

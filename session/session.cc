@@ -76,7 +76,9 @@ bool Session::Enqueue(const FramePtr& frame) {
     }
   }
   queue_.Push(frame);
-  shard_.CountQueued(static_cast<std::int64_t>(bytes), frame->messages);
+  // A session outside the table, such as the readiness probe's, is nobody's delivery.
+  const bool listed = id_ != SessionId{};
+  shard_.CountQueued(static_cast<std::int64_t>(bytes), listed ? frame->messages : 0);
   shard_.Touch(*this);
   return true;
 }

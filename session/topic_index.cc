@@ -57,8 +57,10 @@ TopicIndex::Size TopicIndex::Count() const {
   Size size;
   for (const Stripe& stripe : stripes_) {
     MutexLock lock(stripe.mutex);
-    size.topics += stripe.topics.size();
-    for (const auto& [topic, _] : stripe.topics) size.users += topic.starts_with("$user/") ? 1 : 0;
+    for (const auto& [topic, _] : stripe.topics) {
+      size.topics += topic.starts_with("$probe/") ? 0 : 1;  // the readiness probe's
+      size.users += topic.starts_with("$user/") ? 1 : 0;
+    }
   }
   return size;
 }

@@ -125,6 +125,15 @@ TEST_F(ConfigTest, ServiceLinksOfKubernetesAreNotSettings) {
   EXPECT_THAT(Message(Load({}, {{"HERALD_PORT", "8080"}})), HasSubstr("HERALD_PORT"));
 }
 
+TEST_F(ConfigTest, VariablesOfHeraldctlAreNotSettings) {
+  EXPECT_TRUE(Load({"--allow_anonymous"}, {{"HERALD_ADDR", "127.0.0.1:50051"},
+                                           {"HERALD_TOKEN", "x"},
+                                           {"HERALD_URL", "ws://127.0.0.1:8080/ws"},
+                                           {"HERALD_CLIENT_TOKEN", "x"}})
+                  .ok());
+  EXPECT_THAT(Message(Load({}, {{"HERALD_TOKENS", "x"}})), HasSubstr("HERALD_TOKENS"));
+}
+
 TEST_F(ConfigTest, BadValuesNameSourceAndKey) {
   EXPECT_THAT(Message(Load({"--max_message_bytes=64Q"})),
               StartsWith("--max_message_bytes: \"64Q\" is not a size in bytes"));

@@ -145,7 +145,7 @@ void HttpConnection::OnPage(const UpgradeRequest& request) {
   Response response{http::status::ok, 11};
   response.set(http::field::etag, beast::string_view(asset->etag.data(), asset->etag.size()));
   response.set(http::field::cache_control, "no-cache");
-  response.set("Content-Security-Policy", "default-src 'self'; connect-src 'self' ws: wss:");
+  response.set("Content-Security-Policy", "default-src 'self'");
   response.set("X-Content-Type-Options", "nosniff");
   const auto known = request[http::field::if_none_match];
   if (std::string_view(known.data(), known.size()) == asset->etag) {

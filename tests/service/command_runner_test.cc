@@ -1,0 +1,196 @@
+#include "service/command_runner.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/session/node.h"
+
+namespace herald {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+class CommandRunnerTest : public ::testing::Test {
+ protected:
+  v1::CommandResult Run(const v1::Command& command, CommandRunner::Context context = {}) {
+    Awaited<v1::CommandResult> result;
+    runner_.Run(command, context, result.callback());
+    return result.Get();
+  }
+
+  // A delivery of `payload` with the target that `aim` sets.
+  template <typename F>
+  static v1::Command Deliver(F aim, std::string payload = "hi") {
+    v1::Command command;
+    command.set_seq(7);
+    aim(*command.mutable_deliver()->mutable_target());
+    command.mutable_deliver()->mutable_message()->set_payload(std::move(payload));
+    return command;
+  }
+  static auto ToUser(std::string user) {
+    return [user](v1::Target& target) { target.set_user_id(user); };
+  }
+  static auto ToTopic(std::string topic) {
+    return [topic](v1::Target& target) { target.set_topic(topic); };
+  }
+
+  std::string IdOf(const RecordingSession& session) { return session.id().ToString("node-1"); }
+
+  Node node_{2};
+  CommandRunner runner_{node_.broker(), node_.table(), "node-1", 1024, 4};
+};
+
+TEST_F(CommandRunnerTest, DeliversToAllSessionsOfAUserOnAllShards) {
+  auto first = node_.Add({}, 0, "alice");
+  auto second = node_.Add({}, 1, "alice");
+  auto other = node_.Add({}, 1, "bob");
+  const v1::CommandResult result = Run(Deliver(ToUser("alice")));
+  EXPECT_EQ(result.code(), 0) << result.detail();
+  EXPECT_EQ(result.seq(), 7u);
+  EXPECT_EQ(result.matched(), 2u);
+  EXPECT_THAT(result.message_id(), SizeIs(32));
+  ASSERT_THAT(result.positions(), SizeIs(1));
+  EXPECT_EQ(result.positions(0).topic(), "$user/alice");
+  EXPECT_EQ(result.positions(0).offset(), 1u);
+  EXPECT_TRUE(node_.WaitReceived(*first, 1));
+  EXPECT_TRUE(node_.WaitReceived(*second, 1));
+  EXPECT_THAT(node_.ReceivedBy(*other), SizeIs(0));
+}
+
+TEST_F(CommandRunnerTest, ExceptedSessionsAndUsersAreNotCountedAndGetNothing) {
+  auto alice = node_.Add({}, 0, "alice");
+  auto bob = node_.Add({}, 0, "bob");
+  auto carol = node_.Add({}, 1, "carol");
+  for (auto* session : {&alice, &bob, &carol})
+    ASSERT_TRUE(node_.Subscribe(**session, "kept/a").ok());
+  v1::Command command = Deliver(ToTopic("kept/a"));
+  command.mutable_deliver()->mutable_target()->add_except_users("bob");
+  command.mutable_deliver()->mutable_target()->add_except_sessions(IdOf(*carol));
+  const v1::CommandResult result = Run(command);
+  EXPECT_EQ(result.matched(), 1u);
+  EXPECT_THAT(result.positions(), SizeIs(0)) << "with exceptions it is live-only";
+  EXPECT_TRUE(node_.WaitReceived(*alice, 1));
+  node_.Settle();
+  EXPECT_THAT(node_.ReceivedBy(*bob), SizeIs(0));
+  EXPECT_THAT(node_.ReceivedBy(*carol), SizeIs(0));
+  EXPECT_THAT(node_.Read({"kept/a", {}, 10, false}).messages, SizeIs(0));
+}
+
+TEST_F(CommandRunnerTest, UnknownSessionIsNotFound) {
+  auto session = node_.Add();
+  const std::string id = IdOf(*session);
+  EXPECT_EQ(Run(Deliver([&](v1::Target& t) { t.set_session_id(id); })).matched(), 1u);
+  std::string other = id;
+  other.back() = other.back() == '0' ? '1' : '0';
+  EXPECT_EQ(Run(Deliver([&](v1::Target& t) { t.set_session_id(other); })).code(), 5);
+  // Of another node, and of a shard that is not there.
+  EXPECT_EQ(Run(Deliver([&](v1::Target& t) { t.set_session_id("x" + id); })).code(), 5);
+  std::string shard = id;
+  shard.replace(shard.size() - 35, 2, "3f");
+  EXPECT_EQ(Run(Deliver([&](v1::Target& t) { t.set_session_id(shard); })).code(), 5);
+}
+
+TEST_F(CommandRunnerTest, RequireOnlineKeepsNothingThatNobodyIsThereFor) {
+  v1::Command command = Deliver(ToTopic("kept/a"));
+  EXPECT_EQ(Run(command).code(), 0);
+  command.mutable_deliver()->set_require_online(true);
+  const v1::CommandResult result = Run(command);
+  EXPECT_EQ(result.code(), 5);
+  EXPECT_THAT(node_.Read({"kept/a", {}, 10, false}).messages, SizeIs(1));
+}
+
+TEST_F(CommandRunnerTest, SkipHistoryKeepsNothing) {
+  v1::Command command = Deliver(ToTopic("kept/a"));
+  command.mutable_deliver()->mutable_policy()->set_skip_history(true);
+  EXPECT_THAT(Run(command).positions(), SizeIs(0));
+  EXPECT_THAT(node_.Read({"kept/a", {}, 10, false}).messages, SizeIs(0));
+}
+
+TEST_F(CommandRunnerTest, BadInputNamesTheField) {
+  const auto detail_of = [&](const v1::Command& command) {
+    const v1::CommandResult result = Run(command);
+    EXPECT_EQ(result.code(), 3) << command.ShortDebugString();
+    return result.detail();
+  };
+  EXPECT_THAT(detail_of({}), HasSubstr("action"));
+  EXPECT_THAT(detail_of(Deliver([](v1::Target&) {})), HasSubstr("target"));
+  EXPECT_THAT(detail_of(Deliver([](v1::Target& t) { t.set_all(false); })), HasSubstr("target"));
+  EXPECT_THAT(detail_of(Deliver(ToUser(""))), HasSubstr("target.user_id"));
+  EXPECT_THAT(detail_of(Deliver(ToTopic("$all"))), HasSubstr("target.topic"));
+  EXPECT_THAT(detail_of(Deliver(ToTopic(std::string(256, 'a')))), HasSubstr("target.topic"));
+  EXPECT_THAT(detail_of(Deliver([](v1::Target& t) { t.mutable_users(); })),
+              HasSubstr("target.users"));
+  EXPECT_THAT(detail_of(Deliver([](v1::Target& t) { t.set_selector("a in ("); })),
+              HasSubstr("target.selector"));
+  EXPECT_THAT(detail_of(Deliver([](v1::Target& t) { t.set_session_id("nonsense"); })),
+              HasSubstr("target.session_id"));
+  EXPECT_THAT(detail_of(Deliver(ToUser("a"), std::string(1025, 'x'))),
+              HasSubstr("message.payload"));
+}
+
+TEST_F(CommandRunnerTest, WhatIsNotBuiltYetIsUnimplemented) {
+  const auto code_with = [&](auto change) {
+    v1::Command command = Deliver(ToUser("alice"));
+    change(*command.mutable_deliver());
+    return Run(command).code();
+  };
+  EXPECT_EQ(code_with([](v1::Deliver& d) { d.set_report(v1::REPORT_LEVEL_WRITTEN); }), 12);
+  EXPECT_EQ(code_with([](v1::Deliver& d) { d.set_idempotency_key("k"); }), 12);
+  EXPECT_EQ(code_with([](v1::Deliver& d) { d.mutable_policy()->mutable_ttl()->set_seconds(1); }),
+            12);
+  EXPECT_EQ(code_with([](v1::Deliver& d) { d.mutable_policy()->set_collapse_key("k"); }), 12);
+  EXPECT_EQ(code_with([](v1::Deliver& d) { d.mutable_policy()->set_priority(v1::PRIORITY_HIGH); }),
+            12);
+  EXPECT_EQ(code_with([](v1::Deliver& d) { d.set_report(v1::REPORT_LEVEL_ACCEPTED); }), 0);
+  EXPECT_EQ(Run(Deliver(ToUser("alice")), {v1::REPORT_LEVEL_ACKED, ""}).code(), 12);
+}
+
+TEST_F(CommandRunnerTest, JoinIsAllOrNothingForASession) {
+  auto session = node_.Add();  // may be on four topics
+  v1::Command command;
+  command.mutable_join()->mutable_target()->set_session_id(IdOf(*session));
+  for (const char* topic : {"a", "b", "c"}) command.mutable_join()->add_topics(topic);
+  EXPECT_EQ(Run(command).code(), 0);
+  command.mutable_join()->clear_topics();
+  for (const char* topic : {"d", "e"}) command.mutable_join()->add_topics(topic);
+  EXPECT_EQ(Run(command).code(), 8);
+  EXPECT_EQ(node_.index().Find("d").subscribers, 0u);
+  EXPECT_EQ(node_.index().Find("e").subscribers, 0u);
+  command.mutable_join()->set_topics(1, "$all");
+  EXPECT_EQ(Run(command).code(), 3);
+}
+
+TEST_F(CommandRunnerTest, SetLabelsMovesASessionIntoASelector) {
+  auto session = node_.Add();
+  const auto gold = Deliver([](v1::Target& t) { t.set_selector("tier=gold"); });
+  EXPECT_EQ(Run(gold).matched(), 0u);
+  v1::Command command;
+  command.mutable_set_labels()->mutable_target()->set_all(true);
+  (*command.mutable_set_labels()->mutable_set())["tier"] = "gold";
+  EXPECT_EQ(Run(command).matched(), 1u);
+  EXPECT_EQ(Run(gold).matched(), 1u);
+  (*command.mutable_set_labels()->mutable_set())["client/tier"] = "gold";
+  EXPECT_EQ(Run(command).code(), 3) << "client/ labels are the client's";
+}
+
+TEST_F(CommandRunnerTest, TraceparentGoesIntoTheAttributes) {
+  CommandRunner::Context context;
+  context.traceparent = "00-1-2-01";
+  EXPECT_EQ(Run(Deliver(ToTopic("kept/a")), context).code(), 0);
+  const auto read = node_.Read({"kept/a", {}, 1, false});
+  ASSERT_THAT(read.messages, SizeIs(1));
+  EXPECT_THAT(read.messages[0]->body().attributes,
+              testing::ElementsAre(testing::Pair("traceparent", "00-1-2-01")));
+}
+
+TEST_F(CommandRunnerTest, RefusesWhileDrainingAndWithoutMemory) {
+  runner_.memory_full = true;
+  EXPECT_EQ(Run(Deliver(ToUser("alice"))).code(), 8);
+  runner_.memory_full = false;
+  runner_.draining = true;
+  EXPECT_EQ(Run(Deliver(ToUser("alice"))).code(), 14);
+}
+
+}  // namespace
+}  // namespace herald

@@ -1,8 +1,10 @@
 """gRPC as a backend uses it: unary calls, a Push stream, a Watch. Everything waits with a deadline."""
 
+import os
 import queue
 import threading
 
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what fails is told by the calls
 import grpc
 
 from harness import DEADLINE, ROOT  # noqa: F401  (harness puts examples/python on the path)
@@ -134,9 +136,9 @@ class PushStream(Stream):
     """A Push call; `take` gives CommandResults."""
 
     def __init__(self, producer, open=None):
-        super().__init__(producer.push.Push, producer.metadata)
         self.opened = None
         self._seq = 0
+        super().__init__(producer.push.Push, producer.metadata)
         if open is not None:
             self.write(push_service_pb2.PushRequest(open=open))
 
@@ -168,10 +170,10 @@ class Watch(Stream):
     """A Watch call that has been opened; `take` gives Events. `missed` counts what the server said is gone."""
 
     def __init__(self, producer, kinds=(), **open):
-        super().__init__(producer.events.Watch, producer.metadata)
         self.missed = 0
-        self._opened = threading.Event()
         self.opened = None
+        self._opened = threading.Event()
+        super().__init__(producer.events.Watch, producer.metadata)
         kinds = [event_service_pb2.EventKind.Value(f"EVENT_KIND_{kind.upper()}") for kind in kinds]
         self.write(event_service_pb2.WatchRequest(open=event_service_pb2.WatchOpen(kinds=kinds, **open)))
         if not self._opened.wait(DEADLINE):
@@ -183,6 +185,10 @@ class Watch(Stream):
             self._opened.set()
         self.missed += response.missed
         return list(response.events)
+
+    def _read(self):
+        super()._read()
+        self._opened.set()  # or refused: `end` tells
 
     def ack(self, *ids):
         self.write(event_service_pb2.WatchRequest(ack_ids=ids))

@@ -39,7 +39,8 @@ int main(int argc, char** argv) {
   }
   herald::InitLogging(config->log_level, config->log_format);
   if (config->dev) std::cerr << kDevBanner;
-  // gRPC prints lines of its own about what we report; GRPC_VERBOSITY in the environment still counts.
+  // gRPC prints lines of its own about what we report; GRPC_VERBOSITY in the environment still
+  // counts.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   // A socket that the peer has closed is an error of that one write.
   std::signal(SIGPIPE, SIG_IGN);

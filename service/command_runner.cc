@@ -79,6 +79,26 @@ std::vector<std::string> TopicsOf(const Target& target) {
 
 }  // namespace
 
+bool CommandRunner::MayFollowChanges(const v1::Command& command) {
+  const auto in_mailbox_order = [](const v1::Target& target) {
+    return target.has_session_id() || target.all() || target.has_selector();
+  };
+  switch (command.action_case()) {
+    case v1::Command::kJoin:
+      return in_mailbox_order(command.join().target());
+    case v1::Command::kLeave:
+      return in_mailbox_order(command.leave().target());
+    case v1::Command::kDisconnect:
+      return in_mailbox_order(command.disconnect().target());
+    case v1::Command::kSetLabels:
+      return in_mailbox_order(command.set_labels().target());
+    case v1::Command::kDeliver:
+    case v1::Command::ACTION_NOT_SET:
+      break;
+  }
+  return false;
+}
+
 void CommandRunner::Run(const v1::Command& command, const Context& context, Done done) {
   commands_.fetch_add(1, std::memory_order_relaxed);
   const std::uint64_t seq = command.seq();
@@ -202,6 +222,7 @@ void CommandRunner::PublishOn(v1::CommandResult result, MessageBodyPtr body,
 void CommandRunner::DeliverLive(v1::CommandResult result, MessageBodyPtr body, const Target& target,
                                 bool require_online, Done done) {
   const bool one_session = std::holds_alternative<SessionId>(target.to);
+  const std::size_t bytes = body->payload.size();
   auto message = std::make_shared<const Message>(std::move(body), "", Position{});
   table_.ForEach(
       target, [message](Session& session) { session.Enqueue(*message); },
@@ -212,7 +233,8 @@ void CommandRunner::DeliverLive(v1::CommandResult result, MessageBodyPtr body, c
         if (matched == 0 && !one_session && require_online) SetStatus(NobodyMatched(), result);
         if (result.code() != 0) result.clear_message_id();
         done(std::move(result));
-      });
+      },
+      bytes);
 }
 
 void CommandRunner::RunJoin(std::uint64_t seq, const v1::Target& unparsed,

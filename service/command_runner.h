@@ -38,8 +38,11 @@ class CommandRunner {
   };
   void Run(const v1::Command& command, const Context& context, Done done);
 
-  // True for commands that must not be overtaken by the deliveries after them.
-  static bool IsBarrier(const v1::Command& command) { return !command.has_deliver(); }
+  // True for commands that change sessions: those behind may have to wait until they are in force.
+  static bool IsChange(const v1::Command& command) { return !command.has_deliver(); }
+  // True if `command` need not wait for the changes before it: a change aimed at a session, at all
+  // or by selector asks no index, and the order of the mailboxes is enough.
+  static bool MayFollowChanges(const v1::Command& command);
 
   const std::string& node() const { return node_; }
   std::uint64_t commands() const { return commands_.load(std::memory_order_relaxed); }

@@ -5,6 +5,7 @@
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 
+#include <algorithm>
 #include <fstream>
 #include <future>
 #include <mutex>
@@ -73,9 +74,10 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   builder.AddListeningPort(options.address, *credentials, &server->port_);
   // Taken ports are an error, not shared.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  // A request of 4,096 small commands must fit, and one of the largest payload.
+  // A request of 4,096 small commands must fit, and one of 64 with the largest payload.
+  const std::size_t max_request = 64 * (options.max_message_bytes + 4096);
   builder.SetMaxReceiveMessageSize(
-      static_cast<int>(std::max<std::size_t>(4u << 20, 2 * options.max_message_bytes)));
+      static_cast<int>(std::clamp<std::size_t>(max_request, 4u << 20, 256u << 20)));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1024);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
   // Producers may keep quiet connections alive, with a ping every ten seconds at the most.

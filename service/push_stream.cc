@@ -45,33 +45,33 @@ void PushStream::Pump() {
   }
   while (true) {
     const v1::Command* command;
-    bool barrier;
+    bool change;
     {
       MutexLock lock(mutex_);
       const bool done = next_command_ == request->commands_size();
       if (!done) {
         command = &request->commands(next_command_);
-        barrier = CommandRunner::IsBarrier(*command);
+        change = CommandRunner::IsChange(*command);
       }
-      if (done || (!barrier && barriers_ > 0)) {
+      if (done || (changes_ > 0 && !CommandRunner::MayFollowChanges(*command))) {
         pumping_ = false;
         return;
       }
       ++next_command_;
-      if (barrier) ++barriers_;
+      if (change) ++changes_;
     }
-    runner_.Run(*command, context_, [self = shared_from_this(), barrier](v1::CommandResult result) {
-      self->OnResult(barrier, std::move(result));
+    runner_.Run(*command, context_, [self = shared_from_this(), change](v1::CommandResult result) {
+      self->OnResult(change, std::move(result));
     });
   }
 }
 
-void PushStream::OnResult(bool barrier, v1::CommandResult result) {
+void PushStream::OnResult(bool change, v1::CommandResult result) {
   bool wake;
   {
     MutexLock lock(mutex_);
     *ready_.add_results() = std::move(result);
-    if (barrier) --barriers_;
+    if (change) --changes_;
     // Results that come while the pump runs are taken when it returns.
     wake = !pumping_;
   }

@@ -49,7 +49,7 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
  private:
   // Runs commands until one has to wait. Never on two threads at once.
   void Pump();
-  void OnResult(bool barrier, v1::CommandResult result);
+  void OnResult(bool change, v1::CommandResult result);
   void ScheduleWake();
 
   CommandRunner& runner_;
@@ -66,7 +66,7 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   bool first_ ABSL_GUARDED_BY(mutex_) = true;
   bool waiting_for_mailbox_ ABSL_GUARDED_BY(mutex_) = false;
   bool wake_scheduled_ ABSL_GUARDED_BY(mutex_) = false;
-  std::size_t barriers_ ABSL_GUARDED_BY(mutex_) = 0;   // control commands not in force yet
+  std::size_t changes_ ABSL_GUARDED_BY(mutex_) = 0;    // control commands not in force yet
   std::size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;  // read, and result not written
   std::size_t writing_ ABSL_GUARDED_BY(mutex_) = 0;    // results in the response taken last
   v1::PushResponse ready_ ABSL_GUARDED_BY(mutex_);

@@ -3,9 +3,7 @@
 namespace herald {
 
 bool Mailbox::Post(Mail mail) {
-  if (mail.message) {
-    bytes_.fetch_add(mail.message->body().payload.size(), std::memory_order_relaxed);
-  }
+  bytes_.fetch_add(mail.bytes(), std::memory_order_relaxed);
   messages_.fetch_add(1, std::memory_order_relaxed);
   MutexLock lock(mutex_);
   mails_.push_back(std::move(mail));

@@ -18,6 +18,9 @@ struct Mail {
   ExceptionsPtr except;
   TallyPtr tally;
   absl::AnyInvocable<void()> task;
+  std::size_t task_bytes = 0;  // what the task holds, for the watermark
+
+  std::size_t bytes() const { return message ? message->body().payload.size() : task_bytes; }
 };
 
 // How much may wait in a mailbox before producers are asked to stop.

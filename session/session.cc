@@ -93,6 +93,8 @@ void Session::Close(CloseRequest request) {
   auto self = shared_from_this();
   if (request.code == CloseCode::kSlowConsumer) DropQueued(/*ended=*/false);
   closing_ = true;
+  // From now on it is nobody's: not counted, not present, not met.
+  shard_.LeaveAll(*this);
   DoClose(std::move(request));
 }
 

@@ -99,7 +99,8 @@ std::uint64_t SessionTable::ShardsOf(const Target& target) const {
                     target.to);
 }
 
-void SessionTable::ForEach(const Target& target, std::function<void(Session&)> action, Done done) {
+void SessionTable::ForEach(const Target& target, std::function<void(Session&)> action, Done done,
+                           std::size_t bytes) {
   auto tally = std::make_shared<Tally>(std::move(done));
   struct Order {
     Target target;
@@ -110,11 +111,13 @@ void SessionTable::ForEach(const Target& target, std::function<void(Session&)> a
   for (const auto& shard : shards_) {
     if ((shards >> shard->index() & 1) == 0) continue;
     tally->Expect();
-    shard->Post([tally, order, shard = shard.get()] {
-      auto matched = Match(*shard, order->target);
-      for (const auto& session : matched) order->action(*session);
-      tally->Answer(matched.size());
-    });
+    shard->Post(
+        [tally, order, shard = shard.get()] {
+          auto matched = Match(*shard, order->target);
+          for (const auto& session : matched) order->action(*session);
+          tally->Answer(matched.size());
+        },
+        bytes);
   }
   tally->Answer(0);
 }

@@ -48,7 +48,9 @@ class SessionTable {
   using Done = absl::AnyInvocable<void(std::uint64_t matched)>;
   // Runs `action` for each session that is meant, on its shard: so it runs on several threads at
   // once, and sees const state only.
-  void ForEach(const Target& target, std::function<void(Session&)> action, Done done);
+  // `bytes`: what the action holds; counts for the mailboxes' watermarks.
+  void ForEach(const Target& target, std::function<void(Session&)> action, Done done,
+               std::size_t bytes = 0);
 
   // Sessions that pass the filter, in no order.
   void List(SessionFilter filter, absl::AnyInvocable<void(std::vector<SessionInfo>)> done);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "session/topic_name.h"
 
 namespace herald {
 namespace {
@@ -61,12 +62,12 @@ void Shard::Stop() {
   thread_.join();
 }
 
-void Shard::Post(absl::AnyInvocable<void()> task) {
-  if (mailbox_.Post({nullptr, nullptr, nullptr, std::move(task)})) Wake();
+void Shard::Post(absl::AnyInvocable<void()> task, std::size_t bytes) {
+  if (mailbox_.Post({nullptr, nullptr, nullptr, std::move(task), bytes})) Wake();
 }
 
 void Shard::Deliver(MessagePtr message, ExceptionsPtr except, TallyPtr tally) {
-  if (mailbox_.Post({std::move(message), std::move(except), std::move(tally), nullptr})) Wake();
+  if (mailbox_.Post({std::move(message), std::move(except), std::move(tally), nullptr, 0})) Wake();
 }
 
 void Shard::Wake() {
@@ -97,7 +98,7 @@ void Shard::Drain() {
   in_drain_ = true;
   while (drained_ < end) {
     Mail mail = std::move(draining_[drained_++]);
-    if (mail.message) bytes += mail.message->body().payload.size();
+    bytes += mail.bytes();
     HandleMail(mail);
   }
   FinishRun();
@@ -147,7 +148,7 @@ void Shard::DeliverSingly(TopicSubscribers& topic, const Mail& mail) {
     ++met;
     entry.session->Enqueue(*mail.message);
   }
-  delivering_ = false;
+  EndDelivering();
   if (mail.tally) mail.tally->Answer(met);
 }
 
@@ -190,9 +191,23 @@ void Shard::FinishRun() {
       if (offset == 0 || offset > entry.start_offset) entry.session->Enqueue(*message);
     }
   }
-  delivering_ = false;
+  EndDelivering();
   run_.messages.clear();
   run_.bytes = 0;
+}
+
+void Shard::EndDelivering() {
+  delivering_ = false;
+  while (!to_leave_.empty()) {
+    const std::shared_ptr<Session> session = std::move(to_leave_.back());
+    to_leave_.pop_back();
+    LeaveAll(*session);
+  }
+  while (!to_remove_.empty()) {
+    const std::shared_ptr<Session> session = std::move(to_remove_.back());
+    to_remove_.pop_back();
+    Remove(*session);
+  }
 }
 
 void Shard::Touch(Session& session) {
@@ -214,9 +229,6 @@ void Shard::FlushTouched() {
     session->Flush();
   }
   touched_.clear();
-  std::vector<std::shared_ptr<Session>> ended = std::move(to_remove_);
-  to_remove_.clear();
-  for (auto& session : ended) Remove(*session);
 }
 
 void Shard::Add(std::shared_ptr<Session> session, std::string user) {
@@ -227,6 +239,24 @@ void Shard::Add(std::shared_ptr<Session> session, std::string user) {
   sessions_[session->id_] = std::move(session);
   Bump(stats_.sessions, 1);
   Bump(stats_.sessions_opened, 1);
+}
+
+void Shard::LeaveAll(Session& session) {
+  if (session.subscriptions_.empty()) return;
+  if (delivering_) {
+    to_leave_.push_back(session.shared_from_this());
+    return;
+  }
+  while (!session.subscriptions_.empty()) {
+    const std::string topic = session.subscriptions_.back().topic->topic;
+    Unsubscribe(session, topic);
+    if (IsReserved(topic)) continue;
+    Event event;
+    event.kind = EventKind::kUnsubscribed;
+    event.topic = topic;
+    Emit(session, std::move(event));
+  }
+  session.subscriptions_.shrink_to_fit();
 }
 
 void Shard::Remove(Session& session) {
@@ -241,9 +271,7 @@ void Shard::Remove(Session& session) {
   Bump(stats_.sessions, -1);
   session.closing_ = true;
   session.DropQueued(/*ended=*/true);
-  while (!session.subscriptions_.empty())
-    Unsubscribe(session, session.subscriptions_.back().topic->topic);
-  session.subscriptions_.shrink_to_fit();
+  LeaveAll(session);
   if (session.touched_) {
     for (Session*& touched : touched_) {
       if (touched == &session) touched = nullptr;

@@ -77,7 +77,8 @@ class Shard {
   ShardStats& stats() { return stats_; }
   const Mailbox& mailbox() const { return mailbox_; }
 
-  void Post(absl::AnyInvocable<void()> task);
+  // `bytes`: what the task holds; counts for the mailbox's watermark.
+  void Post(absl::AnyInvocable<void()> task, std::size_t bytes = 0);
   void Deliver(MessagePtr message, ExceptionsPtr except, TallyPtr tally);
   bool AboveHighWatermark() const { return mailbox_.AboveHighWatermark(); }
   bool NotifyWhenLow(absl::AnyInvocable<void()> resume) {
@@ -88,6 +89,9 @@ class Shard {
 
   // Takes the session into the table and gives it an id.
   void Add(std::shared_ptr<Session> session, std::string user);
+  // Takes it off all its topics, and tells the watchers. While entries are walked it waits until
+  // they have been.
+  void LeaveAll(Session& session);
   // Leaves all topics and lets go of it. The caller keeps it alive for the call.
   void Remove(Session& session);
   // Null if it is not here or is closing.
@@ -136,6 +140,7 @@ class Shard {
   void HandleMail(Mail& mail);
   void DeliverSingly(TopicSubscribers& topic, const Mail& mail);
   void FinishRun();
+  void EndDelivering();
   void FlushTouched();
   void ScheduleTick();
 
@@ -155,7 +160,8 @@ class Shard {
   Run run_;
   bool in_drain_ = false;                            // who is touched will be flushed at its end
   bool delivering_ = false;                          // entries are being walked: Remove waits
-  std::vector<std::shared_ptr<Session>> to_remove_;  // what waited
+  std::vector<std::shared_ptr<Session>> to_leave_;   // who waited for LeaveAll
+  std::vector<std::shared_ptr<Session>> to_remove_;  // who waited for Remove
   // After all that a connection's destructor touches: handlers still pending die with the context.
   boost::asio::io_context io_{1};
   boost::asio::steady_timer tick_timer_{io_};

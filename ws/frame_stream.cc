@@ -1,5 +1,7 @@
 #include "ws/frame_stream.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -32,6 +34,13 @@ void FrameStream::Flush() {
     });
   }
   if (!beast_writes_.empty()) CompleteWritten({});
+}
+
+std::uint64_t FrameStream::AckedBytes() const {
+  int unacknowledged = 0;
+  if (::ioctl(const_cast<TcpSocket&>(socket_).native_handle(), SIOCOUTQ, &unacknowledged) != 0)
+    return 0;
+  return queue_.bytes_written() - static_cast<std::uint64_t>(unacknowledged);
 }
 
 void FrameStream::WriteForBeast(FramePtr frame, Written done) {

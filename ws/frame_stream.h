@@ -50,6 +50,9 @@ class FrameStream {
   // Writes what is queued, as far as the kernel takes it.
   void Flush();
 
+  // Bytes that the peer's kernel has acknowledged (tcp(7), SIOCOUTQ), of all that was written.
+  std::uint64_t AckedBytes() const;
+
   template <class Buffers, class Handler>
   auto async_read_some(const Buffers& buffers, Handler&& handler) {
     if (prefix_.empty()) return socket_.async_read_some(buffers, std::forward<Handler>(handler));

@@ -173,8 +173,10 @@ class WsSession final : public Session, private Timer {
   ClientAccess access_;
   absl::Time expires_at_ = absl::InfiniteFuture();
   absl::Time next_ping_ = absl::InfiniteFuture();  // or, with awaiting_pong_, when to give up
-  std::string inbound_;                            // of the message being read; empty at rest
-  std::array<char, 128> chunk_;                    // the first bytes of a message land here
+  std::uint64_t ping_end_ = 0;       // of the bytes to this peer, where the last ping ends
+  std::uint64_t acked_at_ping_ = 0;  // how many its kernel had acknowledged when we last looked
+  std::string inbound_;              // of the message being read; empty at rest
+  std::array<char, 128> chunk_;      // the first bytes of a message land here
   RateLimit rate_;
   Phase phase_ = Phase::kUpgrading;
   bool awaiting_pong_ = false;
@@ -658,7 +660,17 @@ void WsSession::OnTimer() {
     case Phase::kOpen:
       if (now >= expires_at_) return Close({CloseCode::kTokenExpired, "the token has expired", {}});
       if (now >= next_ping_) {
-        if (awaiting_pong_) return Close({CloseCode::kTimeout, "no pong in time", {}});
+        if (awaiting_pong_) {
+          // A slow reader is not a dead one: while the peer's kernel works through what lies before
+          // the ping, it may wait.
+          const std::uint64_t acked = ws_.next_layer().AckedBytes();
+          if (acked >= ping_end_ || acked == acked_at_ping_) {
+            return Close({CloseCode::kTimeout, "no pong in time", {}});
+          }
+          acked_at_ping_ = acked;
+          next_ping_ = now + Limit().pong_timeout;
+          return ScheduleNext();
+        }
         static const FramePtr ping = [] {
           auto frame = std::make_shared<Frame>(*MakeFrame(Opcode::kPing, ""));
           frame->messages = 0;
@@ -667,6 +679,8 @@ void WsSession::OnTimer() {
         awaiting_pong_ = true;
         next_ping_ = now + Limit().pong_timeout;
         Enqueue(ping);
+        ping_end_ = queue_.bytes_written() + queue_.bytes();
+        acked_at_ping_ = ws_.next_layer().AckedBytes();
       }
       if (phase_ == Phase::kOpen) ScheduleNext();
       return;
@@ -714,16 +728,8 @@ void WsSession::End(CloseCode code, std::string reason) {
   error_code ignored;
   ws_.next_layer().socket().close(ignored);
   if (!was_open) return;
-  const std::vector<std::string> topics = this->topics();
   const std::uint64_t dropped_before = dropped();
   shard().Remove(*this);
-  for (const std::string& topic : topics) {
-    if (IsReserved(topic)) continue;
-    Event event;
-    event.kind = EventKind::kUnsubscribed;
-    event.topic = topic;
-    shard().Emit(*this, std::move(event));
-  }
   Event event;
   event.kind = EventKind::kSessionClosed;
   event.close_code = static_cast<std::uint16_t>(code);

@@ -118,6 +118,8 @@ class DemoPageTest(unittest.TestCase):
         self.herald.ctl("send", "--where", "tier=gold", "Gold members only: plain text, so it stands as it came.")
         page.ask("waitForEntry", "Gold members only")
         page.ask("waitForText", "#presence", "dörte")
+        page.ask("waitForText", "#messages .from", "bob")
+        page.ask("waitForText", "#rtt", "ms")
         page.ask("waitForText", "#system [data-figure=cpu] output", "%")
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         for name, width, height, whole, dark in [("desktop", 1280, 800, False, False), ("desktop-dark", 1280, 800, False, True),

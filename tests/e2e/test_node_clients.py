@@ -93,7 +93,8 @@ class NodeClientsTest(unittest.TestCase):
 
         client.send({"id": 2, "subscribe": {"topic": "orders/42"}})
         self.assertEqual(client.take()["reply"]["id"], 2)
-        results = [self.producer.deliver('{"eta":[1,2.5,"ü"]}', topic="orders/42"),
+        results = [self.producer.send(deliver=deliver(message=common_pb2.Message(
+                       payload='{"eta":[1,2.5,"ü"]}'.encode()), topic="orders/42")),
                    self.producer.deliver("just text", user_id="alice"),
                    self.producer.send(deliver=deliver(message=common_pb2.Message(
                        payload=BYTES, event="blob", id="my-id", attributes={"key": "value"}), all=True)),

@@ -100,6 +100,7 @@ export class Connection {
       case 'hello':
         this.opened = performance.now();
         this.pinged = 0;
+        this.lastPing = -PING_EVERY_MS; // the next look at the clock sends one
         this.sessionId = body.session_id;
         for (const state of body.topics ?? []) this.positions.set(state.topic, state.position ?? '');
         this.on.state('connected');
@@ -139,7 +140,7 @@ export class Connection {
       const { socket } = this;
       this.closed(1006, 'no answer');
       socket.close();
-    } else if (!this.pinged && now - (this.lastPing ?? 0) > PING_EVERY_MS) {
+    } else if (!this.pinged && now - this.lastPing > PING_EVERY_MS) {
       this.pinged = this.lastPing = now;
       this.transmit({ ping: {} });
     }

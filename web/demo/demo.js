@@ -151,6 +151,7 @@ function showPresence(total) {
   $('presence').replaceChildren(...sessions.slice(0, 20).map(person));
   $('presence-count').textContent = total ? `${total} ${total === 1 ? 'session' : 'sessions'}` : '';
   $('presence-empty').hidden = sessions.length > 0;
+  messages.rename(new Map(sessions.map((session) => [session.session_id, session.user_id])));
 }
 
 function person(session) {

@@ -23,7 +23,13 @@ export class Messages {
     this.paused = false;
     this.newer = 0;
     this.list = $('messages');
-    this.list.addEventListener('scroll', () => this.atEnd() && this.setNewer(0));
+    this.list.addEventListener('scroll', () => {
+      this.wasAtEnd = this.atEnd();
+      if (this.wasAtEnd) this.setNewer(0);
+    });
+    // A window that gets smaller, or a phone that is turned, goes on showing the newest.
+    this.wasAtEnd = true;
+    new ResizeObserver(() => this.wasAtEnd && this.toEnd()).observe(this.list);
     $('newer').addEventListener('click', () => this.toEnd());
     $('clear').addEventListener('click', () => this.clear());
     $('pause').addEventListener('click', () => this.pause(!this.paused));
@@ -65,7 +71,11 @@ export class Messages {
     meta.append(element('span', 'topic', label(topic)));
     if (message.event) meta.append(element('span', 'event', message.event));
     if (own) meta.append(element('span', 'from', 'you'));
-    else if (message.sender) meta.append(element('span', 'from', this.nameOf(message.sender)));
+    else if (message.sender) {
+      const from = element('span', 'from', this.nameOf(message.sender));
+      from.dataset.sender = message.sender;
+      meta.append(from);
+    }
     const now = new Date();
     const time = message.time ? new Date(message.time) : now;
     const clock = element('time', '', time.toLocaleTimeString([], { hour12: false }));
@@ -74,6 +84,14 @@ export class Messages {
     meta.append(element('span', 'gapper'), element('span', 'status', status ?? latency(message, now)), clock);
     entry.append(meta, body(message));
     return entry;
+  }
+
+  /** `users`: session id → user. Who a session is may become known after its message has come; who has left keeps the name. */
+  rename(users) {
+    for (const from of this.list.querySelectorAll('[data-sender]')) {
+      const user = users.get(from.dataset.sender);
+      if (user && from.textContent !== user) from.textContent = user;
+    }
   }
 
   note(text) {

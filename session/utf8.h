@@ -18,4 +18,7 @@ bool IsValidUtf8(std::string_view text);
 // `text` with each invalid byte replaced by U+FFFD.
 std::string ReplaceInvalidUtf8(std::string_view text);
 
+// As much of valid UTF-8 as fits into `max_bytes`, cut between characters.
+std::string_view CutUtf8(std::string_view text, std::size_t max_bytes);
+
 }  // namespace herald

@@ -14,10 +14,12 @@ Admission::Verdict Admission::Admit(const std::string& ip, absl::Time now) {
   MutexLock lock(mutex_);
   if (limits_.handshakes_per_second > 0) {
     const double burst = static_cast<double>(limits_.handshakes_per_second);
+    // A clock may be set back.
+    const absl::Duration elapsed = std::max(now - refilled_, absl::ZeroDuration());
     if (refilled_ == absl::InfinitePast()) {
       tokens_ = burst;
     } else {
-      tokens_ = std::min(burst, tokens_ + absl::ToDoubleSeconds(now - refilled_) * burst);
+      tokens_ = std::min(burst, tokens_ + absl::ToDoubleSeconds(elapsed) * burst);
     }
     refilled_ = now;
     if (tokens_ < 1) {
@@ -51,8 +53,9 @@ bool RateLimit::Take(std::uint32_t per_second, std::int64_t now_ms) {
   if (tokens_ < 0) {
     tokens_ = burst;
   } else {
-    tokens_ = std::min(burst, tokens_ + static_cast<float>(now_ms - last_ms_) *
-                                            static_cast<float>(per_second) / 1000);
+    // A clock may be set back.
+    const auto elapsed_ms = static_cast<float>(std::max<std::int64_t>(now_ms - last_ms_, 0));
+    tokens_ = std::min(burst, tokens_ + elapsed_ms * static_cast<float>(per_second) / 1000);
   }
   last_ms_ = now_ms;
   if (tokens_ < 1) return false;

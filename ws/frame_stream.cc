@@ -28,10 +28,7 @@ void FrameStream::Flush() {
       return;
     }
     waiting_ = true;
-    socket_.async_wait(TcpSocket::wait_write, [this, owner = owner_.lock()](error_code error) {
-      waiting_ = false;
-      if (!error) Flush();
-    });
+    socket_.async_wait(TcpSocket::wait_write, Writable(this, owner_.lock()));
   }
   if (!beast_writes_.empty()) CompleteWritten({});
 }
@@ -43,14 +40,30 @@ std::uint64_t FrameStream::AckedBytes() const {
   return queue_.bytes_written() - static_cast<std::uint64_t>(unacknowledged);
 }
 
+void FrameStream::OnWritable(error_code error) {
+  waiting_ = false;
+  if (error) {
+    Fail(error);
+  } else {
+    Flush();
+  }
+}
+
 void FrameStream::WriteForBeast(FramePtr frame, Written done) {
   if (failed_) {
     done(boost::asio::error::broken_pipe);
     return;
   }
-  shard_.CountQueued(static_cast<std::int64_t>(frame->bytes.size()), 0);
+  const std::string& bytes = frame->bytes;
+  shard_.CountQueued(static_cast<std::int64_t>(bytes.size()), 0);
+  // A server's close frame: not masked, at most 125 bytes, the code first.
+  const bool close = bytes.size() >= 4 && bytes[0] == static_cast<char>(0x88);
+  const auto code = close ? static_cast<std::uint16_t>(static_cast<std::uint8_t>(bytes[2]) << 8 |
+                                                       static_cast<std::uint8_t>(bytes[3]))
+                          : std::uint16_t{0};
   queue_.Push(std::move(frame));
   beast_writes_.push_back({queue_.pushed(), std::move(done)});
+  if (close) observer_->OnBeastCloses(code);
   Flush();
 }
 
@@ -69,6 +82,7 @@ void FrameStream::CompleteWritten(error_code error) {
 }
 
 void FrameStream::Fail(error_code error) {
+  if (failed_) return;
   failed_ = true;
   error_code ignored;
   socket_.close(ignored);

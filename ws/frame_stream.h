@@ -37,6 +37,16 @@ using TcpSocket =
 // header). Errors:    a failed write closes the socket, which ends the pending read with an error.
 class FrameStream {
  public:
+  // Told when Beast closes on its own account: it answers the peer's close, or has found an error.
+  // From then on nothing may be queued, or it would follow the close frame (RFC 6455 §5.5.1).
+  class Observer {
+   public:
+    virtual void OnBeastCloses(std::uint16_t code) = 0;
+
+   protected:
+    ~Observer() = default;
+  };
+
   using executor_type = TcpSocket::executor_type;
   using error_code = boost::beast::error_code;
 
@@ -45,10 +55,16 @@ class FrameStream {
 
   executor_type get_executor() { return socket_.get_executor(); }
   TcpSocket& socket() { return socket_; }
-  void set_owner(std::weak_ptr<void> owner) { owner_ = std::move(owner); }
+  // `observer` is the owner, or a part of it.
+  void set_owner(std::weak_ptr<void> owner, Observer& observer) {
+    owner_ = std::move(owner);
+    observer_ = &observer;
+  }
 
   // Writes what is queued, as far as the kernel takes it.
   void Flush();
+  // Closes the socket; what Beast still had to write ends with an error.
+  void Abort() { Fail(boost::asio::error::operation_aborted); }
 
   // Bytes that the peer's kernel has acknowledged (tcp(7), SIOCOUTQ), of all that was written.
   std::uint64_t AckedBytes() const;
@@ -107,7 +123,25 @@ class FrameStream {
     std::uint64_t done_at;  // when the queue has let go of this many frames
     Written done;
   };
+  // The handler that waits for writability. Beast's writes wait with it, and hold the owner, which
+  // holds them: if the context ends instead, it breaks that ring.
+  struct Writable {
+    FrameStream* stream;
+    std::shared_ptr<void> owner;
 
+    Writable(FrameStream* stream, std::shared_ptr<void> owner)
+        : stream(stream), owner(std::move(owner)) {}
+    Writable(Writable&&) = default;
+    ~Writable() {
+      if (owner) const auto dropped = std::move(stream->beast_writes_);
+    }
+    void operator()(error_code error) {
+      const auto keep = std::move(owner);
+      stream->OnWritable(error);
+    }
+  };
+
+  void OnWritable(error_code error);
   void WriteForBeast(FramePtr frame, Written done);
   void CompleteWritten(error_code error);
   void Fail(error_code error);
@@ -116,6 +150,7 @@ class FrameStream {
   OutboundQueue& queue_;
   Shard& shard_;
   std::weak_ptr<void> owner_;
+  Observer* observer_ = nullptr;
   std::string prefix_;
   std::vector<BeastWrite> beast_writes_;  // empty at rest
   bool waiting_ = false;                  // for the socket to become writable

@@ -8,6 +8,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/time/time.h"
 #include "fmt/format.h"
+#include "session/utf8.h"
 #include "ws/codec.h"
 
 namespace herald {
@@ -81,10 +82,11 @@ absl::Status ReadVerbatim(ondemand::value value, std::string* out) {
     HERALD_JSON_TRY(array.raw_json().get(raw));
   } else {
     raw = value.raw_json_token();
-    while (!raw.empty() &&
-           (raw.back() == ' ' || raw.back() == '\t' || raw.back() == '\r' || raw.back() == '\n')) {
-      raw.remove_suffix(1);
-    }
+  }
+  // All of them reach to whatever comes next.
+  while (!raw.empty() &&
+         (raw.back() == ' ' || raw.back() == '\t' || raw.back() == '\r' || raw.back() == '\n')) {
+    raw.remove_suffix(1);
   }
   out->assign(raw);
   return absl::OkStatus();
@@ -193,7 +195,7 @@ absl::Status ReadKind(std::string_view kind, ondemand::value value, v1::ClientFr
     return EachField(kind, value,
                      [](std::string_view, ondemand::value) { return absl::OkStatus(); });
   }
-  return absl::InvalidArgumentError(fmt::format("unknown kind of frame `{}`", kind.substr(0, 32)));
+  return absl::InvalidArgumentError(fmt::format("unknown kind of frame `{}`", CutUtf8(kind, 32)));
 }
 
 void AppendString(std::string_view text, std::string& out) {

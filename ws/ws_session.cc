@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "fmt/format.h"
 #include "session/random.h"
+#include "session/utf8.h"
 #include "ws/client_access.h"
 #include "ws/codec.h"
 
@@ -27,20 +28,6 @@ constexpr absl::Duration kCloseTimeout = absl::Seconds(5);
 constexpr std::size_t kEnvelopeBytes = 4096;
 
 std::string CodeName(absl::StatusCode code) { return absl::StatusCodeToString(code); }
-
-// The close code that Beast has sent for an error it found itself, or that the peer's end means.
-CloseCode CodeOfReadError(error_code error, const websocket::close_reason& reason) {
-  if (error == websocket::error::closed) {
-    return reason.code == websocket::close_code::none ? CloseCode::kNoStatus
-                                                      : static_cast<CloseCode>(reason.code);
-  }
-  if (error == websocket::error::message_too_big || error == websocket::error::buffer_overflow) {
-    return CloseCode::kTooBig;
-  }
-  if (error == websocket::error::bad_frame_payload) return CloseCode::kBadUtf8;
-  if (error == websocket::condition::protocol_violation) return CloseCode::kProtocolError;
-  return CloseCode::kAbnormal;
-}
 
 void SetDuration(absl::Duration duration, google::protobuf::Duration* to) {
   to->set_seconds(absl::ToInt64Seconds(duration));
@@ -68,7 +55,7 @@ v1::TopicState StateOf(const std::string& topic, const FeedStart& start, bool as
 //
 // Threads:   its shard.
 // Ownership: kept alive by the table while open, and by its pending read, write and close.
-class WsSession final : public Session, private Timer {
+class WsSession final : public Session, private Timer, private FrameStream::Observer {
  public:
   WsSession(FrontEnd& front_end, Shard& shard, TcpSocket socket, UpgradeDetails details,
             std::string prefix)
@@ -80,7 +67,7 @@ class WsSession final : public Session, private Timer {
   ~WsSession() override { front_end_.admission.Release(details_.remote_ip); }
 
   void Start(const UpgradeRequest& request) {
-    ws_.next_layer().set_owner(weak_from_this());
+    ws_.next_layer().set_owner(weak_from_this(), *this);
     ws_.read_message_max(MaxFrameBytes());
     ws_.auto_fragment(false);
     ws_.set_option(websocket::stream_base::decorator([this](websocket::response_type& response) {
@@ -91,6 +78,7 @@ class WsSession final : public Session, private Timer {
     }));
     ws_.control_callback([this](websocket::frame_type type, beast::string_view) {
       if (type == websocket::frame_type::pong) Heard();
+      if (type == websocket::frame_type::close) peer_closes_ = true;
     });
     shard().timers().Schedule(*this, Limit().connect_timeout);
     ws_.async_accept(request, [self = Self()](error_code error) { self->OnAccept(error); });
@@ -163,6 +151,7 @@ class WsSession final : public Session, private Timer {
   void SendMissed(const std::vector<MessagePtr>& missed);
 
   // Ending.
+  void OnBeastCloses(std::uint16_t code) override;
   void OnTimer() override;
   void ScheduleNext();
   void End(CloseCode code, std::string reason);
@@ -180,6 +169,8 @@ class WsSession final : public Session, private Timer {
   RateLimit rate_;
   Phase phase_ = Phase::kUpgrading;
   bool awaiting_pong_ = false;
+  bool peer_closes_ = false;   // its close frame has come
+  bool beast_closes_ = false;  // Beast sends the close frame, not we
   CloseCode close_code_ = CloseCode::kAbnormal;
   std::string close_reason_;
 };
@@ -212,11 +203,11 @@ void WsSession::DoRead() {
 void WsSession::OnRead(error_code error, std::size_t n) {
   if (phase_ == Phase::kEnded) return;
   if (error) {
-    if (phase_ == Phase::kClosing) return End(close_code_, close_reason_);
-    const websocket::close_reason& reason = ws_.reason();
-    const CloseCode code = CodeOfReadError(error, reason);
-    return End(code, error == websocket::error::closed ? std::string(reason.reason.c_str())
-                                                       : error.message());
+    if (phase_ == Phase::kClosing) {
+      if (beast_closes_ && !peer_closes_) close_reason_ = error.message();
+      return End(close_code_, close_reason_);
+    }
+    return End(CloseCode::kAbnormal, error.message());
   }
   const bool first = inbound_.empty();
   if (!ws_.is_message_done() || !first) {
@@ -691,6 +682,18 @@ void WsSession::OnTimer() {
   }
 }
 
+void WsSession::OnBeastCloses(std::uint16_t code) {
+  if (closing()) return;  // it is our own
+  beast_closes_ = true;
+  CloseRequest request{static_cast<CloseCode>(code), "", {}};
+  if (peer_closes_) {
+    const websocket::close_reason& reason = ws_.reason();
+    if (reason.code == websocket::close_code::none) request.code = CloseCode::kNoStatus;
+    request.reason = reason.reason.c_str();
+  }
+  Close(std::move(request));
+}
+
 void WsSession::DoClose(CloseRequest request) {
   if (phase_ == Phase::kEnded) return;
   if (phase_ == Phase::kUpgrading) return End(request.code, request.reason);
@@ -708,13 +711,13 @@ void WsSession::DoClose(CloseRequest request) {
   close_code_ = request.code;
   close_reason_ = request.reason;
   shard().timers().Schedule(*this, kCloseTimeout);
+  if (beast_closes_) return;
   Flush();
   if (phase_ != Phase::kClosing) return;
   websocket::close_reason reason(static_cast<websocket::close_code>(request.code));
-  // RFC 6455 §5.5: 125 bytes with the code. Cut between characters.
-  std::size_t size = std::min<std::size_t>(request.reason.size(), 123);
-  while (size > 0 && size < request.reason.size() && (request.reason[size] & 0xC0) == 0x80) --size;
-  reason.reason.assign(request.reason.data(), size);
+  // RFC 6455 §5.5: 125 bytes with the code.
+  const std::string_view text = CutUtf8(request.reason, 123);
+  reason.reason.assign(text.data(), text.size());
   ws_.async_close(
       reason, [self = Self()](error_code) { self->End(self->close_code_, self->close_reason_); });
 }
@@ -725,9 +728,9 @@ void WsSession::End(CloseCode code, std::string reason) {
   const bool was_open = shard().FindAny(id()) == this;
   phase_ = Phase::kEnded;
   shard().timers().Cancel(*this);
-  error_code ignored;
-  ws_.next_layer().socket().close(ignored);
-  if (!was_open) return;
+  ws_.next_layer().Abort();
+  if (!was_open) return DropQueued(/*ended=*/true);
+  const std::vector<std::string> topics = this->topics();
   const std::uint64_t dropped_before = dropped();
   shard().Remove(*this);
   Event event;

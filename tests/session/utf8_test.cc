@@ -34,5 +34,15 @@ TEST(Utf8Test, ReplacesOnlyTheInvalidBytes) {
   EXPECT_EQ(ReplaceInvalidUtf8("a\xff\u00e4\xc3"), "a\uFFFD\u00e4\uFFFD");
 }
 
+TEST(Utf8Test, CutsBetweenCharacters) {
+  EXPECT_EQ(CutUtf8("abc", 3), "abc");
+  EXPECT_EQ(CutUtf8("abc", 100), "abc");
+  EXPECT_EQ(CutUtf8("abc", 2), "ab");
+  EXPECT_EQ(CutUtf8("h\xc3\xa9", 2), "h");
+  EXPECT_EQ(CutUtf8("h\xc3\xa9", 3), "h\xc3\xa9");
+  EXPECT_EQ(CutUtf8("\xf0\x9f\x98\x80", 3), "");
+  EXPECT_EQ(CutUtf8("", 0), "");
+}
+
 }  // namespace
 }  // namespace herald

@@ -730,7 +730,6 @@ void WsSession::End(CloseCode code, std::string reason) {
   shard().timers().Cancel(*this);
   ws_.next_layer().Abort();
   if (!was_open) return DropQueued(/*ended=*/true);
-  const std::vector<std::string> topics = this->topics();
   const std::uint64_t dropped_before = dropped();
   shard().Remove(*this);
   Event event;

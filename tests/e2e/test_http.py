@@ -289,6 +289,15 @@ class AdminTest(HttpTest):
         self.assertEqual({name: metric(name) - value for name, value in before.items()}, dict.fromkeys(before, 1))
         eventually(lambda: metric("herald_sessions") == 0, "the session has gone")
 
+    def test_the_probe_behind_readyz_is_not_counted(self):
+        with Herald(threads=2) as herald:
+            drains = herald.metric("herald_shard_drains_total")
+            eventually(lambda: herald.metric("herald_shard_drains_total") >= drains + 2, "a probe has passed")
+            families = text_string_to_metric_families(herald.http("/metrics")[1])
+            values = {sample.name: sample.value for family in families for sample in family.samples}
+        names = ("herald_deliveries_total", "herald_sent_bytes_total", "herald_topics", "herald_sessions", "herald_users", "herald_commands_total")
+        self.assertEqual({name: values[name] for name in names}, dict.fromkeys(names, 0))
+
     def test_dropped_reasons_are_all_there_from_the_start(self):
         family = {family.name: family for family in text_string_to_metric_families(self.herald.http("/metrics")[1])}["herald_dropped"]
         self.assertEqual({sample.labels["reason"] for sample in family.samples if sample.name.endswith("_total")},

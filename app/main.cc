@@ -2,6 +2,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
+#include <thread>
 
 #include "app/config.h"
 #include "app/logging.h"
@@ -49,11 +50,15 @@ int main(int argc, char** argv) {
   boost::asio::signal_set signals(io, SIGTERM, SIGINT);
   herald::Server server(*std::move(config), io);
   if (absl::Status status = server.Start(); !status.ok()) return Fail(status);
+  std::thread drain;
   signals.async_wait([&](boost::system::error_code error, int) {
     if (error) return;
-    server.Drain();
-    io.stop();
+    drain = std::thread([&] {
+      server.Drain();
+      io.stop();
+    });
   });
   io.run();
+  if (drain.joinable()) drain.join();
   return 0;
 }

@@ -22,7 +22,7 @@ class Probe::Listener final : public Session {
   void Flush() override {
     const std::size_t bytes = queue_.bytes();
     queue_.Consume(bytes);
-    shard().CountWritten(bytes);
+    shard().CountQueued(-static_cast<std::int64_t>(bytes), 0);  // it goes to no socket
     last_unix_ms_.store(absl::ToUnixMillis(absl::Now()), std::memory_order_relaxed);
   }
   int index() const { return index_; }

@@ -208,8 +208,8 @@ void Server::Drain() {
   LogInfo("draining", {{"sessions", sessions}, {"push_streams", grpc_->push_streams()}});
   front_end_->draining = true;
   listener_->Close();
-  grpc_->Shutdown(kDrainStep);
   runner_->draining = true;
+  grpc_->Shutdown(kDrainStep);
   Target all;
   all.to = ToAll{};
   table_->ForEach(

@@ -30,9 +30,16 @@ absl::Status CheckSupported(const v1::Deliver& deliver, v1::ReportLevel default_
   };
   const v1::ReportLevel report =
       deliver.report() == v1::REPORT_LEVEL_UNSPECIFIED ? default_report : deliver.report();
-  if (report > v1::REPORT_LEVEL_ACCEPTED) return later("report above ACCEPTED");
   if (!deliver.idempotency_key().empty()) return later("idempotency_key");
   const v1::Policy& policy = deliver.policy();
+  if (!v1::ReportLevel_IsValid(report)) return absl::InvalidArgumentError("report is no level");
+  if (!v1::Priority_IsValid(policy.priority())) {
+    return absl::InvalidArgumentError("policy.priority is no priority");
+  }
+  if (!v1::Overflow_IsValid(policy.overflow())) {
+    return absl::InvalidArgumentError("policy.overflow is no overflow");
+  }
+  if (report > v1::REPORT_LEVEL_ACCEPTED) return later("report above ACCEPTED");
   if (policy.has_ttl()) return later("policy.ttl");
   if (policy.priority() > v1::PRIORITY_NORMAL) return later("policy.priority");
   if (!policy.collapse_key().empty()) return later("policy.collapse_key");
@@ -272,11 +279,14 @@ void CommandRunner::RunDisconnect(std::uint64_t seq, const v1::Disconnect& disco
   if (disconnect.reason().size() > 123 || !IsValidUtf8(disconnect.reason())) {
     return Fail(seq, absl::InvalidArgumentError("reason must be at most 123 bytes of UTF-8"), done);
   }
+  const absl::Duration delay = ToDuration(disconnect.reconnect_delay());
+  if (delay < absl::ZeroDuration() || delay > absl::Hours(24)) {
+    return Fail(seq, absl::InvalidArgumentError("reconnect_delay must be 0 to 24 hours"), done);
+  }
   CloseRequest request{static_cast<CloseCode>(code), disconnect.reason(), {}};
   if (request.reason.empty()) request.reason = "disconnected by a producer";
   if (disconnect.reconnect() != v1::RECONNECT_UNSPECIFIED || disconnect.has_reconnect_delay()) {
-    request.advice = ReconnectAdvice{disconnect.reconnect() == v1::RECONNECT_NO,
-                                     ToDuration(disconnect.reconnect_delay())};
+    request.advice = ReconnectAdvice{disconnect.reconnect() == v1::RECONNECT_NO, delay};
   }
   table_.ForEach(
       *target, [request = std::move(request)](Session& session) { session.Close(request); },
@@ -302,6 +312,17 @@ void CommandRunner::RunSetLabels(std::uint64_t seq, const v1::SetLabels& set_lab
                   done);
   }
   std::vector<std::string> remove(set_labels.remove().begin(), set_labels.remove().end());
+  for (const std::string& key : remove) {
+    absl::Status bad = ValidateLabelKey(key);
+    if (bad.ok() && key.starts_with(kClientLabelPrefix)) {
+      bad = absl::InvalidArgumentError("labels under client/ belong to the client");
+    }
+    if (!bad.ok()) {
+      return Fail(seq,
+                  absl::InvalidArgumentError(fmt::format("remove: {}", std::string(bad.message()))),
+                  done);
+    }
+  }
   std::shared_ptr<Refused> refused(new Refused{{}, "would have more labels than they may"});
   table_.ForEach(
       *target,

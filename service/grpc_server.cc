@@ -1,14 +1,14 @@
 #include "service/grpc_server.h"
 
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
 #include <fstream>
 #include <future>
-#include <mutex>
 #include <sstream>
 
 #include "absl/time/clock.h"
@@ -46,6 +46,17 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials(
   return grpc::SslServerCredentials(ssl);
 }
 
+// gRPC's reflection library registers itself in every server once it is linked: this takes it out
+// again.
+class WithoutReflection final : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    std::erase_if(*plugins,
+                  [](const auto& plugin) { return plugin->name() == "proto_server_reflection"; });
+  }
+};
+
 }  // namespace
 
 GrpcServer::GrpcServer(const GrpcServerOptions& options, CommandRunner& runner, SessionTable& table,
@@ -64,13 +75,10 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   if (!credentials.ok()) return credentials.status();
   std::unique_ptr<GrpcServer> server(
       new GrpcServer(options, runner, table, broker, events, executor, auth, stats));
-  // Both are for the whole process, and must be set before the builder.
-  static std::once_flag once;
-  std::call_once(once, [&] {
-    grpc::EnableDefaultHealthCheckService(true);
-    if (options.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  });
+  // For the whole process, and to be set before the builder.
+  grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
+  if (!options.reflection) builder.SetOption(std::make_unique<WithoutReflection>());
   builder.AddListeningPort(options.address, *credentials, &server->port_);
   // Taken ports are an error, not shared.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
@@ -95,6 +103,11 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
         fmt::format("cannot listen on {} for gRPC: the port is taken, the address is not of this "
                     "machine, or the TLS files are bad",
                     options.address));
+  }
+  if (auto* health = server->server_->GetHealthCheckService()) {
+    for (const char* name : {"PushService", "SessionService", "EventService", "AdminService"}) {
+      health->SetServingStatus(fmt::format("herald.v1.{}", name), true);
+    }
   }
   return server;
 }

@@ -142,11 +142,12 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
     std::size_t pending = 0;
     bool refused = false;
   };
-  void Open(Claims claims, const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume);
+  void Open(Claims claims, const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume,
+            const std::string& previous_session_id);
   absl::StatusOr<std::vector<Wanted>> WantedTopics(
       const Claims& claims, const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume);
   void OnAllSubscribed(Opening& opening);
-  void TakeOver(const std::string& previous_session_id);
+  void TakeOver(const std::string& previous_session_id, const std::string& user);
   // Messages of the log to this session, without those it published itself.
   void SendMissed(const std::vector<MessagePtr>& missed);
 
@@ -181,7 +182,7 @@ void WsSession::OnAccept(error_code error) {
   if (phase_ != Phase::kUpgrading) return;
   if (error) return End(CloseCode::kAbnormal, error.message());
   phase_ = Phase::kConnecting;
-  if (protocol() == Protocol::kRaw) Open(*std::move(details_.claims), {});
+  if (protocol() == Protocol::kRaw) Open(*std::move(details_.claims), {}, "");
   if (phase_ != Phase::kEnded) DoRead();
 }
 
@@ -318,8 +319,7 @@ void WsSession::OnConnect(const v1::Connect& connect) {
       return Close({CloseCode::kBadFrame, std::string(bad.message()), {}});
     }
   }
-  if (!connect.previous_session_id().empty()) TakeOver(connect.previous_session_id());
-  Open(std::move(claims), connect.resume());
+  Open(std::move(claims), connect.resume(), connect.previous_session_id());
 }
 
 void WsSession::OnSubscribe(std::uint32_t id, const v1::Subscribe& subscribe) {
@@ -532,7 +532,8 @@ absl::StatusOr<std::vector<WsSession::Wanted>> WsSession::WantedTopics(
 }
 
 void WsSession::Open(Claims claims,
-                     const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume) {
+                     const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume,
+                     const std::string& previous_session_id) {
   access_ = ClientAccess(claims);
   absl::StatusOr<std::vector<Wanted>> wanted = WantedTopics(claims, resume);
   if (!wanted.ok()) {
@@ -541,6 +542,7 @@ void WsSession::Open(Claims claims,
                   std::string(wanted.status().message()),
                   {}});
   }
+  if (!previous_session_id.empty()) TakeOver(previous_session_id, claims.subject);
   details_.topics = {};
   expires_at_ = claims.expires_at;
   mutable_labels() = std::move(claims.labels);
@@ -611,19 +613,24 @@ void WsSession::OnAllSubscribed(Opening& opening) {
   }
 }
 
-void WsSession::TakeOver(const std::string& previous_session_id) {
+void WsSession::TakeOver(const std::string& previous_session_id, const std::string& user) {
   absl::StatusOr<ParsedSessionId> previous = ParseSessionId(previous_session_id);
   if (!previous.ok() || previous->node != shard().node()) return;  // it is gone, or another node's
-  // Whoever knows the id was that session: ids are unguessable.
+  // The id alone proves nothing: other clients see it as the sender of what was published.
+  if (user.empty()) return;
+  const auto end = [user](Session& session) {
+    if (session.user() != user) return;
+    session.Close(
+        {CloseCode::kResumedElsewhere, "this session was resumed on another connection", {}});
+  };
+  if (previous->id.shard == shard().index()) {
+    // At once, so that it does not count for the limit of sessions a user.
+    if (Session* session = shard().Find(previous->id)) end(*session);
+    return;
+  }
   Target target;
   target.to = previous->id;
-  front_end_.table.ForEach(
-      target,
-      [](Session& session) {
-        session.Close(
-            {CloseCode::kResumedElsewhere, "this session was resumed on another connection", {}});
-      },
-      [](std::uint64_t) {});
+  front_end_.table.ForEach(target, end, [](std::uint64_t) {});
 }
 
 void WsSession::SendMissed(const std::vector<MessagePtr>& missed) {

@@ -7,10 +7,11 @@
 
 #include "absl/time/time.h"
 #include "session/labels.h"
+#include "session/topic_name.h"
 
 namespace herald {
 
-inline constexpr std::size_t kMaxSubjectBytes = 255;
+inline constexpr std::size_t kMaxSubjectBytes = kMaxUserIdBytes;
 inline constexpr std::size_t kMaxTokenTopics = 128;  // also of each list in `allow`
 inline constexpr std::size_t kMaxTokenTopicBytes = 255;
 

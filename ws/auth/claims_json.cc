@@ -84,7 +84,7 @@ absl::StatusOr<Claims> ClaimsFromJson(const json::object& payload) {
   const json::value* sub = payload.if_contains("sub");
   if (sub == nullptr || !sub->is_string()) return Bad("sub", "is missing or not a string");
   claims.subject.assign(sub->get_string().data(), sub->get_string().size());
-  if (!IsPlainText(claims.subject, kMaxSubjectBytes)) {
+  if (!ValidateUserId(claims.subject).ok()) {
     return Bad("sub", fmt::format("is empty, over {} bytes or not plain text", kMaxSubjectBytes));
   }
   if (const json::value* topics = payload.if_contains("topics")) {

@@ -13,7 +13,7 @@ namespace herald {
 // The operators' port: /healthz (the process answers), /readyz (messages pass; 503 with the reason
 // if not) and /metrics (Prometheus text format).
 //
-// Threads: runs on the `io` it is given, which one thread runs.
+// Threads:   runs on the `io` it is given, which one thread runs.
 class AdminServer {
  public:
   struct Handlers {

@@ -13,7 +13,7 @@ namespace herald {
 // Herald's figures as Prometheus metrics, read from the counters when asked: nothing is counted
 // twice. Names `herald_…`; labels have few values: never a topic, a user or a session.
 //
-// Threads: any.
+// Threads:   any.
 class Metrics final : public prometheus::Collectable {
  public:
   Metrics(const NodeStats& stats, const FrontEnd& front_end, SessionTable& table, Broker& broker,

@@ -13,7 +13,7 @@ namespace herald {
 // Sends a message through the broker to each shard once a second, so that readiness says what it
 // claims: messages pass.
 //
-// Threads: Send and Passed from any. Must outlive the shards' threads.
+// Threads:   Send and Passed from any. Must outlive the shards' threads.
 class Probe {
  public:
   static constexpr absl::Duration kFresh = absl::Seconds(5);

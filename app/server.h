@@ -19,8 +19,8 @@ namespace herald {
 // One replica: makes all parts, in the order in which they depend on each other, and ends them in
 // the reverse.
 //
-// Threads: Start and the destructor on the thread that runs `io`; Drain on another, so that the
-// admin port answers meanwhile.
+// Threads:   Start and the destructor on the thread that runs `io`; Drain on another, so that the
+//            admin port answers meanwhile.
 class Server {
  public:
   // `io` carries the admin port and what happens once a second.

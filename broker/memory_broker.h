@@ -20,13 +20,12 @@ namespace herald {
 
 // The embedded default: logs in this process's memory, one order a topic.
 //
-// Threads: any. A topic's order is made under the lock of its stripe, which is held while the
-// message is posted to
-//          the shards' mailboxes: that is what makes the order the same on all of them.
-// Limits:  each topic's history_size and history_ttl; `max_history_bytes` for all logs together:
-// past it the stripe that
-//          appends lets go of its own oldest messages. Logs that have been empty and unused for
-//          kForgotten are forgotten (their epoch with them).
+// Threads:   any. A topic's order is made under the lock of its stripe, which is held while the
+//            message is posted to the shards' mailboxes: that is what makes the order the same on
+//            all of them.
+// Limits:    each topic's history_size and history_ttl; `max_history_bytes` for all logs together:
+//            past it the stripe that appends lets go of its own oldest messages. Logs that have
+//            been empty and unused for kForgotten are forgotten (their epoch with them).
 class MemoryBroker final : public Broker {
  public:
   static constexpr absl::Duration kForgotten = absl::Minutes(10);

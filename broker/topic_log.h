@@ -13,8 +13,8 @@ namespace herald {
 
 // The last messages of one topic, in order, each with its position.
 //
-// Threads: none of its own; the broker's stripe lock covers it.
-// Limits:  `max_messages`, and messages older than `max_age` are gone.
+// Threads:   none of its own; the broker's stripe lock covers it.
+// Limits:    `max_messages`, and messages older than `max_age` are gone.
 class TopicLog {
  public:
   TopicLog(std::uint64_t epoch, std::size_t max_messages, absl::Duration max_age);

@@ -15,11 +15,12 @@ namespace herald {
 // Checks one command and carries it out: through the broker where a topic's order is needed, else
 // straight to the shards.
 //
-// Threads: any. `done` is called once, maybe before Run returns, maybe on a shard's thread: it must
-// not block. Order:   deliveries that one thread runs take effect in that order for each topic and
-// each session. A Join, Leave, SetLabels or
-//          Disconnect is in force when its `done` has been called.
-// Errors:  in the result; nothing half-done stays behind.
+// Threads:   any. `done` is called once, maybe before Run returns, maybe on a shard's thread: it
+//            must not block.
+// Order:     deliveries that one thread runs take effect in that order for each topic and each
+//            session. A Join, Leave, SetLabels or Disconnect is in force when its `done` has been
+//            called.
+// Errors:    in the result; nothing half-done stays behind.
 class CommandRunner {
  public:
   using Done = absl::AnyInvocable<void(v1::CommandResult)>;

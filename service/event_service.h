@@ -15,7 +15,7 @@ class WatchReactor;
 
 // `EventService` over gRPC: pulls from the EventHub as fast as the watcher reads.
 //
-// Threads: gRPC's. Outlives the server's Shutdown.
+// Threads:   gRPC's. Outlives the server's Shutdown.
 class EventService final : public v1::EventService::CallbackService {
  public:
   EventService(EventHub& hub, std::string node, Executor& executor, const ProducerAuth& auth)

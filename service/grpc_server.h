@@ -25,7 +25,7 @@ struct GrpcServerOptions {
 
 // The producers' port: the four services, health (grpc.health.v1) and, if asked for, reflection.
 //
-// Threads: any; the reactors run on gRPC's own.
+// Threads:   any; the reactors run on gRPC's own.
 class GrpcServer {
  public:
   // Listens at once. kUnavailable with one clear line if the port is taken; kInvalidArgument for

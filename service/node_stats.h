@@ -16,7 +16,7 @@ namespace herald {
 
 // What this node does, in numbers: totals now, and rates over the last ten seconds.
 //
-// Threads: any. `Sample` is to be called once a second.
+// Threads:   any. `Sample` is to be called once a second.
 class NodeStats {
  public:
   NodeStats(SessionTable& table, Broker& broker, CommandRunner& runner, EventHub& events,

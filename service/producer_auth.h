@@ -12,7 +12,7 @@ namespace herald {
 // comment. Only hashes are kept, so that a comparison says nothing about a token and a core dump
 // holds none.
 //
-// Threads: immutable once loaded, any thread.
+// Threads:   immutable once loaded, any thread.
 class ProducerAuth {
  public:
   // Anybody may call: for loopback, mTLS and --insecure_grpc.

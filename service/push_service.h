@@ -18,7 +18,7 @@ class PushReactor;
 // `PushService` over gRPC: translates and posts; what commands mean is CommandRunner's and
 // PushStream's.
 //
-// Threads: gRPC's. Outlives the server's Shutdown.
+// Threads:   gRPC's. Outlives the server's Shutdown.
 class PushService final : public v1::PushService::CallbackService {
  public:
   struct Options {

@@ -15,15 +15,15 @@ namespace herald {
 
 // The commands and results of one Push stream: order, flow control, nothing of gRPC.
 //
-// Order:   commands run in the order of the stream; after a join, leave, disconnect or set-labels
-// the deliveries wait until it is in force. Limits:  at most `max_in_flight` commands without a
-// written result before WantsRequest says no (one request may go over it by its own
-//          size, at most kMaxCommandsARequest). While a mailbox of a shard stands above its high
-//          watermark WantsRequest says no too. Together with HTTP/2 flow control that bounds what a
-//          producer can make Herald hold.
-// Threads: OnRequest, WantsRequest, TakeResponse and OnWritten are called by the reactor, OnRequest
-// never twice at once; results come from
-//          any thread. `wake` is called on the executor when one of these may have changed.
+// Order:     commands run in the order of the stream; after a join, leave, disconnect or set-
+//            labels the deliveries wait until it is in force.
+// Limits:    at most `max_in_flight` commands without a written result before WantsRequest says no
+//            (one request may go over it by its own size, at most kMaxCommandsARequest). While a
+//            mailbox of a shard stands above its high watermark WantsRequest says no too. Together
+//            with HTTP/2 flow control that bounds what a producer can make Herald hold.
+// Threads:   OnRequest, WantsRequest, TakeResponse and OnWritten are called by the reactor,
+//            OnRequest never twice at once; results come from any thread. `wake` is called on the
+//            executor when one of these may have changed.
 class PushStream : public std::enable_shared_from_this<PushStream> {
  public:
   static constexpr int kMaxCommandsARequest = 4096;

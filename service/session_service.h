@@ -12,7 +12,7 @@ namespace herald {
 // `SessionService` over gRPC. Questions are posted to the shards and answered from the executor;
 // changes run as the Push commands of the same name.
 //
-// Threads: gRPC's. Outlives the server's Shutdown.
+// Threads:   gRPC's. Outlives the server's Shutdown.
 class SessionService final : public v1::SessionService::CallbackService {
  public:
   static constexpr std::uint32_t kDefaultPage = 100;

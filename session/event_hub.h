@@ -31,15 +31,17 @@ struct WatchOptions {
   std::uint32_t max_in_flight = 1024;  // unacknowledged events out to this watcher; only for groups
 };
 
-// Keeps the last events in order and hands them to watchers, who pull: a slow watcher costs nothing
-// but its place in the buffer, and is told how many events it missed once it fell out.
+// Keeps the last events in order and hands them to watchers, who pull: a slow watcher costs
+// nothing but its place in the buffer, and is told how many events it missed once it fell out.
 //
 // Watchers of one group share a cursor and the events in flight; what an ended watcher had not
-// acknowledged goes to the group's next pull, marked as redelivered. A group without watchers keeps
-// its place for `kGroupKept`, so that a restarting backend misses nothing that is still buffered.
+// acknowledged goes to the group's next pull, marked as redelivered. A group without watchers
+// keeps its place for `kGroupKept`, so that a restarting backend misses nothing that is still
+// buffered.
 //
-// Threads: any. `wake` callbacks run on the thread that publishes, outside the lock; they must not
-// block. Limits:  `max_events` and `max_bytes` of buffered events; kMaxGroups groups.
+// Threads:   any. `wake` callbacks run on the thread that publishes, outside the lock; they must
+//            not block.
+// Limits:    `max_events` and `max_bytes` of buffered events; kMaxGroups groups.
 class EventHub {
  public:
   static constexpr std::size_t kMaxGroups = 1024;

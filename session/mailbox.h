@@ -31,11 +31,10 @@ struct MailboxLimits {
 
 // The only way into a shard from another thread.
 //
-// Threads: Post and NotifyWhenLow from any; Take from the owning shard only.
-// Limits:  nothing is refused here. Producers ask `AboveHighWatermark` before they read more and
-// come
-//          back through `NotifyWhenLow`, so what waits is bounded by the watermark plus what each
-//          producer had already read.
+// Threads:   Post and NotifyWhenLow from any; Take from the owning shard only.
+// Limits:    nothing is refused here. Producers ask `AboveHighWatermark` before they read more and
+//            come back through `NotifyWhenLow`, so what waits is bounded by the watermark plus
+//            what each producer had already read.
 class Mailbox {
  public:
   explicit Mailbox(MailboxLimits limits) : limits_(limits) {}

@@ -36,10 +36,9 @@ struct SessionFilter {
 // The sessions of this node: the set of slices, one a shard, each read and written only there. A
 // question or a change goes to the shards it may concern, and the answers are gathered.
 //
-// Threads: any. `done` callbacks run on a shard's thread (or, where no shard is concerned, on the
-// caller's): they
-//          must not block.
-// Order:   what one thread asks for takes effect in that order on each shard.
+// Threads:   any. `done` callbacks run on a shard's thread (or, where no shard is concerned, on
+//            the caller's): they must not block.
+// Order:     what one thread asks for takes effect in that order on each shard.
 class SessionTable {
  public:
   SessionTable(std::vector<std::unique_ptr<Shard>>& shards, TopicIndex& index)

@@ -49,11 +49,10 @@ struct ShardStats {
 
 // One thread, one io_context, its sessions and its slice of the session table.
 //
-// Threads: Post, Deliver, NotifyWhenLow and the plain getters from any; everything under "shard
-// only"
-//          on its own thread (asserted). Its code takes no lock but the mailbox's, held for one
-//          swap.
-// Order:   mail takes effect in the order of posting.
+// Threads:   Post, Deliver, NotifyWhenLow and the plain getters from any; everything under "shard
+//            only" on its own thread (asserted). Its code takes no lock but the mailbox's, held
+//            for one swap.
+// Order:     mail takes effect in the order of posting.
 class Shard {
  public:
   explicit Shard(ShardOptions options);

@@ -10,7 +10,7 @@ namespace herald {
 
 // Gathers a count from several shards and calls `done` with the sum when the last has answered.
 //
-// Threads: any. `done` runs on the thread that answers last; it must not block.
+// Threads:   any. `done` runs on the thread that answers last; it must not block.
 class Tally {
  public:
   explicit Tally(absl::AnyInvocable<void(std::uint64_t)> done) : done_(std::move(done)) {}

@@ -16,7 +16,7 @@ inline constexpr int kMaxShards = 64;
 // Which shards have subscribers of a topic, and how many, so that a message to one user wakes one
 // shard.
 //
-// Threads: any. Striped: two topics seldom meet on one lock, and it is held for one look-up.
+// Threads:   any. Striped: two topics seldom meet on one lock, and it is held for one look-up.
 class TopicIndex {
  public:
   struct Found {

@@ -59,7 +59,8 @@ std::string ReplaceInvalidUtf8(std::string_view text) {
 
 std::string_view CutUtf8(std::string_view text, std::size_t max_bytes) {
   std::size_t size = std::min(text.size(), max_bytes);
-  while (size > 0 && size < text.size() && (static_cast<unsigned char>(text[size]) & 0xC0) == 0x80) --size;
+  while (size > 0 && size < text.size() && (static_cast<unsigned char>(text[size]) & 0xC0) == 0x80)
+    --size;
   return text.substr(0, size);
 }
 

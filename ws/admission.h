@@ -19,8 +19,8 @@ struct AdmissionLimits {
 
 // Decides whether one more connection may come in.
 //
-// Threads: any. Off the push path: one short lock a handshake, and only where a limit by address or
-// rate is set.
+// Threads:   any. Off the push path: one short lock a handshake, and only where a limit by address
+//            or rate is set.
 class Admission {
  public:
   enum class Verdict {
@@ -48,7 +48,7 @@ class Admission {
 };
 
 // Frames a second of one session: a token bucket that holds two seconds' worth.
-// Threads: the session's shard.
+// Threads:   the session's shard.
 class RateLimit {
  public:
   // False if this one is too many.

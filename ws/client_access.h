@@ -11,7 +11,8 @@ namespace herald {
 
 // What one client may subscribe to and publish on: the topic's rule, and what its token allows.
 //
-// Threads: the session's shard. Memory: empty vectors for a token that allows nothing of its own.
+// Threads:   the session's shard.
+// Memory:    empty vectors for a token that allows nothing of its own.
 class ClientAccess {
  public:
   ClientAccess() = default;

@@ -29,12 +29,12 @@ using TcpSocket =
 //
 // Threads:   owning shard only.
 // Ownership: the queue is the session's. `owner` is kept alive while the socket is awaited.
-// Writing:   at once and non-blocking; waits for writability only when the kernel's buffer is full.
-// A write of Beast's
-//            completes when it has reached the kernel and not when it is queued, so that a flood of
-//            pings stalls itself only.
+// Writing:   at once and non-blocking; waits for writability only when the kernel's buffer is
+//            full. A write of Beast's completes when it has reached the kernel and not when it is
+//            queued, so that a flood of pings stalls itself only.
 // Reading:   straight from the socket, after `prefix` (bytes that came behind the handshake's
-// header). Errors:    a failed write closes the socket, which ends the pending read with an error.
+//            header).
+// Errors:    a failed write closes the socket, which ends the pending read with an error.
 class FrameStream {
  public:
   // Told when Beast closes on its own account: it answers the peer's close, or has found an error.

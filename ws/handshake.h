@@ -17,10 +17,10 @@ struct Refusal {
 };
 
 // Checks the upgrade request of `GET /ws`, before anything is answered: method, version and key
-// (RFC 6455 §4.2.1), origin, subprotocol, token, topics. Order: what is wrong with the protocol
-// first, then who may not.
+// (RFC 6455 §4.2.1), origin, subprotocol, token, topics.
+// Order:     what is wrong with the protocol first, then who may not.
 //
-// Threads: any. Signature checks take up to 100 µs.
+// Threads:   any. Signature checks take up to 100 µs.
 absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end,
                                             const UpgradeRequest& request, absl::Time now,
                                             Refusal& refusal);

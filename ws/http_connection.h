@@ -10,8 +10,8 @@ namespace herald {
 // session, with `--dev` the demo page is served, all else is refused with the fitting status. One
 // request a connection.
 //
-// Threads: the shard's. Keeps itself alive until it has answered.
-// Limits:  `max_header_bytes` (431), `handshake_timeout` (408).
+// Threads:   the shard's. Keeps itself alive until it has answered.
+// Limits:    `max_header_bytes` (431), `handshake_timeout` (408).
 void StartHttpConnection(FrontEnd& front_end, Shard& shard, TcpSocket socket);
 
 }  // namespace herald

@@ -14,7 +14,8 @@ namespace herald {
 // The client port, open on every shard: one listening socket each (SO_REUSEPORT), so that the
 // kernel spreads connections and a connection never changes its thread.
 //
-// Threads: Open and Close from any; accepting on the shards. Must be closed before the shards stop.
+// Threads:   Open and Close from any; accepting on the shards. Must be closed before the shards
+//            stop.
 class Listener {
  public:
   // Binds at once. kUnavailable with one clear line if the port is taken or the address is not of

@@ -1,0 +1,220 @@
+// What a client's frames do.
+#include "absl/time/clock.h"
+#include "fmt/format.h"
+#include "ws/ws_session_internal.h"
+
+namespace herald {
+
+void WsSession::OnClientFrame(const v1::ClientFrame& frame) {
+  if (frame.kind_case() == v1::ClientFrame::KIND_NOT_SET) {
+    return Close({CloseCode::kBadFrame, "a frame must have one kind", {}});
+  }
+  if ((phase_ == Phase::kConnecting) != frame.has_connect()) {
+    return Close(
+        {CloseCode::kBadFrame,
+         frame.has_connect() ? "`connect` may come once only" : "`connect` must come first",
+         {}});
+  }
+  switch (frame.kind_case()) {
+    case v1::ClientFrame::kConnect:
+      return OnConnect(frame.connect());
+    case v1::ClientFrame::kSubscribe:
+      return OnSubscribe(frame.id(), frame.subscribe());
+    case v1::ClientFrame::kUnsubscribe:
+      return OnUnsubscribe(frame.id(), frame.unsubscribe());
+    case v1::ClientFrame::kPublish:
+      return OnPublish(frame.id(), frame.publish());
+    case v1::ClientFrame::kMessage:
+      return OnUpstream(frame.id(), frame.message());
+    case v1::ClientFrame::kAck:
+      return ReplyError(frame.id(), absl::UnimplementedError(
+                                        "acknowledgements come with receipts, in a later version"));
+    case v1::ClientFrame::kRefresh:
+      return OnRefresh(frame.id(), frame.refresh());
+    case v1::ClientFrame::kPing: {
+      v1::ServerFrame pong;
+      pong.mutable_pong();
+      Send(pong);
+      return Reply(frame.id());
+    }
+    case v1::ClientFrame::KIND_NOT_SET:
+      break;
+  }
+}
+
+void WsSession::OnConnect(const v1::Connect& connect) {
+  Claims claims = std::move(details_.claims).value_or(Claims{});
+  if (!connect.token().empty() && front_end_.verifier != nullptr) {
+    absl::StatusOr<Claims> verified = front_end_.verifier->Verify(connect.token(), absl::Now());
+    if (!verified.ok()) {
+      return Close({IsTokenExpired(verified.status()) ? CloseCode::kTokenExpired
+                                                      : CloseCode::kUnauthenticated,
+                    std::string(verified.status().message()),
+                    {}});
+    }
+    claims = *std::move(verified);
+  } else if (claims.subject.empty() && !front_end_.options.allow_anonymous &&
+             !front_end_.options.dev) {
+    return Close({CloseCode::kUnauthenticated, "a token is needed", {}});
+  }
+  for (const auto& [key, value] : connect.labels()) {
+    if (absl::Status bad = claims.labels.Set(std::string(kClientLabelPrefix) + key, value);
+        !bad.ok()) {
+      return Close({CloseCode::kBadFrame, std::string(bad.message()), {}});
+    }
+  }
+  Open(std::move(claims), connect.resume(), connect.previous_session_id());
+}
+
+void WsSession::OnSubscribe(std::uint32_t id, const v1::Subscribe& subscribe) {
+  const std::string& topic = subscribe.topic();
+  if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) return ReplyError(id, bad);
+  const TopicRule& rule = front_end_.options.rules->Find(topic);
+  if (absl::Status denied = access_.MaySubscribe(rule, topic); !denied.ok())
+    return ReplyError(id, denied);
+  if (IsOn(topic)) return Reply(id);
+  if (topic_count() >= Limit().max_topics_per_session) {
+    return ReplyError(id, absl::ResourceExhaustedError(fmt::format(
+                              "a session may be on {} topics", Limit().max_topics_per_session)));
+  }
+  std::optional<Position> since;
+  if (!subscribe.position().empty()) {
+    absl::StatusOr<Position> position = Position::FromToken(subscribe.position());
+    if (!position.ok()) return ReplyError(id, position.status());
+    since = *position;
+  }
+  shard().Subscribe(*this, topic, since, rule.max_subscribers,
+                    [this, id, topic, asked = since.has_value()](absl::StatusOr<FeedStart> start) {
+                      if (absl::IsAlreadyExists(start.status()))
+                        return Reply(id);  // asked for twice at once
+                      if (!start.ok()) return ReplyError(id, start.status());
+                      v1::Ok ok;
+                      *ok.mutable_topic() = StateOf(topic, *start, asked);
+                      Reply(id, std::move(ok));
+                      SendMissed(start->missed);
+                      Event event;
+                      event.kind = EventKind::kSubscribed;
+                      event.topic = topic;
+                      shard().Emit(*this, std::move(event));
+                    });
+}
+
+void WsSession::OnUnsubscribe(std::uint32_t id, const v1::Unsubscribe& unsubscribe) {
+  if (absl::Status bad = ValidateClientTopic(unsubscribe.topic()); !bad.ok())
+    return ReplyError(id, bad);
+  if (!Leave(unsubscribe.topic()))
+    return ReplyError(id, absl::NotFoundError("not subscribed to this topic"));
+  Reply(id);
+}
+
+template <typename T>
+absl::StatusOr<MessageBodyPtr> WsSession::BodyOf(const T& content) {
+  MessageBody body;
+  body.event = content.event();
+  body.sender = id_text();
+  switch (content.content_case()) {
+    case T::kData:
+      body.payload = content.data();
+      body.content_type = "application/json";
+      break;
+    case T::kText:
+      body.payload = content.text();
+      body.content_type = "text/plain";
+      break;
+    case T::kBytes:
+      body.payload = content.bytes();
+      body.content_type = "application/octet-stream";
+      break;
+    case T::CONTENT_NOT_SET:
+      body.content_type = "text/plain";
+      break;
+  }
+  return AcceptMessage(std::move(body), Limit().max_message_bytes);
+}
+
+void WsSession::OnPublish(std::uint32_t id, const v1::Publish& publish) {
+  const std::string& topic = publish.topic();
+  if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) return ReplyError(id, bad);
+  if (absl::Status denied = access_.MayPublish(front_end_.options.rules->Find(topic), topic);
+      !denied.ok()) {
+    return ReplyError(id, denied);
+  }
+  absl::StatusOr<MessageBodyPtr> body = BodyOf(publish);
+  if (!body.ok()) return ReplyError(id, body.status());
+  auto except = std::make_shared<Exceptions>();
+  except->sessions.insert(this->id());
+  std::string message_id = (*body)->id;
+  shard().feed().Publish({*std::move(body), topic, std::move(except), nullptr, true},
+                         [self = Self(), id, message_id = std::move(message_id)](
+                             absl::StatusOr<Published> published) mutable {
+                           // A broker may answer from a thread of its own.
+                           auto answer = [self, id, message_id = std::move(message_id),
+                                          status = published.status()]() mutable {
+                             if (!status.ok()) return self->ReplyError(id, status);
+                             v1::Ok ok;
+                             ok.set_message_id(std::move(message_id));
+                             self->Reply(id, std::move(ok));
+                           };
+                           if (self->shard().IsCurrent()) {
+                             answer();
+                           } else {
+                             self->shard().Post(std::move(answer));
+                           }
+                         });
+}
+
+void WsSession::OnUpstream(std::uint32_t id, const v1::Upstream& upstream) {
+  if (!upstream.topic().empty()) {
+    if (absl::Status bad = ValidateClientTopic(upstream.topic()); !bad.ok())
+      return ReplyError(id, bad);
+  }
+  absl::StatusOr<MessageBodyPtr> body = BodyOf(upstream);
+  if (!body.ok()) return ReplyError(id, body.status());
+  Event event;
+  event.kind = EventKind::kClientMessage;
+  event.topic = upstream.topic();
+  event.event = (*body)->event;
+  event.payload = (*body)->payload;
+  event.content_type = (*body)->content_type;
+  shard().Emit(*this, std::move(event));
+  Reply(id);
+}
+
+void WsSession::OnRefresh(std::uint32_t id, const v1::Refresh& refresh) {
+  if (front_end_.verifier == nullptr) {
+    return ReplyError(id, absl::FailedPreconditionError("this server takes no tokens"));
+  }
+  absl::StatusOr<Claims> claims = front_end_.verifier->Verify(refresh.token(), absl::Now());
+  if (!claims.ok()) {
+    return Close(
+        {IsTokenExpired(claims.status()) ? CloseCode::kTokenExpired : CloseCode::kUnauthenticated,
+         std::string(claims.status().message()),
+         {}});
+  }
+  if (claims->subject != user()) {
+    return Close({CloseCode::kUnauthenticated, "the new token is for another user", {}});
+  }
+  access_ = ClientAccess(*claims);
+  expires_at_ = claims->expires_at;
+  ScheduleNext();
+  Reply(id);
+}
+
+void WsSession::Reply(std::uint32_t id, v1::Ok ok) {
+  if (id == 0) return;
+  v1::ServerFrame frame;
+  frame.mutable_reply()->set_id(id);
+  *frame.mutable_reply()->mutable_ok() = std::move(ok);
+  Send(frame);
+}
+
+void WsSession::ReplyError(std::uint32_t id, const absl::Status& status) {
+  if (id == 0) return;
+  v1::ServerFrame frame;
+  frame.mutable_reply()->set_id(id);
+  frame.mutable_reply()->mutable_error()->set_code(absl::StatusCodeToString(status.code()));
+  frame.mutable_reply()->mutable_error()->set_message(std::string(status.message()));
+  Send(frame);
+}
+
+}  // namespace herald

@@ -1,0 +1,138 @@
+#pragma once
+
+#include <array>
+#include <boost/beast/websocket/stream.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "session/shard.h"
+#include "ws/admission.h"
+#include "ws/client_access.h"
+#include "ws/codec.h"
+#include "ws/frame_stream.h"
+#include "ws/front_end.h"
+#include "ws/handshake.h"
+
+namespace herald {
+
+// The class behind ws_session.h, seen by its three sources only: ws_session.cc reads and ends, ws_session_open.cc
+// opens, ws_session_frames.cc answers client frames. Beast is instantiated in the first alone.
+//
+// One WebSocket connection, from the answer to its upgrade to its end.
+//
+//   kUpgrading → kConnecting (json, proto: waits for `connect`) → kOpen (in the table) → kClosing →
+//   kEnded
+//
+// Threads:   its shard.
+// Ownership: kept alive by the table while open, and by its pending read, write and close.
+class WsSession final : public Session, private Timer, private FrameStream::Observer {
+ public:
+  WsSession(FrontEnd& front_end, Shard& shard, TcpSocket socket, UpgradeDetails details,
+            std::string prefix);
+  ~WsSession() override;
+
+  // Answers the upgrade.
+  void Start(const UpgradeRequest& request);
+
+  std::string remote_address() const override { return details_.remote_address; }
+  std::string user_agent() const override { return details_.user_agent; }
+
+  void Flush() override { ws_.next_layer().Flush(); }
+
+ protected:
+  void DoClose(CloseRequest request) override;
+
+ private:
+  enum class Phase { kUpgrading, kConnecting, kOpen, kClosing, kEnded };
+
+  std::shared_ptr<WsSession> Self() {
+    return std::static_pointer_cast<WsSession>(shared_from_this());
+  }
+  const Limits& Limit() const { return front_end_.options.limits; }
+  const Codec* codec() const {
+    if (protocol() == Protocol::kRaw) return nullptr;
+    return protocol() == Protocol::kJson ? &JsonCodec() : &ProtoCodec();
+  }
+  // Besides the payload, a frame of the other subprotocols has room for this much; base64 takes a third more.
+  static constexpr std::size_t kEnvelopeBytes = 4096;
+  std::size_t MaxFrameBytes() const {
+    const std::size_t payload = Limit().max_message_bytes;
+    return protocol() == Protocol::kRaw ? payload : payload + payload / 3 + kEnvelopeBytes;
+  }
+
+  // Reading.
+  void OnAccept(boost::beast::error_code error);
+  void DoRead();
+  void OnRead(boost::beast::error_code error, std::size_t n);
+  void OnFrame(std::string_view data, bool text);
+  void Heard();
+
+  // Client frames.
+  void OnClientFrame(const v1::ClientFrame& frame);
+  void OnConnect(const v1::Connect& connect);
+  void OnSubscribe(std::uint32_t id, const v1::Subscribe& subscribe);
+  void OnUnsubscribe(std::uint32_t id, const v1::Unsubscribe& unsubscribe);
+  void OnPublish(std::uint32_t id, const v1::Publish& publish);
+  void OnUpstream(std::uint32_t id, const v1::Upstream& upstream);
+  void OnRefresh(std::uint32_t id, const v1::Refresh& refresh);
+  static void SetDuration(absl::Duration duration, google::protobuf::Duration* to);
+  template <typename T>
+  absl::StatusOr<MessageBodyPtr> BodyOf(const T& content);
+  void Reply(std::uint32_t id, v1::Ok ok = {});
+  void ReplyError(std::uint32_t id, const absl::Status& status);
+  void Send(const v1::ServerFrame& frame) { Enqueue(codec()->EncodeFrame(frame)); }
+
+  // Opening.
+  struct Wanted {
+    std::string topic;
+    std::optional<Position> since;
+    bool has_token = false;  // the client named a position
+    std::uint64_t max_subscribers = 0;
+  };
+  struct Opening {
+    std::vector<v1::TopicState> states;
+    std::vector<std::vector<MessagePtr>> missed;
+    std::size_t pending = 0;
+    bool refused = false;
+  };
+  void Open(Claims claims, const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume,
+            const std::string& previous_session_id);
+  absl::StatusOr<std::vector<Wanted>> WantedTopics(
+      const Claims& claims, const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume);
+  void OnAllSubscribed(Opening& opening);
+  void TakeOver(const std::string& previous_session_id, const std::string& user);
+  // Messages of the log to this session, without those it published itself.
+  void SendMissed(const std::vector<MessagePtr>& missed);
+
+  // Ending.
+  void OnBeastCloses(std::uint16_t code) override;
+  void OnTimer() override;
+  void ScheduleNext();
+  void End(CloseCode code, std::string reason);
+
+  FrontEnd& front_end_;
+  UpgradeDetails details_;
+  boost::beast::websocket::stream<FrameStream, /*deflateSupported=*/false> ws_;
+  ClientAccess access_;
+  absl::Time expires_at_ = absl::InfiniteFuture();
+  absl::Time next_ping_ = absl::InfiniteFuture();  // or, with awaiting_pong_, when to give up
+  std::uint64_t ping_end_ = 0;       // of the bytes to this peer, where the last ping ends
+  std::uint64_t acked_at_ping_ = 0;  // how many its kernel had acknowledged when we last looked
+  std::string inbound_;              // of the message being read; empty at rest
+  std::array<char, 128> chunk_;      // the first bytes of a message land here
+  RateLimit rate_;
+  Phase phase_ = Phase::kUpgrading;
+  bool awaiting_pong_ = false;
+  bool peer_closes_ = false;   // its close frame has come
+  bool beast_closes_ = false;  // Beast sends the close frame, not we
+  CloseCode close_code_ = CloseCode::kAbnormal;
+  std::string close_reason_;
+};
+
+// `asked`: the client named a position.
+v1::TopicState StateOf(const std::string& topic, const FeedStart& start, bool asked);
+
+}  // namespace herald

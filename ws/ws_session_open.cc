@@ -1,0 +1,195 @@
+// How a session opens: who it is, its topics, what it missed, and `hello`.
+#include <algorithm>
+
+#include "absl/time/clock.h"
+#include "fmt/format.h"
+#include "session/random.h"
+#include "ws/ws_session_internal.h"
+
+namespace herald {
+
+void WsSession::SetDuration(absl::Duration duration, google::protobuf::Duration* to) {
+  to->set_seconds(absl::ToInt64Seconds(duration));
+  to->set_nanos(static_cast<int>(absl::ToInt64Nanoseconds(duration % absl::Seconds(1))));
+}
+
+v1::TopicState StateOf(const std::string& topic, const FeedStart& start, bool asked) {
+  v1::TopicState state;
+  state.set_topic(topic);
+  if (asked) {
+    state.set_recovered(start.recovered);
+    state.set_reason(kNotRecoveredNames[static_cast<int>(start.reason)]);
+  }
+  if (!start.position.empty()) {
+    state.set_position(start.position.ToToken());
+    state.set_offset(start.position.offset);
+  }
+  return state;
+}
+
+absl::StatusOr<std::vector<WsSession::Wanted>> WsSession::WantedTopics(
+    const Claims& claims, const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume) {
+  std::vector<Wanted> wanted;
+  const auto want = [&](std::string topic) -> Wanted& {
+    for (Wanted& one : wanted) {
+      if (one.topic == topic) return one;
+    }
+    wanted.push_back({std::move(topic), {}, false, 0});
+    return wanted.back();
+  };
+  want(std::string(kBroadcastTopic));
+  if (!claims.subject.empty()) {
+    want(PersonalTopic(claims.subject)).max_subscribers = Limit().max_sessions_per_user;
+  }
+  for (const std::string& topic : claims.topics) {
+    if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) {
+      return absl::PermissionDeniedError(
+          fmt::format("the token's `topics`: {}", std::string(bad.message())));
+    }
+    want(topic).max_subscribers = front_end_.options.rules->Find(topic).max_subscribers;
+  }
+  const auto want_by_rule = [&](const std::string& topic) -> absl::StatusOr<Wanted*> {
+    for (Wanted& one : wanted) {
+      if (one.topic == topic) return &one;
+    }
+    if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) return bad;
+    const TopicRule& rule = front_end_.options.rules->Find(topic);
+    if (absl::Status denied = access_.MaySubscribe(rule, topic); !denied.ok()) {
+      return absl::PermissionDeniedError(
+          fmt::format("{}: {}", topic, std::string(denied.message())));
+    }
+    Wanted& one = want(topic);
+    one.max_subscribers = rule.max_subscribers;
+    return &one;
+  };
+  for (const std::string& topic : details_.topics) {
+    if (auto one = want_by_rule(topic); !one.ok()) return one.status();
+  }
+  for (const v1::TopicPosition& from : resume) {
+    auto one = want_by_rule(from.topic());
+    if (!one.ok()) return one.status();
+    if (from.position().empty()) continue;
+    absl::StatusOr<Position> position = Position::FromToken(from.position());
+    if (!position.ok()) return position.status();
+    (*one)->since = *position;
+    (*one)->has_token = true;
+  }
+  const auto own = std::count_if(wanted.begin(), wanted.end(),
+                                 [](const Wanted& one) { return !IsReserved(one.topic); });
+  if (static_cast<std::size_t>(own) > Limit().max_topics_per_session) {
+    return absl::InvalidArgumentError(
+        fmt::format("a session may be on {} topics", Limit().max_topics_per_session));
+  }
+  return wanted;
+}
+
+void WsSession::Open(Claims claims,
+                     const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume,
+                     const std::string& previous_session_id) {
+  access_ = ClientAccess(claims);
+  absl::StatusOr<std::vector<Wanted>> wanted = WantedTopics(claims, resume);
+  if (!wanted.ok()) {
+    const bool denied = wanted.status().code() == absl::StatusCode::kPermissionDenied;
+    return Close({denied ? CloseCode::kForbidden : CloseCode::kBadFrame,
+                  std::string(wanted.status().message()),
+                  {}});
+  }
+  if (!previous_session_id.empty()) TakeOver(previous_session_id, claims.subject);
+  details_.topics = {};
+  expires_at_ = claims.expires_at;
+  mutable_labels() = std::move(claims.labels);
+  shard().Add(shared_from_this(), std::move(claims.subject));
+  phase_ = Phase::kOpen;
+
+  auto opening = std::make_shared<Opening>();
+  opening->states.resize(wanted->size());
+  opening->missed.resize(wanted->size());
+  opening->pending = wanted->size();
+  for (std::size_t i = 0; i < wanted->size(); ++i) {
+    Wanted& want = (*wanted)[i];
+    shard().Subscribe(
+        *this, want.topic, want.since, want.max_subscribers,
+        [this, opening, i, topic = want.topic,
+         asked = want.has_token](absl::StatusOr<FeedStart> start) {
+          if (!start.ok()) {
+            if (opening->refused) return;
+            opening->refused = true;
+            const bool many = start.status().code() == absl::StatusCode::kResourceExhausted;
+            const std::string reason = many && IsReserved(topic)
+                                           ? "this user has as many sessions as it may"
+                                           : std::string(start.status().message());
+            return Close({many ? CloseCode::kTooMany : CloseCode::kTryLater, reason, {}});
+          }
+          opening->states[i] = StateOf(topic, *start, asked);
+          opening->missed[i] = std::move(start->missed);
+          if (--opening->pending == 0) OnAllSubscribed(*opening);
+        });
+    if (opening->refused) return;
+  }
+}
+
+void WsSession::OnAllSubscribed(Opening& opening) {
+  if (closing()) return;
+  // Pings are spread, so that sessions that came together do not stay together.
+  next_ping_ = absl::Now() + Limit().ping_interval *
+                                 (0.5 + 0.5 * static_cast<double>(RandomUint64() >> 11) * 0x1p-53);
+  awaiting_pong_ = false;
+  ScheduleNext();
+  if (codec() != nullptr) {
+    v1::ServerFrame frame;
+    v1::Hello& hello = *frame.mutable_hello();
+    hello.set_session_id(id_text());
+    hello.set_user_id(user());
+    hello.set_node(shard().node());
+    hello.set_version(HERALD_VERSION);
+    SetDuration(Limit().ping_interval, hello.mutable_ping_interval());
+    hello.mutable_limits()->set_max_message_bytes(Limit().max_message_bytes);
+    hello.mutable_limits()->set_max_topics(Limit().max_topics_per_session);
+    hello.mutable_limits()->set_messages_per_second(Limit().inbound_messages_per_second);
+    for (v1::TopicState& state : opening.states) *hello.add_topics() = std::move(state);
+    Send(frame);
+  }
+  for (const auto& missed : opening.missed) SendMissed(missed);
+  Event event;
+  event.kind = EventKind::kSessionOpened;
+  event.labels = labels();
+  event.remote_address = details_.remote_address;
+  event.user_agent = details_.user_agent;
+  shard().Emit(*this, std::move(event));
+  for (const std::string& topic : topics()) {
+    if (IsReserved(topic)) continue;
+    Event subscribed;
+    subscribed.kind = EventKind::kSubscribed;
+    subscribed.topic = topic;
+    shard().Emit(*this, std::move(subscribed));
+  }
+}
+
+void WsSession::TakeOver(const std::string& previous_session_id, const std::string& user) {
+  absl::StatusOr<ParsedSessionId> previous = ParseSessionId(previous_session_id);
+  if (!previous.ok() || previous->node != shard().node()) return;  // it is gone, or another node's
+  // The id alone proves nothing: other clients see it as the sender of what was published.
+  if (user.empty()) return;
+  const auto end = [user](Session& session) {
+    if (session.user() != user) return;
+    session.Close(
+        {CloseCode::kResumedElsewhere, "this session was resumed on another connection", {}});
+  };
+  if (previous->id.shard == shard().index()) {
+    // At once, so that it does not count for the limit of sessions a user.
+    if (Session* session = shard().Find(previous->id)) end(*session);
+    return;
+  }
+  Target target;
+  target.to = previous->id;
+  front_end_.table.ForEach(target, end, [](std::uint64_t) {});
+}
+
+void WsSession::SendMissed(const std::vector<MessagePtr>& missed) {
+  const std::string self = id_text();
+  for (const MessagePtr& message : missed) {
+    if (message->body().sender != self) Enqueue(*message);
+  }
+}
+
+}  // namespace herald

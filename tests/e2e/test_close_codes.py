@@ -378,11 +378,19 @@ class TakeOverTest(CloseTest):
     def test_4409_previous_session_on_another_connection(self):
         herald = self.start(threads=2)
         for _ in range(4):  # on either shard
-            first = self.enter(herald.json_client())
-            second = self.enter(JsonClient(herald.client_url, {"previous_session_id": first.session_id}))
+            first = self.enter(herald.json_client("?user=alice"))
+            second = self.enter(
+                JsonClient(herald.client_url + "?user=alice", {"previous_session_id": first.session_id}))
             self.assert_closed(first.socket, 4409)
             self.assertNotEqual(second.session_id, first.session_id)
             self.assertIn("ok", second.request(ping={}))
+
+    def test_4409_is_not_for_sessions_without_a_user(self):
+        # Nothing tells that the new client was the old one: others know the id too.
+        herald = self.start()
+        first = self.enter(herald.json_client())
+        self.enter(JsonClient(herald.client_url, {"previous_session_id": first.session_id}))
+        self.assertIn("ok", first.request(ping={}))
 
     def test_4409_is_not_for_ids_that_are_gone_or_wrong(self):
         herald = self.start()

@@ -14,7 +14,7 @@ import yaml
 
 import tokens
 from certificates import Authority
-from harness import DEADLINE, ROOT, Herald, JsonClient, binary, without_test_settings
+from harness import DEADLINE, ROOT, Herald, JsonClient, ENVIRONMENT, binary
 from producer import Producer, PushStream, common_pb2, deliver
 from wire import RawClient, open_client, wait_close
 
@@ -34,7 +34,7 @@ class ConfigTest(unittest.TestCase):
         return tokens.write(self.directory / name, content)
 
     def run_herald(self, *flags, env=None):
-        return subprocess.run([binary(), *map(str, flags)], env=without_test_settings() | (env or {}), capture_output=True, text=True,
+        return subprocess.run([binary(), *map(str, flags)], env=ENVIRONMENT | (env or {}), capture_output=True, text=True,
                               timeout=DEADLINE, stdin=subprocess.DEVNULL)
 
     def assert_refused(self, words, *flags, env=None):

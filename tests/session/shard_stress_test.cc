@@ -116,7 +116,7 @@ TEST(ShardStressTest, EverySubscriberSeesEachTopicInOrderWithoutGapOrRepeat) {
       Awaited<std::uint64_t> met;
       node.table().ForEach(
           {ToUsers{{"user0", "user1"}}, nullptr},
-          [](Session& session) { (void)session.Join("side"); }, met.callback());
+          [](Session& session) { (void)session.Join({"side"}); }, met.callback());
       met.Get();
       hub.Pull(watcher, 100);
       for (auto& shard : node.shards()) (void)shard->stats().deliveries.load();

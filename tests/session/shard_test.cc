@@ -534,9 +534,9 @@ TEST(ShardTest, JoinAndLeaveAreToldToTheWatchers) {
   const auto watcher = *hub.AddWatcher({}, [] {});
   auto session = node.Add({}, 0, "alice");  // one topic: the personal one
   RunOn(node.shard(), [&] {
-    EXPECT_TRUE(session->Join("a").ok());
-    EXPECT_TRUE(session->Join("a").ok());
-    EXPECT_EQ(session->Join("b").code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_TRUE(session->Join({"a"}).ok());
+    EXPECT_TRUE(session->Join({"a"}).ok());
+    EXPECT_EQ(session->Join({"b"}).code(), absl::StatusCode::kResourceExhausted);
     EXPECT_TRUE(session->Leave("a"));
     EXPECT_FALSE(session->Leave("a"));
   });

@@ -16,8 +16,9 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 std::shared_ptr<const TopicRules> ContractRules() {
-  return std::make_shared<const TopicRules>(std::vector<TopicRule>{
-      Rule("kept/**", 100), Rule("small/**", 5), Rule("brief/**", 100, absl::Seconds(1)), Rule("live/**", 0)});
+  return std::make_shared<const TopicRules>(
+      std::vector<TopicRule>{Rule("kept/**", 100), Rule("small/**", 5),
+                             Rule("brief/**", 100, absl::Seconds(1)), Rule("live/**", 0)});
 }
 
 std::vector<std::string> Payloads(const std::vector<MessagePtr>& messages) {
@@ -46,7 +47,8 @@ std::string BrokerContractTest::NewTopic(std::string_view kind) {
   return fmt::format("{}/{:016x}", kind, RandomUint64());
 }
 
-std::vector<Position> BrokerContractTest::PublishMany(const std::string& topic, int count, int first) {
+std::vector<Position> BrokerContractTest::PublishMany(const std::string& topic, int count,
+                                                      int first) {
   std::vector<Position> positions;
   for (int i = 0; i < count; ++i) {
     const auto published = node_.Publish(topic, std::to_string(first + i));
@@ -66,7 +68,8 @@ TEST_P(BrokerContractTest, SubscribersOfAllShardsSeeOneOrderThatOfTheOffsets) {
   ASSERT_TRUE(node_.WaitReceived(*two, 50));
   const auto received = node_.ReceivedBy(*one);
   EXPECT_EQ(Payloads(received), Numbers(1, 50));
-  for (std::size_t i = 1; i < received.size(); ++i) EXPECT_EQ(received[i].offset, received[i - 1].offset + 1);
+  for (std::size_t i = 1; i < received.size(); ++i)
+    EXPECT_EQ(received[i].offset, received[i - 1].offset + 1);
   EXPECT_EQ(node_.ReceivedBy(*two), received);
 }
 
@@ -76,8 +79,9 @@ TEST_P(BrokerContractTest, PublicationsOfOneThreadKeepTheirOrderWithoutWaitingFo
   ASSERT_TRUE(node_.Subscribe(*session, topic).ok());
   std::atomic<int> answered{0};
   for (int i = 1; i <= 500; ++i) {
-    node_.broker().Publish({Body(std::to_string(i)), topic, nullptr, nullptr, true},
-                           [&](absl::StatusOr<Published> published) { answered += published.ok() ? 1 : 1000; });
+    node_.broker().Publish(
+        {Body(std::to_string(i)), topic, nullptr, nullptr, true},
+        [&](absl::StatusOr<Published> published) { answered += published.ok() ? 1 : 1000; });
   }
   ASSERT_TRUE(Eventually([&] { return answered >= 500; }));
   EXPECT_EQ(answered, 500);
@@ -113,7 +117,8 @@ TEST_P(BrokerContractTest, ATallyGathersWhatTheShardsMet) {
   except->sessions.insert(one->id());
   Awaited<std::uint64_t> met;
   ASSERT_TRUE(
-      node_.Publish({Body("x"), topic, except, std::make_shared<Tally>(met.callback()), true}).ok());
+      node_.Publish({Body("x"), topic, except, std::make_shared<Tally>(met.callback()), true})
+          .ok());
   EXPECT_EQ(met.Get(), 1u);
   EXPECT_THAT(node_.ReceivedBy(*one), IsEmpty());
   EXPECT_THAT(node_.ReceivedBy(*two), SizeIs(1));
@@ -136,7 +141,8 @@ TEST_P(BrokerContractTest, RecoversExactlyWhatFollowedThePosition) {
   const auto positions = PublishMany(topic, 20);
   for (int from : {1, 10, 19, 20}) {
     auto session = node_.Add();
-    const auto start = node_.Subscribe(*session, topic, positions[static_cast<std::size_t>(from - 1)]);
+    const auto start =
+        node_.Subscribe(*session, topic, positions[static_cast<std::size_t>(from - 1)]);
     ASSERT_TRUE(start.ok());
     EXPECT_TRUE(start->recovered);
     EXPECT_EQ(start->reason, NotRecovered::kNone);
@@ -272,7 +278,8 @@ TEST_P(BrokerContractTest, RefusesMoreSubscribersThanATopicMayHave) {
   auto one = node_.Add({}, 0), two = node_.Add({}, 1), three = node_.Add({}, 0);
   ASSERT_TRUE(node_.Subscribe(*one, topic, {}, 2).ok());
   ASSERT_TRUE(node_.Subscribe(*two, topic, {}, 2).ok());
-  EXPECT_EQ(node_.Subscribe(*three, topic, {}, 2).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(node_.Subscribe(*three, topic, {}, 2).status().code(),
+            absl::StatusCode::kResourceExhausted);
   RunOn(node_.shard(1), [&] { node_.shard(1).Unsubscribe(*two, topic); });
   EXPECT_TRUE(node_.Subscribe(*three, topic, {}, 2).ok());
 }
@@ -297,16 +304,19 @@ TEST_P(BrokerContractTest, ReadsForward) {
   EXPECT_TRUE(all.complete);
   for (std::size_t i = 0; i < 10; ++i) EXPECT_EQ(all.messages[i]->position(), positions[i]);
   EXPECT_EQ(Payloads(node_.Read({.topic = topic, .limit = 3}).messages), Numbers(1, 3));
-  EXPECT_EQ(Payloads(node_.Read({.topic = topic, .since = positions[6], .limit = 2}).messages), Numbers(8, 9));
+  EXPECT_EQ(Payloads(node_.Read({.topic = topic, .since = positions[6], .limit = 2}).messages),
+            Numbers(8, 9));
   EXPECT_THAT(node_.Read({.topic = topic, .since = positions[9]}).messages, IsEmpty());
 }
 
 TEST_P(BrokerContractTest, ReadsInReverse) {
   const std::string topic = NewTopic();
   const auto positions = PublishMany(topic, 5);
-  EXPECT_THAT(Payloads(node_.Read({.topic = topic, .limit = 2, .reverse = true}).messages), ElementsAre("5", "4"));
-  EXPECT_THAT(Payloads(node_.Read({.topic = topic, .since = positions[2], .reverse = true}).messages),
+  EXPECT_THAT(Payloads(node_.Read({.topic = topic, .limit = 2, .reverse = true}).messages),
               ElementsAre("5", "4"));
+  EXPECT_THAT(
+      Payloads(node_.Read({.topic = topic, .since = positions[2], .reverse = true}).messages),
+      ElementsAre("5", "4"));
 }
 
 TEST_P(BrokerContractTest, ReadSaysWhenItsStartIsGone) {
@@ -326,8 +336,8 @@ TEST_P(BrokerContractTest, ReadsNothingOfATopicNobodyUsed) {
   EXPECT_TRUE(read.complete);
 }
 
-// Sessions subscribe, from now or from a position, while others publish: what was missed and what comes live is
-// everything behind the position, once and in order.
+// Sessions subscribe, from now or from a position, while others publish: what was missed and what
+// comes live is everything behind the position, once and in order.
 TEST_P(BrokerContractTest, SubscribingIsAtomicUnderConcurrentPublishing) {
   const std::string topic = NewTopic();
   constexpr int kPublishers = 2, kMessages = 1500;
@@ -336,8 +346,9 @@ TEST_P(BrokerContractTest, SubscribingIsAtomicUnderConcurrentPublishing) {
   for (int p = 0; p < kPublishers; ++p) {
     publishers.emplace_back([&] {
       for (int i = 0; i < kMessages; ++i) {
-        node_.broker().Publish({Body("x"), topic, nullptr, nullptr, true},
-                               [&](absl::StatusOr<Published> published) { answered += published.ok() ? 1 : 100'000; });
+        node_.broker().Publish(
+            {Body("x"), topic, nullptr, nullptr, true},
+            [&](absl::StatusOr<Published> published) { answered += published.ok() ? 1 : 100'000; });
         // Not so far ahead that resuming is hopeless.
         while (i - answered / kPublishers > 20) std::this_thread::yield();
       }
@@ -367,7 +378,8 @@ TEST_P(BrokerContractTest, SubscribingIsAtomicUnderConcurrentPublishing) {
   for (const Subscriber& subscriber : subscribers) {
     ASSERT_TRUE(node_.WaitReceived(*subscriber.session, end - subscriber.after));
     std::uint64_t next = subscriber.after;
-    for (const Received& received : node_.ReceivedBy(*subscriber.session)) ASSERT_EQ(received.offset, ++next);
+    for (const Received& received : node_.ReceivedBy(*subscriber.session))
+      ASSERT_EQ(received.offset, ++next);
     ASSERT_EQ(next, end);
   }
 }

@@ -13,17 +13,18 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 INSTANTIATE_TEST_SUITE_P(Memory, BrokerContractTest,
-                         ::testing::Values(BrokerUnderTest{"Memory", Node::MakeMemoryBroker}), BrokerName);
+                         ::testing::Values(BrokerUnderTest{"Memory", Node::MakeMemoryBroker}),
+                         BrokerName);
 
 class MemoryBrokerTest : public ::testing::Test {
  protected:
   explicit MemoryBrokerTest(std::size_t max_history_bytes = 100'000)
-      : node_(1, {},
-              [&](auto& shards, auto& index, auto rules) {
-                auto broker = std::make_unique<MemoryBroker>(shards, index, std::move(rules), max_history_bytes);
-                broker_ = broker.get();
-                return broker;
-              }) {}
+      : node_(1, {}, [&](auto& shards, auto& index, auto rules) {
+          auto broker =
+              std::make_unique<MemoryBroker>(shards, index, std::move(rules), max_history_bytes);
+          broker_ = broker.get();
+          return broker;
+        }) {}
 
   MemoryBroker* broker_ = nullptr;
   Node node_;

@@ -28,7 +28,9 @@ class TopicLogTest : public ::testing::Test {
     for (const MessagePtr& message : messages) payloads.push_back(message->body().payload);
     return payloads;
   }
-  std::vector<std::string> All(absl::Time now = kStart) { return Payloads(log_.Read({}, 100, false, now)); }
+  std::vector<std::string> All(absl::Time now = kStart) {
+    return Payloads(log_.Read({}, 100, false, now));
+  }
 
   TopicLog log_{7, 3, absl::Seconds(10)};
 };
@@ -113,11 +115,13 @@ TEST_F(TopicLogTest, ReadsWhatItHasFromWhereverItIsAsked) {
   Append("3");
   Append("4");
   EXPECT_THAT(Payloads(log_.Read(two, 100, false, kStart)), ElementsAre("3", "4"));
-  EXPECT_THAT(Payloads(log_.Read(one, 100, false, kStart)), ElementsAre("2", "3", "4"));  // `one` is gone
+  EXPECT_THAT(Payloads(log_.Read(one, 100, false, kStart)),
+              ElementsAre("2", "3", "4"));  // `one` is gone
   EXPECT_THAT(Payloads(log_.Read({}, 2, false, kStart)), ElementsAre("2", "3"));
   EXPECT_THAT(Payloads(log_.Read({}, 2, true, kStart)), ElementsAre("4", "3"));
   EXPECT_THAT(Payloads(log_.Read(Position{7, 99, 0}, 2, false, kStart)), IsEmpty());
-  EXPECT_THAT(Payloads(log_.Read(Position{8, 3, 0}, 100, false, kStart)), ElementsAre("2", "3", "4"));
+  EXPECT_THAT(Payloads(log_.Read(Position{8, 3, 0}, 100, false, kStart)),
+              ElementsAre("2", "3", "4"));
   EXPECT_THAT(log_.Read({}, 0, false, kStart), IsEmpty());
 }
 

@@ -252,8 +252,8 @@ TEST_F(EventHubTest, AnUnknownWatcherGetsNothing) {
   hub_.RemoveWatcher(77);
 }
 
-// Watchers that pull when they are woken and end at any moment: none is woken past its end, and each event of a
-// group is acknowledged exactly once.
+// Watchers that pull when they are woken and end at any moment: none is woken past its end, and
+// each event of a group is acknowledged exactly once.
 TEST(EventHubConcurrencyTest, RemovingAWatcherWaitsForItsWake) {
   EventHub hub(1 << 20, std::size_t{1} << 30);
   constexpr int kRounds = 300, kEvents = 20'000;

@@ -9,13 +9,16 @@
 namespace herald {
 namespace {
 
-Mail Task(std::function<void()> task = [] {}) { return {nullptr, nullptr, nullptr, std::move(task)}; }
+Mail Task(std::function<void()> task = [] {}) {
+  return {nullptr, nullptr, nullptr, std::move(task)};
+}
 
 Mail OfBytes(std::size_t bytes) {
   MessageBody body;
   body.payload.assign(bytes, 'x');
-  return {std::make_shared<const Message>(std::make_shared<const MessageBody>(body), "t", Position{}),
-          nullptr, nullptr, nullptr};
+  return {
+      std::make_shared<const Message>(std::make_shared<const MessageBody>(body), "t", Position{}),
+      nullptr, nullptr, nullptr};
 }
 
 TEST(MailboxTest, WakesOnceABurst) {

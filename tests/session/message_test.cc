@@ -130,8 +130,7 @@ TEST(MessageTest, IsEncodedOnceAProtocolHoweverManyAsk) {
   std::vector<std::thread> threads;
   std::array<const Frame*, 4> frames{};
   for (auto& frame : frames) {
-    threads.emplace_back(
-        [&] { frame = message.EncodedFor(Protocol::kJson, encoders).get(); });
+    threads.emplace_back([&] { frame = message.EncodedFor(Protocol::kJson, encoders).get(); });
   }
   for (std::thread& thread : threads) thread.join();
   message.EncodedFor(Protocol::kRaw, encoders);

@@ -1,5 +1,5 @@
-// A node without sockets: shards, index, memory broker and session table, wired as the application wires them, and
-// sessions that record what they are sent.
+// A node without sockets: shards, index, memory broker and session table, wired as the application
+// wires them, and sessions that record what they are sent.
 #pragma once
 
 #include <fmt/format.h>

@@ -28,13 +28,46 @@ TEST(PayloadKindTest, KnowsJsonWithHugeNumbers) {
 }
 
 TEST(PayloadKindTest, KnowsWhatIsNotJson) {
-  for (const std::string& text :
-       {""s, " "s, "\n"s, "{"s, "}"s, "[1,]"s, "{a:1}"s, "{'a':1}"s, "{\"a\"}"s, "[1 2]"s, "01"s,
-        "+1"s, "-"s, ".5"s, "1."s, "1e"s, "0x10"s, "NaN"s, "Infinity"s, "-Infinity"s, "nul"s,
-        "True"s, "\"open"s, "\"\x01\""s, "\"\\x\""s, "\"\\ud800\""s, "{} {}"s, "{}x"s, "1 2"s,
-        "// comment\n1"s, "[1]/**/"s, "\xef\xbb\xbf{}"s, "{}\0"s, "\"\xff\""s, "\"\xc3\""s,
-        "hello"s, "true false"s, "[" + std::string(400, '9') + ",]",
-        "[99999999999999999999999999,\"\xff\"]"s, "99999999999999999999999999 x"s}) {
+  for (const std::string& text : {""s,
+                                  " "s,
+                                  "\n"s,
+                                  "{"s,
+                                  "}"s,
+                                  "[1,]"s,
+                                  "{a:1}"s,
+                                  "{'a':1}"s,
+                                  "{\"a\"}"s,
+                                  "[1 2]"s,
+                                  "01"s,
+                                  "+1"s,
+                                  "-"s,
+                                  ".5"s,
+                                  "1."s,
+                                  "1e"s,
+                                  "0x10"s,
+                                  "NaN"s,
+                                  "Infinity"s,
+                                  "-Infinity"s,
+                                  "nul"s,
+                                  "True"s,
+                                  "\"open"s,
+                                  "\"\x01\""s,
+                                  "\"\\x\""s,
+                                  "\"\\ud800\""s,
+                                  "{} {}"s,
+                                  "{}x"s,
+                                  "1 2"s,
+                                  "// comment\n1"s,
+                                  "[1]/**/"s,
+                                  "\xef\xbb\xbf{}"s,
+                                  "{}\0"s,
+                                  "\"\xff\""s,
+                                  "\"\xc3\""s,
+                                  "hello"s,
+                                  "true false"s,
+                                  "[" + std::string(400, '9') + ",]",
+                                  "[99999999999999999999999999,\"\xff\"]"s,
+                                  "99999999999999999999999999 x"s}) {
     EXPECT_FALSE(IsJson(text)) << text;
   }
 }
@@ -50,7 +83,8 @@ TEST(PayloadKindTest, KnowsUtf8) {
   for (const std::string& text : {""s, "abc"s, "\0"s, "h\xc3\xa9"s, "\xf0\x9f\x98\x80"s}) {
     EXPECT_TRUE(IsUtf8(text)) << text;
   }
-  for (const std::string& text : {"\xff"s, "\xc3"s, "\xc0\x80"s, "\xed\xa0\x80"s, "\xf5\x80\x80\x80"s}) {
+  for (const std::string& text :
+       {"\xff"s, "\xc3"s, "\xc0\x80"s, "\xed\xa0\x80"s, "\xf5\x80\x80\x80"s}) {
     EXPECT_FALSE(IsUtf8(text)) << text;
   }
 }
@@ -91,8 +125,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"SaysTextAndIsNot", "\xff", "text/plain", PayloadKind::kBytes, "text/plain"},
         Case{"Other", "{}", "application/x-protobuf", PayloadKind::kBytes,
              "application/x-protobuf"},
-        Case{"JsonInItsName", "{}", "application/jsonp", PayloadKind::kBytes,
-             "application/jsonp"}),
+        Case{"JsonInItsName", "{}", "application/jsonp", PayloadKind::kBytes, "application/jsonp"}),
     [](const auto& test) { return test.param.name; });
 
 }  // namespace

@@ -20,9 +20,9 @@ TEST(PositionTest, GoesThroughItsToken) {
 // It goes into URLs and JSON as it stands.
 TEST(PositionTest, TokensAreUrlSafe) {
   const std::string token = Position{~0ull, 0x3e3f'fbff'effb'ffbf, ~0ull}.ToToken();
-  EXPECT_EQ(token.find_first_not_of(
-                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"),
-            std::string::npos)
+  EXPECT_EQ(
+      token.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"),
+      std::string::npos)
       << token;
 }
 

@@ -75,7 +75,8 @@ TEST_F(SessionTableTest, MeetsASessionById) {
 }
 
 TEST_F(SessionTableTest, MeetsTheSessionsOfUsers) {
-  EXPECT_THAT(Meet({ToUsers{{"alice"}}, nullptr}), UnorderedElementsAre(alice0_.get(), alice1_.get()));
+  EXPECT_THAT(Meet({ToUsers{{"alice"}}, nullptr}),
+              UnorderedElementsAre(alice0_.get(), alice1_.get()));
   EXPECT_THAT(Meet({ToUsers{{"alice", "bob", "carol"}}, nullptr}),
               UnorderedElementsAre(alice0_.get(), alice1_.get(), bob_.get()));
   EXPECT_THAT(Meet({ToUsers{{"carol"}}, nullptr}), IsEmpty());
@@ -123,9 +124,10 @@ TEST_F(SessionTableTest, DoesNotMeetSessionsThatAreClosing) {
 
 TEST_F(SessionTableTest, AnActionMayEndItsSession) {
   Awaited<std::uint64_t> matched;
-  node_.table().ForEach({ToAll{}, nullptr},
-                        [this](Session& session) { node_.shard(session.id().shard).Remove(session); },
-                        matched.callback());
+  node_.table().ForEach(
+      {ToAll{}, nullptr},
+      [this](Session& session) { node_.shard(session.id().shard).Remove(session); },
+      matched.callback());
   EXPECT_EQ(matched.Get(), 4u);
   EXPECT_THAT(Meet({ToAll{}, nullptr}), IsEmpty());
   EXPECT_EQ(node_.index().Count().topics, 0u);
@@ -138,7 +140,8 @@ TEST_F(SessionTableTest, TakesEffectInTheOrderAsked) {
   const Target one{bob_->id(), nullptr};
   for (int i = 0; i < 1000; ++i) {
     node_.table().ForEach(
-        one, [&, i](Session&) { in_order = in_order && step.exchange(i + 1) == i; }, [](std::uint64_t) {});
+        one, [&, i](Session&) { in_order = in_order && step.exchange(i + 1) == i; },
+        [](std::uint64_t) {});
   }
   node_.Settle();
   EXPECT_TRUE(in_order);
@@ -147,12 +150,14 @@ TEST_F(SessionTableTest, TakesEffectInTheOrderAsked) {
 
 TEST_F(SessionTableTest, ListsByUserTopicAndSelector) {
   EXPECT_THAT(ListIds({}), SizeIs(4));
-  EXPECT_THAT(ListIds({.user = "alice"}), UnorderedElementsAre(alice0_->id_text(), alice1_->id_text()));
+  EXPECT_THAT(ListIds({.user = "alice"}),
+              UnorderedElementsAre(alice0_->id_text(), alice1_->id_text()));
   EXPECT_THAT(ListIds({.topic = "b"}), UnorderedElementsAre(alice0_->id_text(), bob_->id_text()));
   EXPECT_THAT(ListIds({.selector = *Selector::Parse("platform=web")}),
               UnorderedElementsAre(alice0_->id_text(), bob_->id_text()));
-  EXPECT_THAT(ListIds({.user = "alice", .topic = "b", .selector = *Selector::Parse("platform=web")}),
-              UnorderedElementsAre(alice0_->id_text()));
+  EXPECT_THAT(
+      ListIds({.user = "alice", .topic = "b", .selector = *Selector::Parse("platform=web")}),
+      UnorderedElementsAre(alice0_->id_text()));
   EXPECT_THAT(ListIds({.user = "nobody"}), IsEmpty());
   EXPECT_THAT(ListIds({.topic = "nothing"}), IsEmpty());
 }
@@ -184,7 +189,8 @@ TEST_F(SessionTableTest, TellsWhoIsOnATopic) {
   node_.table().Presence("a", answer.callback());
   std::vector<std::string> present;
   for (const auto& one : answer.Get()) present.push_back(one.user + " " + one.session_id);
-  EXPECT_THAT(present, UnorderedElementsAre("alice " + alice0_->id_text(), "alice " + alice1_->id_text()));
+  EXPECT_THAT(present,
+              UnorderedElementsAre("alice " + alice0_->id_text(), "alice " + alice1_->id_text()));
   Awaited<std::vector<SessionTable::Present>> nobody;
   node_.table().Presence("nothing", nobody.callback());
   EXPECT_THAT(nobody.Get(), IsEmpty());

@@ -1,5 +1,6 @@
-// Publishers, subscribers that come and go, and questions, all at once; to be run under ThreadSanitizer. What must hold: each
-// session sees the offsets of each topic strictly in order and without a gap, from the one after its start.
+// Publishers, subscribers that come and go, and questions, all at once; to be run under
+// ThreadSanitizer. What must hold: each session sees the offsets of each topic strictly in order
+// and without a gap, from the one after its start.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -55,10 +56,11 @@ TEST(ShardStressTest, EverySubscriberSeesEachTopicInOrderWithoutGapOrRepeat) {
       std::mt19937 random(static_cast<unsigned>(p));
       for (int i = 0; i < kMessages; ++i) {
         const ExceptionsPtr except = i % 5 == 0 ? std::make_shared<const Exceptions>() : nullptr;
-        node.broker().Publish({Body("x"), TopicOf(static_cast<int>(random() % kTopics)), except, nullptr, true},
-                              [&](absl::StatusOr<Published> published) {
-                                if (!published.ok() || published->position.empty()) ++faults;
-                              });
+        node.broker().Publish(
+            {Body("x"), TopicOf(static_cast<int>(random() % kTopics)), except, nullptr, true},
+            [&](absl::StatusOr<Published> published) {
+              if (!published.ok() || published->position.empty()) ++faults;
+            });
       }
     });
   }
@@ -74,10 +76,11 @@ TEST(ShardStressTest, EverySubscriberSeesEachTopicInOrderWithoutGapOrRepeat) {
         for (int i = 0; i < 3; ++i) {
           const std::string topic = TopicOf((first + i) % kTopics);
           shard.Post([&, watched, topic] {
-            shard.Subscribe(*watched->session, topic, {}, 0, [&, watched, topic](absl::StatusOr<FeedStart> start) {
-              if (!start.ok()) return void(++faults);
-              watched->next[topic] = start->position.offset + 1;
-            });
+            shard.Subscribe(*watched->session, topic, {}, 0,
+                            [&, watched, topic](absl::StatusOr<FeedStart> start) {
+                              if (!start.ok()) return void(++faults);
+                              watched->next[topic] = start->position.offset + 1;
+                            });
           });
         }
         for (unsigned i = random() % 5 + 1; i > 0; --i) RunOn(shard, [&] { check(*watched); });
@@ -111,8 +114,9 @@ TEST(ShardStressTest, EverySubscriberSeesEachTopicInOrderWithoutGapOrRepeat) {
         if (info.id.empty()) ++faults;
       }
       Awaited<std::uint64_t> met;
-      node.table().ForEach({ToUsers{{"user0", "user1"}}, nullptr},
-                           [](Session& session) { (void)session.Join("side"); }, met.callback());
+      node.table().ForEach(
+          {ToUsers{{"user0", "user1"}}, nullptr},
+          [](Session& session) { (void)session.Join("side"); }, met.callback());
       met.Get();
       hub.Pull(watcher, 100);
       for (auto& shard : node.shards()) (void)shard->stats().deliveries.load();
@@ -162,7 +166,8 @@ TEST(ShardStressTest, NothingIsLostBetweenShards) {
   for (std::size_t i = 0; i < expected.size(); ++i) {
     ASSERT_EQ(expected[i].offset, i + 1);
     const std::size_t slash = expected[i].payload.find('/');
-    ASSERT_EQ(std::stoi(expected[i].payload.substr(slash + 1)), next[expected[i].payload.substr(0, slash)]++);
+    ASSERT_EQ(std::stoi(expected[i].payload.substr(slash + 1)),
+              next[expected[i].payload.substr(0, slash)]++);
   }
   for (auto& session : sessions) EXPECT_EQ(node.ReceivedBy(*session), expected);
 }

@@ -75,7 +75,8 @@ TEST(ShardTest, DeliversInOrderToAllSubscribersOfATopicAndToNoOthers) {
   ASSERT_TRUE(node.Subscribe(*other, "kept/b").ok());
   for (const char* text : {"x", "y", "z"}) ASSERT_TRUE(node.Publish("kept/a", text).ok());
   node.Settle();
-  const std::vector<Received> expected = {{"kept/a", 1, "x"}, {"kept/a", 2, "y"}, {"kept/a", 3, "z"}};
+  const std::vector<Received> expected = {
+      {"kept/a", 1, "x"}, {"kept/a", 2, "y"}, {"kept/a", 3, "z"}};
   EXPECT_EQ(node.ReceivedBy(*one), expected);
   EXPECT_EQ(node.ReceivedBy(*two), expected);
   EXPECT_THAT(node.ReceivedBy(*other), IsEmpty());
@@ -116,7 +117,8 @@ TEST(ShardTest, ABurstOfOneTopicIsOneFrameSharedByItsSessions) {
   });
   const auto received = node.ReceivedBy(*one);
   ASSERT_THAT(received, SizeIs(100));
-  for (int i = 0; i < 100; ++i) EXPECT_EQ(received[static_cast<std::size_t>(i)].payload, std::to_string(i));
+  for (int i = 0; i < 100; ++i)
+    EXPECT_EQ(received[static_cast<std::size_t>(i)].payload, std::to_string(i));
 }
 
 TEST(ShardTest, AnotherTopicOrATaskEndsARunAndKeepsTheOrder) {
@@ -156,20 +158,23 @@ TEST(ShardTest, FlushesWhatIsQueuedOutsideADrain) {
   Node node;
   auto session = node.Add();
   // As a connection's read handler does.
-  boost::asio::post(node.shard().io(), [&] { session->Enqueue(MakeFrame(Opcode::kText, "r@0=x")); });
+  boost::asio::post(node.shard().io(),
+                    [&] { session->Enqueue(MakeFrame(Opcode::kText, "r@0=x")); });
   EXPECT_TRUE(node.WaitReceived(*session, 1));
 }
 
 TEST(ShardTest, LeavesOutExceptedSessionsAndUsers) {
   Node node(2);
-  auto alice = node.Add({}, 0, "alice"), alice2 = node.Add({}, 1, "alice"), bob = node.Add({}, 0, "bob"),
-       nobody = node.Add({}, 1);
-  for (auto& session : {alice, alice2, bob, nobody}) ASSERT_TRUE(node.Subscribe(*session, "a").ok());
+  auto alice = node.Add({}, 0, "alice"), alice2 = node.Add({}, 1, "alice"),
+       bob = node.Add({}, 0, "bob"), nobody = node.Add({}, 1);
+  for (auto& session : {alice, alice2, bob, nobody})
+    ASSERT_TRUE(node.Subscribe(*session, "a").ok());
   auto except = std::make_shared<Exceptions>();
   except->users.insert("alice");
   except->sessions.insert(nobody->id());
   Awaited<std::uint64_t> met;
-  ASSERT_TRUE(node.Publish({Body("x"), "a", except, std::make_shared<Tally>(met.callback()), true}).ok());
+  ASSERT_TRUE(
+      node.Publish({Body("x"), "a", except, std::make_shared<Tally>(met.callback()), true}).ok());
   EXPECT_EQ(met.Get(), 1u);
   EXPECT_THAT(node.ReceivedBy(*bob), SizeIs(1));
   EXPECT_THAT(node.ReceivedBy(*alice), IsEmpty());
@@ -185,9 +190,10 @@ TEST(ShardTest, KeepsTheOrderAroundAMessageWithExceptions) {
   {
     Busy busy(node.shard());
     for (int i = 0; i < 30; ++i) {
-      ASSERT_TRUE(node.Publish({Body("x"), "kept/a",
-                                i % 3 == 1 ? std::make_shared<const Exceptions>() : nullptr, nullptr, true})
-                      .ok());
+      ASSERT_TRUE(
+          node.Publish({Body("x"), "kept/a",
+                        i % 3 == 1 ? std::make_shared<const Exceptions>() : nullptr, nullptr, true})
+              .ok());
     }
   }
   node.Settle();
@@ -203,14 +209,16 @@ TEST(ShardTest, ATallyCountsOnlySessionsThatCanGetTheMessage) {
   ASSERT_TRUE(node.Subscribe(*closing, "a").ok());
   RunOn(node.shard(), [&] { closing->Close({}); });
   Awaited<std::uint64_t> met;
-  ASSERT_TRUE(node.Publish({Body("x"), "a", nullptr, std::make_shared<Tally>(met.callback()), true}).ok());
+  ASSERT_TRUE(
+      node.Publish({Body("x"), "a", nullptr, std::make_shared<Tally>(met.callback()), true}).ok());
   EXPECT_EQ(met.Get(), 1u);
 }
 
 TEST(ShardTest, ATallyOfNobodyIsZero) {
   Node node(2);
   Awaited<std::uint64_t> met;
-  ASSERT_TRUE(node.Publish({Body("x"), "a", nullptr, std::make_shared<Tally>(met.callback()), true}).ok());
+  ASSERT_TRUE(
+      node.Publish({Body("x"), "a", nullptr, std::make_shared<Tally>(met.callback()), true}).ok());
   EXPECT_EQ(met.Get(), 0u);
 }
 
@@ -255,16 +263,18 @@ TEST(ShardTest, MissedMessagesComeBeforeLiveOnesWithoutAGapOrARepeat) {
     Busy busy(node.shard());
     for (const char* text : {"2", "3"}) ASSERT_TRUE(node.Publish("kept/a", text).ok());
     node.shard().Post([&] {
-      node.shard().Subscribe(*session, "kept/a", first->position, 0, [&](absl::StatusOr<FeedStart> start) {
-        EXPECT_TRUE(start->recovered);
-        for (const auto& message : start->missed) session->Enqueue(*message);
-      });
+      node.shard().Subscribe(*session, "kept/a", first->position, 0,
+                             [&](absl::StatusOr<FeedStart> start) {
+                               EXPECT_TRUE(start->recovered);
+                               for (const auto& message : start->missed) session->Enqueue(*message);
+                             });
     });
     ASSERT_TRUE(node.Publish("kept/a", "4").ok());
   }
   node.Settle();
-  EXPECT_THAT(node.ReceivedBy(*session), ElementsAre(Received{"kept/a", 2, "2"}, Received{"kept/a", 3, "3"},
-                                                     Received{"kept/a", 4, "4"}));
+  EXPECT_THAT(node.ReceivedBy(*session),
+              ElementsAre(Received{"kept/a", 2, "2"}, Received{"kept/a", 3, "3"},
+                          Received{"kept/a", 4, "4"}));
 }
 
 TEST(ShardTest, LiveOnlyMessagesReachWhoeverIsThere) {
@@ -284,7 +294,8 @@ TEST(ShardTest, LiveOnlyMessagesReachWhoeverIsThere) {
 
 TEST(ShardTest, ASlowConsumerIsClosedAndWhatItLosesIsCounted) {
   Node node;
-  auto slow = node.Add({.max_outbound_bytes = 100, .capacity = 0, .remove_on_close = false}), fast = node.Add();
+  auto slow = node.Add({.max_outbound_bytes = 100, .capacity = 0, .remove_on_close = false}),
+       fast = node.Add();
   ASSERT_TRUE(node.Subscribe(*slow, "a").ok());
   ASSERT_TRUE(node.Subscribe(*fast, "a").ok());
   int sent = 0;
@@ -316,8 +327,9 @@ TEST(ShardTest, AConsumerThatTakesWhatItIsGivenIsNotSlow) {
   {
     Busy busy(node.shard());
     for (int i = 0; i < 50; ++i) {  // singly: no run to hold them together
-      ASSERT_TRUE(
-          node.Publish({Body("0123456789"), "a", std::make_shared<const Exceptions>(), nullptr, true}).ok());
+      ASSERT_TRUE(node.Publish({Body("0123456789"), "a", std::make_shared<const Exceptions>(),
+                                nullptr, true})
+                      .ok());
     }
   }
   node.Settle();
@@ -343,13 +355,15 @@ TEST(ShardTest, SessionsMayBeRemovedWhileTheyAreDeliveredTo) {
   std::vector<RecordingSessionPtr> sessions;
   for (int i = 0; i < 10; ++i) {
     // Every other one is full at the second message, and removes itself.
-    sessions.push_back(node.Add({.max_outbound_bytes = 20, .capacity = i % 2 ? 0 : RecordingSession::kUnlimited}));
+    sessions.push_back(
+        node.Add({.max_outbound_bytes = 20, .capacity = i % 2 ? 0 : RecordingSession::kUnlimited}));
     ASSERT_TRUE(node.Subscribe(*sessions.back(), "kept/a").ok());
   }
   for (bool singly : {false, true, true}) {
-    ASSERT_TRUE(node.Publish({Body("0123456789"), "kept/a",
-                              singly ? std::make_shared<const Exceptions>() : nullptr, nullptr, true})
-                    .ok());
+    ASSERT_TRUE(
+        node.Publish({Body("0123456789"), "kept/a",
+                      singly ? std::make_shared<const Exceptions>() : nullptr, nullptr, true})
+            .ok());
   }
   node.Settle();
   for (std::size_t i = 0; i < 10; ++i) {
@@ -405,7 +419,8 @@ TEST(ShardTest, UnsubscribingInAnyOrderKeepsTheListsTogether) {
   const std::vector<std::string> topics = {"a", "b", "c", "d"};
   for (int i = 0; i < 4; ++i) {
     sessions.push_back(node.Add());
-    for (const std::string& topic : topics) ASSERT_TRUE(node.Subscribe(*sessions.back(), topic).ok());
+    for (const std::string& topic : topics)
+      ASSERT_TRUE(node.Subscribe(*sessions.back(), topic).ok());
   }
   RunOn(node.shard(), [&] {
     for (std::size_t i = 0; i < 4; ++i) {  // each leaves another one
@@ -445,7 +460,8 @@ TEST(ShardTest, RefusesASubscriberTooMany) {
 // A feed that answers when it is told to, as one on the other side of a network does.
 class SlowFeed final : public TopicFeed {
  public:
-  void Subscribe(Shard&, const std::string&, std::optional<Position>, std::uint64_t, SubscribeDone done) override {
+  void Subscribe(Shard&, const std::string&, std::optional<Position>, std::uint64_t,
+                 SubscribeDone done) override {
     ++subscribers;
     waiting.push_back(std::move(done));
   }
@@ -487,8 +503,9 @@ TEST_F(SlowFeedTest, EverySubscriptionIsAnsweredAndOneCounts) {
     shard_.Add(session, "");
     std::vector<absl::StatusCode> answers;
     for (int i = 0; i < 2; ++i) {
-      shard_.Subscribe(*session, "a", {}, 0,
-                       [&](absl::StatusOr<FeedStart> start) { answers.push_back(start.status().code()); });
+      shard_.Subscribe(*session, "a", {}, 0, [&](absl::StatusOr<FeedStart> start) {
+        answers.push_back(start.status().code());
+      });
     }
     feed_.AnswerAll();
     EXPECT_THAT(answers, ElementsAre(absl::StatusCode::kOk, absl::StatusCode::kAlreadyExists));

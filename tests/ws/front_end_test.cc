@@ -35,9 +35,9 @@ struct ServerFrameBytes {
   int opcode = -1;  // -1: the connection ended
   std::string payload;
   int close_code() const {
-    return opcode == 8 && payload.size() >= 2
-               ? static_cast<unsigned char>(payload[0]) << 8 | static_cast<unsigned char>(payload[1])
-               : 0;
+    return opcode == 8 && payload.size() >= 2 ? static_cast<unsigned char>(payload[0]) << 8 |
+                                                    static_cast<unsigned char>(payload[1])
+                                              : 0;
   }
 };
 
@@ -86,7 +86,8 @@ TEST(FrontEndTest, GreetsWithAHello) {
   EXPECT_EQ(Text(client.hello, "version"), HERALD_VERSION);
   EXPECT_EQ(Text(client.hello.at("limits").as_object(), "max_message_bytes"), "65536");
   std::vector<std::string> topics;
-  for (const auto& topic : client.hello.at("topics").as_array()) topics.push_back(Text(topic.as_object(), "topic"));
+  for (const auto& topic : client.hello.at("topics").as_array())
+    topics.push_back(Text(topic.as_object(), "topic"));
   EXPECT_THAT(topics, ElementsAre("$all", "$user/alice", "news"));
   const EventPtr opened = server.NextEvent(EventKind::kSessionOpened);
   ASSERT_NE(opened, nullptr);
@@ -96,7 +97,8 @@ TEST(FrontEndTest, GreetsWithAHello) {
 
 TEST(FrontEndTest, KeepsTheClientsOwnLabelsApart) {
   Server server;
-  auto client = JsonClient::Open(server, "/ws?labels=tier=gold", R"({"labels":{"tier":"platinum"}})");
+  auto client =
+      JsonClient::Open(server, "/ws?labels=tier=gold", R"({"labels":{"tier":"platinum"}})");
   Awaited<std::vector<SessionInfo>> listed;
   server.node().table().List({}, listed.callback());
   const auto sessions = listed.Get();
@@ -120,10 +122,12 @@ TEST(FrontEndTest, ReadsFramesThatCameBehindTheHeader) {
 
 TEST(FrontEndTest, RelaysToTheOthersAndNeverToTheSender) {
   Server server;
-  auto alice = JsonClient::Open(server, "/ws?user=alice"), bob = JsonClient::Open(server, "/ws?user=bob");
+  auto alice = JsonClient::Open(server, "/ws?user=alice"),
+       bob = JsonClient::Open(server, "/ws?user=bob");
   ASSERT_TRUE(alice.Subscribe("chat/1"));
   ASSERT_TRUE(bob.Subscribe("chat/1"));
-  const auto reply = alice.Ask("publish", R"({"topic":"chat/1","event":"said","data":{"n": 1.50}})");
+  const auto reply =
+      alice.Ask("publish", R"({"topic":"chat/1","event":"said","data":{"n": 1.50}})");
   ASSERT_TRUE(reply.contains("ok")) << json::serialize(reply);
   const auto message = bob.ReadKind("message");
   EXPECT_EQ(Text(message, "topic"), "chat/1");
@@ -134,12 +138,14 @@ TEST(FrontEndTest, RelaysToTheOthersAndNeverToTheSender) {
   EXPECT_EQ(message.at("data").at("n").as_double(), 1.5);
   server.node().Settle();
   EXPECT_TRUE(alice.Ask("ping", "{}").contains("ok"));
-  for (const auto& frame : alice.others) EXPECT_FALSE(frame.contains("message")) << json::serialize(frame);
+  for (const auto& frame : alice.others)
+    EXPECT_FALSE(frame.contains("message")) << json::serialize(frame);
 }
 
 TEST(FrontEndTest, DeliversToUsersAndToAll) {
   Server server;
-  auto alice = JsonClient::Open(server, "/ws?user=alice"), bob = JsonClient::Open(server, "/ws?user=bob");
+  auto alice = JsonClient::Open(server, "/ws?user=alice"),
+       bob = JsonClient::Open(server, "/ws?user=bob");
   ASSERT_TRUE(server.node().Publish("$user/bob", "for bob").ok());
   EXPECT_EQ(Text(bob.ReadKind("message"), "text"), "for bob");
   ASSERT_TRUE(server.node().Publish("$all", "for all").ok());
@@ -168,12 +174,14 @@ TEST(FrontEndTest, ResumesWithExactlyWhatWasMissed) {
     ASSERT_EQ(position.size(), 32u);
   }
   for (const char* text : {"2", "3"}) ASSERT_TRUE(server.node().Publish("news", text).ok());
-  auto client = JsonClient::Open(server, "/ws", R"({"resume":[{"topic":"news","position":")" + position + R"("}]})");
+  auto client = JsonClient::Open(
+      server, "/ws", R"({"resume":[{"topic":"news","position":")" + position + R"("}]})");
   const auto& state = client.hello.at("topics").as_array().at(1).as_object();
   EXPECT_EQ(Text(state, "topic"), "news");
   EXPECT_TRUE(state.at("recovered").as_bool());
   ASSERT_TRUE(server.node().Publish("news", "4").ok());
-  for (const char* text : {"2", "3", "4"}) EXPECT_EQ(Text(client.ReadKind("message"), "text"), text);
+  for (const char* text : {"2", "3", "4"})
+    EXPECT_EQ(Text(client.ReadKind("message"), "text"), text);
 
   // The same with `subscribe`, and with a position that is none of this log's.
   auto other = JsonClient::Open(server);
@@ -184,7 +192,9 @@ TEST(FrontEndTest, ResumesWithExactlyWhatWasMissed) {
   foreign.epoch ^= 2;
   auto third = JsonClient::Open(server);
   const auto lost =
-      third.Ask("subscribe", R"({"topic":"news","position":")" + foreign.ToToken() + R"("})").at("ok").at("topic");
+      third.Ask("subscribe", R"({"topic":"news","position":")" + foreign.ToToken() + R"("})")
+          .at("ok")
+          .at("topic");
   EXPECT_FALSE(lost.at("recovered").as_bool());
   EXPECT_EQ(lost.at("reason").as_string(), "epoch");
 }
@@ -192,7 +202,8 @@ TEST(FrontEndTest, ResumesWithExactlyWhatWasMissed) {
 TEST(FrontEndTest, TellsTheWatchersWhatClientsSay) {
   Server server;
   auto client = JsonClient::Open(server, "/ws?user=alice");
-  EXPECT_TRUE(client.Ask("message", R"({"event":"click","topic":"ui","data":{"x":1}})").contains("ok"));
+  EXPECT_TRUE(
+      client.Ask("message", R"({"event":"click","topic":"ui","data":{"x":1}})").contains("ok"));
   const EventPtr event = server.NextEvent(EventKind::kClientMessage);
   ASSERT_NE(event, nullptr);
   EXPECT_EQ(event->session_id, client.session_id());
@@ -208,11 +219,14 @@ TEST(FrontEndTest, AnswersErrorsAndStaysOpen) {
   auto client = JsonClient::Open(server);
   EXPECT_EQ(ErrorCode(client.Ask("subscribe", R"({"topic":""})")), "INVALID_ARGUMENT");
   EXPECT_EQ(ErrorCode(client.Ask("subscribe", R"({"topic":"$all"})")), "INVALID_ARGUMENT");
-  EXPECT_EQ(ErrorCode(client.Ask("subscribe", R"({"topic":"a","position":"x"})")), "INVALID_ARGUMENT");
-  EXPECT_EQ(ErrorCode(client.Ask("publish", R"({"topic":"$user/bob","text":"x"})")), "INVALID_ARGUMENT");
-  EXPECT_EQ(ErrorCode(client.Ask("publish", R"({"topic":"a","data":[1,]})")), "INVALID_ARGUMENT");
-  EXPECT_EQ(ErrorCode(client.Ask("publish", R"({"topic":"a","event":")" + std::string(256, 'x') + "\"}")),
+  EXPECT_EQ(ErrorCode(client.Ask("subscribe", R"({"topic":"a","position":"x"})")),
             "INVALID_ARGUMENT");
+  EXPECT_EQ(ErrorCode(client.Ask("publish", R"({"topic":"$user/bob","text":"x"})")),
+            "INVALID_ARGUMENT");
+  EXPECT_EQ(ErrorCode(client.Ask("publish", R"({"topic":"a","data":[1,]})")), "INVALID_ARGUMENT");
+  EXPECT_EQ(
+      ErrorCode(client.Ask("publish", R"({"topic":"a","event":")" + std::string(256, 'x') + "\"}")),
+      "INVALID_ARGUMENT");
   EXPECT_EQ(ErrorCode(client.Ask("refresh", R"({"token":"x"})")), "FAILED_PRECONDITION");
   client.Send(R"({"subscribe":{"topic":""}})");  // without an id: no answer
   EXPECT_TRUE(client.Ask("ping", "{}").contains("ok"));
@@ -234,7 +248,8 @@ TEST(FrontEndTest, LimitsTheTopicsOfASession) {
 
 TEST(FrontEndTest, RawIsJustPayloads) {
   Server server;
-  auto client = WsClient::Connect(server.port(), {.subprotocol = "", .target = "/ws?user=alice&topics=news"});
+  auto client =
+      WsClient::Connect(server.port(), {.subprotocol = "", .target = "/ws?user=alice&topics=news"});
   ASSERT_NE(client, nullptr);
   EXPECT_EQ(client->subprotocol(), "");
   ASSERT_NE(server.NextEvent(EventKind::kSubscribed), nullptr);
@@ -243,7 +258,8 @@ TEST(FrontEndTest, RawIsJustPayloads) {
   EXPECT_TRUE(client->got_text());
   MessageBody bytes;
   bytes.payload = "\xff\x00"s;
-  ASSERT_TRUE(server.node().Publish({*AcceptMessage(bytes, 10), "news", nullptr, nullptr, true}).ok());
+  ASSERT_TRUE(
+      server.node().Publish({*AcceptMessage(bytes, 10), "news", nullptr, nullptr, true}).ok());
   EXPECT_EQ(client->Read(), "\xff\x00"s);
   EXPECT_FALSE(client->got_text());
   ASSERT_TRUE(client->Send("up", true));
@@ -255,7 +271,8 @@ TEST(FrontEndTest, RawIsJustPayloads) {
 
 TEST(FrontEndTest, ProtoSpeaksTheSameInBinary) {
   Server server;
-  auto client = WsClient::Connect(server.port(), {.subprotocol = "herald.v1.proto", .target = "/ws?user=alice"});
+  auto client = WsClient::Connect(server.port(),
+                                  {.subprotocol = "herald.v1.proto", .target = "/ws?user=alice"});
   ASSERT_NE(client, nullptr);
   v1::ClientFrame frame;
   frame.mutable_connect();
@@ -292,9 +309,10 @@ TEST(FrontEndTest, ReadsFragmentsWithControlFramesBetweenThem) {
   EXPECT_THAT(ReadFrame(socket).payload, HasSubstr("hello"));
   // Empty fragments too, and a text longer than any first buffer.
   const std::string long_text(3000, 'x');
-  ASSERT_TRUE(socket.Send(ClientFrame(0x01, "") + ClientFrame(0x00, R"({"id":9,"mes)") + ClientFrame(0x89, "one") +
-                          ClientFrame(0x00, "") + ClientFrame(0x00, R"(sage":{"text":")" + long_text) +
-                          ClientFrame(0x8a, "unasked") + ClientFrame(0x89, "two") + ClientFrame(0x80, R"("}})")));
+  ASSERT_TRUE(socket.Send(
+      ClientFrame(0x01, "") + ClientFrame(0x00, R"({"id":9,"mes)") + ClientFrame(0x89, "one") +
+      ClientFrame(0x00, "") + ClientFrame(0x00, R"(sage":{"text":")" + long_text) +
+      ClientFrame(0x8a, "unasked") + ClientFrame(0x89, "two") + ClientFrame(0x80, R"("}})")));
   ServerFrameBytes frame = ReadFrame(socket);
   EXPECT_EQ(frame.opcode, 10);
   EXPECT_EQ(frame.payload, "one");
@@ -313,7 +331,8 @@ TEST(FrontEndTest, ReadsMessagesOfEverySize) {
   Server server(std::move(options));
   auto client = WsClient::Connect(server.port(), {.subprotocol = ""});
   ASSERT_NE(client, nullptr);
-  for (std::size_t size : {0u, 1u, 125u, 126u, 127u, 128u, 129u, 4095u, 4096u, 4224u, 4225u, 65535u, 65536u}) {
+  for (std::size_t size :
+       {0u, 1u, 125u, 126u, 127u, 128u, 129u, 4095u, 4096u, 4224u, 4225u, 65535u, 65536u}) {
     const std::string text(size, 'x');
     ASSERT_TRUE(client->Send(text));
     const EventPtr event = server.NextEvent(EventKind::kClientMessage);
@@ -325,7 +344,8 @@ TEST(FrontEndTest, ReadsMessagesOfEverySize) {
 // --- closes ---
 
 // What a frame, sent after the upgrade or after the hello, is closed with.
-int CloseCodeFor(const std::string& bytes, bool connected = true, FrontEndOptions options = DevOptions()) {
+int CloseCodeFor(const std::string& bytes, bool connected = true,
+                 FrontEndOptions options = DevOptions()) {
   Server server(std::move(options));
   auto upgraded = std::make_unique<RawSocket>(Upgraded(server));
   RawSocket& socket = *upgraded;
@@ -360,7 +380,9 @@ TEST(CloseTest, ProtocolErrorsAre1002) {
   EXPECT_EQ(CloseCodeFor(ClientFrame(0x88, ClosePayload(999))), 1002);
 }
 
-TEST(CloseTest, TheWrongDataTypeIs1003) { EXPECT_EQ(CloseCodeFor(ClientFrame(0x82, R"({"ping":{}})")), 1003); }
+TEST(CloseTest, TheWrongDataTypeIs1003) {
+  EXPECT_EQ(CloseCodeFor(ClientFrame(0x82, R"({"ping":{}})")), 1003);
+}
 
 TEST(CloseTest, BadUtf8Is1007) {
   EXPECT_EQ(CloseCodeFor(ClientFrame(0x81, "{\"message\":{\"text\":\"\xff\"}}")), 1007);
@@ -368,17 +390,21 @@ TEST(CloseTest, BadUtf8Is1007) {
 }
 
 TEST(CloseTest, TooBigIs1009) {
-  EXPECT_EQ(CloseCodeFor(ClientFrame(0x81, "{\"message\":{\"text\":\"" + std::string(100'000, 'x') + "\"}}")), 1009);
+  EXPECT_EQ(CloseCodeFor(ClientFrame(
+                0x81, "{\"message\":{\"text\":\"" + std::string(100'000, 'x') + "\"}}")),
+            1009);
 }
 
 TEST(CloseTest, MalformedAndUnexpectedFramesAre4400) {
-  for (const char* text : {"", "x", "[]", "{}", R"({"shout":{}})", R"({"connect":{}})", R"({"id":-1,"ping":{}})",
-                           R"({"ping":{},"ack":{}})", R"({"ping":{}}{})"}) {
+  for (const char* text :
+       {"", "x", "[]", "{}", R"({"shout":{}})", R"({"connect":{}})", R"({"id":-1,"ping":{}})",
+        R"({"ping":{},"ack":{}})", R"({"ping":{}}{})"}) {
     EXPECT_EQ(CloseCodeFor(ClientFrame(0x81, text)), 4400) << text;
   }
-  for (const char* text : {R"({"ping":{}})", "{}", R"({"connect":{"resume":[{"topic":"$user/bob"}]}})",
-                           R"({"connect":{"resume":[{"topic":"a","position":"x"}]}})",
-                           R"({"connect":{"labels":{"a b":"c"}}})", R"({"connect":{"token":1}})"}) {
+  for (const char* text :
+       {R"({"ping":{}})", "{}", R"({"connect":{"resume":[{"topic":"$user/bob"}]}})",
+        R"({"connect":{"resume":[{"topic":"a","position":"x"}]}})",
+        R"({"connect":{"labels":{"a b":"c"}}})", R"({"connect":{"token":1}})"}) {
     EXPECT_EQ(CloseCodeFor(ClientFrame(0x81, text), /*connected=*/false), 4400) << text;
   }
 }
@@ -410,8 +436,8 @@ TEST(CloseTest, ABrokenConnectionIsTold1006) {
   EXPECT_EQ(closed->close_code, 1006);
 }
 
-// RFC 6455 §5.5.1: nothing follows a close frame, however busy the topic is. And the code is the client's, not that of
-// a write which failed afterwards.
+// RFC 6455 §5.5.1: nothing follows a close frame, however busy the topic is. And the code is the
+// client's, not that of a write which failed afterwards.
 TEST(CloseTest, NothingFollowsTheAnswerToAClose) {
   Server server;
   std::atomic<bool> over{false};
@@ -440,7 +466,8 @@ TEST(CloseTest, NothingFollowsTheAnswerToAClose) {
 TEST(CloseTest, AConnectionThatStaysAfterItsCloseIsCut) {
   Server server;
   RawSocket socket = Upgraded(server);
-  ASSERT_TRUE(socket.Send(ClientFrame(0x81, R"({"connect":{}})") + ClientFrame(0x88, ClosePayload(1000))));
+  ASSERT_TRUE(
+      socket.Send(ClientFrame(0x81, R"({"connect":{}})") + ClientFrame(0x88, ClosePayload(1000))));
   EXPECT_EQ(ReadCloseFrame(socket).close_code(), 1000);
   EXPECT_TRUE(server.WaitEmpty());  // without our end being closed
   const EventPtr closed = server.NextEvent(EventKind::kSessionClosed);
@@ -455,7 +482,8 @@ TEST(CloseTest, ClosesAsItIsToldWithAdviceBefore) {
   server.node().table().ForEach(
       {ToAll{}, nullptr},
       [](Session& session) {
-        session.Close({CloseCode::kRestart, std::string(122, 'x') + "\xc3\xa9\xc3\xa9", ReconnectAdvice{false, absl::Seconds(3)}});
+        session.Close({CloseCode::kRestart, std::string(122, 'x') + "\xc3\xa9\xc3\xa9",
+                       ReconnectAdvice{false, absl::Seconds(3)}});
       },
       matched.callback());
   EXPECT_EQ(matched.Get(), 1u);
@@ -482,7 +510,8 @@ TEST(CloseTest, NoPongInTimeIs4408AndAnyFrameWillDo) {
   EXPECT_THAT(ReadFrame(socket).payload, HasSubstr("hello"));
   for (int i = 0; i < 4; ++i) {
     EXPECT_EQ(ReadFrame(socket).opcode, 9);
-    ASSERT_TRUE(socket.Send(i % 2 ? ClientFrame(0x8a, "") : ClientFrame(0x81, R"({"subscribe":{"topic":"a"}})")));
+    ASSERT_TRUE(socket.Send(i % 2 ? ClientFrame(0x8a, "")
+                                  : ClientFrame(0x81, R"({"subscribe":{"topic":"a"}})")));
   }
   EXPECT_EQ(ReadFrame(socket).opcode, 9);  // and this one is not answered
   EXPECT_EQ(ReadCloseFrame(socket).close_code(), 4408);
@@ -491,7 +520,8 @@ TEST(CloseTest, NoPongInTimeIs4408AndAnyFrameWillDo) {
 TEST(CloseTest, ASessionThatIsResumedElsewhereIs4409) {
   Server server;
   auto first = JsonClient::Open(server, "/ws?user=alice");
-  auto second = JsonClient::Open(server, "/ws?user=alice", R"({"previous_session_id":")" + first.session_id() + R"("})");
+  auto second = JsonClient::Open(server, "/ws?user=alice",
+                                 R"({"previous_session_id":")" + first.session_id() + R"("})");
   EXPECT_EQ(first.ws().ReadClose(), 4409);
   EXPECT_TRUE(second.Ask("ping", "{}").contains("ok"));
 }
@@ -508,7 +538,8 @@ TEST(CloseTest, TooManySessionsOfAUserIs4429ForTheNewest) {
   FrontEndOptions options = DevOptions();
   options.limits.max_sessions_per_user = 2;
   Server server(std::move(options));
-  auto one = JsonClient::Open(server, "/ws?user=alice"), two = JsonClient::Open(server, "/ws?user=alice");
+  auto one = JsonClient::Open(server, "/ws?user=alice"),
+       two = JsonClient::Open(server, "/ws?user=alice");
   JsonClient three(server, {.target = "/ws?user=alice"});
   three.Send(R"({"connect":{}})");
   EXPECT_EQ(three.ws().ReadClose(), 4429);
@@ -522,7 +553,8 @@ class TokenTest : public ::testing::Test {
  protected:
   TokenTest() {
     verifier_ = *TokenVerifier::Create(
-        {.keys = {*ParseKeySource("HS256:" + directory_.Write("secret", kSecret))}, .leeway = absl::ZeroDuration()});
+        {.keys = {*ParseKeySource("HS256:" + directory_.Write("secret", kSecret))},
+         .leeway = absl::ZeroDuration()});
     options_.rules = std::make_shared<const TopicRules>();
     server_.emplace(options_, verifier_.get());
   }
@@ -554,23 +586,29 @@ TEST_F(TokenTest, AnExpiredTokenIs4402) {
 }
 
 TEST_F(TokenTest, ATopicThatIsNotAllowedIs4403) {
-  EXPECT_EQ(CloseCodeFor(With(Token({.subject = "alice"}), R"(,"resume":[{"topic":"secret"}])")), 4403);
+  EXPECT_EQ(CloseCodeFor(With(Token({.subject = "alice"}), R"(,"resume":[{"topic":"secret"}])")),
+            4403);
 }
 
 TEST_F(TokenTest, ATokenSaysWhoAndWhatIsAllowed) {
-  auto client = JsonClient::Open(
-      *server_, "/ws",
-      With(Token({.subject = "alice", .topics = {"orders/42"}, .allow_subscribe = {"news/*"}, .allow_publish = {}})));
+  auto client = JsonClient::Open(*server_, "/ws",
+                                 With(Token({.subject = "alice",
+                                             .topics = {"orders/42"},
+                                             .allow_subscribe = {"news/*"},
+                                             .allow_publish = {}})));
   EXPECT_EQ(Text(client.hello, "user_id"), "alice");
   EXPECT_THAT(client.hello.at("topics").as_array(), SizeIs(3));
   EXPECT_TRUE(client.Subscribe("news/1"));
   EXPECT_EQ(ErrorCode(client.Ask("subscribe", R"({"topic":"orders/43"})")), "PERMISSION_DENIED");
-  EXPECT_EQ(ErrorCode(client.Ask("publish", R"({"topic":"news/1","text":"x"})")), "PERMISSION_DENIED");
+  EXPECT_EQ(ErrorCode(client.Ask("publish", R"({"topic":"news/1","text":"x"})")),
+            "PERMISSION_DENIED");
 }
 
 TEST_F(TokenTest, ASessionEndsWithItsTokenUnlessItIsRefreshed) {
-  auto ends = JsonClient::Open(*server_, "/ws", With(Token({.subject = "alice", .ttl = absl::Seconds(2)})));
-  auto stays = JsonClient::Open(*server_, "/ws", With(Token({.subject = "alice", .ttl = absl::Seconds(2)})));
+  auto ends =
+      JsonClient::Open(*server_, "/ws", With(Token({.subject = "alice", .ttl = absl::Seconds(2)})));
+  auto stays =
+      JsonClient::Open(*server_, "/ws", With(Token({.subject = "alice", .ttl = absl::Seconds(2)})));
   EXPECT_TRUE(stays.Ask("refresh", With(Token({.subject = "alice"}))).contains("ok"));
   EXPECT_EQ(ends.ws().ReadClose(), 4402);
   EXPECT_TRUE(stays.Ask("ping", "{}").contains("ok"));
@@ -649,7 +687,8 @@ TEST(SlowConsumerTest, IsClosed4413AfterWholeFramesInOrder) {
 TEST(SlowConsumerTest, IsClosed4413AlsoWithPingsUnanswered) {
   Server server(SmallQueues());
   RawSocket socket = StoppedReader(server);
-  for (int i = 0; i < 3; ++i) ASSERT_TRUE(server.node().Publish("flood", std::string(16 * 1024, 'x')).ok());
+  for (int i = 0; i < 3; ++i)
+    ASSERT_TRUE(server.node().Publish("flood", std::string(16 * 1024, 'x')).ok());
   (void)Eventually([&] {  // until the kernel takes no more and a pong is stuck behind data
     std::int64_t queued = 0;
     for (auto& shard : server.node().shards()) queued += shard->stats().queued_bytes;
@@ -664,7 +703,8 @@ TEST(SlowConsumerTest, IsClosed4413AlsoWithPingsUnanswered) {
   EXPECT_EQ(ReadCloseFrame(socket).close_code(), 4413);
 }
 
-// One that never reads again is given up, and nothing of it stays: neither its session nor its place.
+// One that never reads again is given up, and nothing of it stays: neither its session nor its
+// place.
 TEST(SlowConsumerTest, ThatNeverReadsAgainIsCutAndGivesItsPlaceBack) {
   Server server(SmallQueues());
   RawSocket socket = StoppedReader(server);
@@ -683,7 +723,8 @@ TEST(FrontEndTest, SurvivesAbruptDisconnectsByTheThousand) {
   std::atomic<bool> over{false};
   std::thread publisher([&] {
     while (!over) {
-      for (const char* topic : {"flood", "$all", "$user/alice"}) (void)server.node().Publish(topic, std::string(500, 'x'));
+      for (const char* topic : {"flood", "$all", "$user/alice"})
+        (void)server.node().Publish(topic, std::string(500, 'x'));
     }
   });
   const std::string connect = ClientFrame(0x81, R"({"connect":{}})");
@@ -707,7 +748,8 @@ TEST(FrontEndTest, SurvivesAbruptDisconnectsByTheThousand) {
         socket.ShutdownSend();
         break;
       case 4:
-        socket.Send(ClientFrame(0x81, R"({"id":1,"publish":{"topic":"flood","text":"x"}})") + "\x81"s);
+        socket.Send(ClientFrame(0x81, R"({"id":1,"publish":{"topic":"flood","text":"x"}})") +
+                    "\x81"s);
         socket.Reset();
         break;
     }

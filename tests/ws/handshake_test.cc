@@ -23,8 +23,9 @@ TEST(OriginAllowedTest, ByDefaultOnlyTheSameHost) {
   EXPECT_TRUE(OriginAllowed({}, "http://EXAMPLE.com:8080", "example.com:8080"));
   EXPECT_TRUE(OriginAllowed({}, "http://[::1]:8080", "[::1]:8080"));
   for (const char* origin :
-       {"https://evil.com", "https://example.com.evil.com", "https://evil-example.com", "https://example.com:8443",
-        "https://sub.example.com", "null", "example.com", "https://", "https://example.com/", "://example.com.evil"}) {
+       {"https://evil.com", "https://example.com.evil.com", "https://evil-example.com",
+        "https://example.com:8443", "https://sub.example.com", "null", "example.com", "https://",
+        "https://example.com/", "://example.com.evil"}) {
     EXPECT_FALSE(OriginAllowed({}, origin, "example.com")) << origin;
   }
   EXPECT_FALSE(OriginAllowed({}, "https://", ""));
@@ -36,8 +37,9 @@ TEST(OriginAllowedTest, OrThoseOnTheList) {
   EXPECT_TRUE(OriginAllowed(list, "HTTPS://APP.example.com", "x"));
   EXPECT_TRUE(OriginAllowed(list, "http://localhost:3000", "x"));
   EXPECT_TRUE(OriginAllowed(list, "", "x"));
-  for (const char* origin : {"http://app.example.com", "https://app.example.com:444", "https://app.example.com.evil.com",
-                             "http://localhost", "https://x" /* the host itself */, "null"}) {
+  for (const char* origin :
+       {"http://app.example.com", "https://app.example.com:444", "https://app.example.com.evil.com",
+        "http://localhost", "https://x" /* the host itself */, "null"}) {
     EXPECT_FALSE(OriginAllowed(list, origin, "x")) << origin;
   }
   EXPECT_TRUE(OriginAllowed({"*"}, "https://evil.com", "x"));
@@ -55,7 +57,8 @@ class CheckUpgradeTest : public ::testing::Test {
     request_.set(http::field::sec_websocket_version, "13");
     request_.set(http::field::sec_websocket_key, "dGhlIHNhbXBsZSBub25jZQ==");
     request_.set(http::field::sec_websocket_protocol, "herald.v1.json");
-    verifier_ = *TokenVerifier::Create({.keys = {*ParseKeySource("HS256:" + directory_.Write("secret", kSecret))}});
+    verifier_ = *TokenVerifier::Create(
+        {.keys = {*ParseKeySource("HS256:" + directory_.Write("secret", kSecret))}});
   }
 
   std::string Token(std::string subject = "alice") {
@@ -111,8 +114,11 @@ TEST_F(CheckUpgradeTest, RefusesHttp10AndAMissingHost) {
 
 TEST_F(CheckUpgradeTest, WantsAnUpgradeToWebSocket13) {
   for (const auto& [field, value] : std::vector<std::pair<http::field, std::string>>{
-           {http::field::connection, "keep-alive"}, {http::field::connection, "Upgrades"}, {http::field::upgrade, "h2c"},
-           {http::field::sec_websocket_version, "8"}, {http::field::sec_websocket_version, "13, 8"}}) {
+           {http::field::connection, "keep-alive"},
+           {http::field::connection, "Upgrades"},
+           {http::field::upgrade, "h2c"},
+           {http::field::sec_websocket_version, "8"},
+           {http::field::sec_websocket_version, "13, 8"}}) {
     const std::string before(request_[field]);
     request_.set(field, value);
     EXPECT_EQ(Status(), 426) << value;
@@ -125,8 +131,9 @@ TEST_F(CheckUpgradeTest, WantsAnUpgradeToWebSocket13) {
 }
 
 TEST_F(CheckUpgradeTest, WantsAKeyOf16Bytes) {
-  for (const char* key : {"", "x", "dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZSE=",
-                          "!GhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZSEhISE="}) {
+  for (const char* key :
+       {"", "x", "dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25jZQ",
+        "dGhlIHNhbXBsZSBub25jZSE=", "!GhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZSEhISE="}) {
     request_.set(http::field::sec_websocket_key, key);
     EXPECT_EQ(Status(), 400) << key;
   }
@@ -153,7 +160,8 @@ TEST_F(CheckUpgradeTest, ChoosesTheFirstSubprotocolItKnows) {
     const char* offered;
     const char* chosen;
   };
-  for (const Case& c : {Case{"herald.v1.json", "herald.v1.json"}, {"herald.v1.proto", "herald.v1.proto"},
+  for (const Case& c : {Case{"herald.v1.json", "herald.v1.json"},
+                        {"herald.v1.proto", "herald.v1.proto"},
                         {"v2, herald.v1.proto , herald.v1.json", "herald.v1.proto"},
                         {"herald.v1.json,herald.v1.proto", "herald.v1.json"}}) {
     request_.set(http::field::sec_websocket_protocol, c.offered);
@@ -245,7 +253,8 @@ TEST_F(CheckUpgradeTest, DevBelievesTheUrl) {
 TEST_F(CheckUpgradeTest, TakesTopicsFromTheUrl) {
   request_.target("/ws?topics=a,b%2F1,&x=y&topics=c");
   EXPECT_THAT(Details().topics, ElementsAre("a", "b/1", "c"));
-  for (const char* target : {"/ws?topics=$all", "/ws?topics=a,%24user%2Fbob", "/ws?topics=%ff", "/ws?topics=a%00b"}) {
+  for (const char* target :
+       {"/ws?topics=$all", "/ws?topics=a,%24user%2Fbob", "/ws?topics=%ff", "/ws?topics=a%00b"}) {
     request_.target(target);
     EXPECT_EQ(Status(), 400) << target;
   }

@@ -132,7 +132,8 @@ TEST(HttpTest, ARefusedHandshakeGivesItsPlaceBack) {
   FrontEndOptions options = DevOptions();
   options.max_sessions = 1;
   Server server(std::move(options));
-  for (int i = 0; i < 5; ++i) EXPECT_THAT(Exchange(server, UpgradeText("mqtt")), StartsWith("HTTP/1.1 400"));
+  for (int i = 0; i < 5; ++i)
+    EXPECT_THAT(Exchange(server, UpgradeText("mqtt")), StartsWith("HTTP/1.1 400"));
   EXPECT_TRUE(JsonClient::Open(server));
 }
 
@@ -149,7 +150,8 @@ TEST(HttpTest, SurvivesConnectionsThatEndInTheMiddleOfAHeader) {
 
 TEST(ListenerTest, RefusesAPortThatIsTaken) {
   Server server;
-  const auto second = Listener::Open(server.front_end(), server.node().shards(), server.listener().endpoint());
+  const auto second =
+      Listener::Open(server.front_end(), server.node().shards(), server.listener().endpoint());
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("127.0.0.1:"));
 }

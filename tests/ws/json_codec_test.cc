@@ -31,7 +31,8 @@ std::string Error(std::string_view text) {
 }
 
 TEST(JsonCodecTest, ReadsConnect) {
-  const auto frame = Decode(R"({"id":1,"connect":{"token":"t.o.k","labels":{"platform":"web","v":"1"},
+  const auto frame =
+      Decode(R"({"id":1,"connect":{"token":"t.o.k","labels":{"platform":"web","v":"1"},
       "resume":[{"topic":"a","position":"p"},{"topic":"b"}],"previous_session_id":"n-00-1"}})");
   EXPECT_EQ(frame.id(), 1u);
   const v1::Connect& connect = frame.connect();
@@ -64,12 +65,13 @@ TEST(JsonCodecTest, ReadsTheOtherKinds) {
 }
 
 TEST(JsonCodecTest, ReadsAcksAsAMapOfTextOrNumbers) {
-  const auto frame = Decode(R"({"ack":{"orders/42":"17","b":18446744073709551615,"c":"18446744073709551615"}})");
+  const auto frame =
+      Decode(R"({"ack":{"orders/42":"17","b":18446744073709551615,"c":"18446744073709551615"}})");
   EXPECT_EQ(frame.ack().offsets().at("orders/42"), 17u);
   EXPECT_EQ(frame.ack().offsets().at("b"), ~0ull);
   EXPECT_EQ(frame.ack().offsets().at("c"), ~0ull);
-  for (const char* value : {"-1", "1.5", "\"x\"", "\"\"", "\"-1\"", "\"1 \"", "null", "{}", "18446744073709551616",
-                            "\"18446744073709551616\""}) {
+  for (const char* value : {"-1", "1.5", "\"x\"", "\"\"", "\"-1\"", "\"1 \"", "null", "{}",
+                            "18446744073709551616", "\"18446744073709551616\""}) {
     EXPECT_THAT(Error(fmt::format(R"({{"ack":{{"t":{}}}}})", value)), HasSubstr("`ack`"));
   }
 }
@@ -89,12 +91,13 @@ TEST(JsonCodecTest, RefusesBadIds) {
 // A payload is passed on as it stands: numbers keep their digits and strings their escapes.
 TEST(JsonCodecTest, DataStandsVerbatim) {
   for (const std::string& data :
-       {R"({"a":1.50,"b":[1e400,123456789012345678901234567890],"c":"\u00e9\/"})"s, "[ 1 , 2 ]"s, "{ }"s,
-        "\"text \\\" with \\u0041\""s, "1.0"s, "-0"s, "12345678901234567890123"s, "true"s, "null"s, "\"\""s,
-        "{\"a\":1,\"a\":2}"s, "{\"deep\":[[[[]]]]}"s}) {
+       {R"({"a":1.50,"b":[1e400,123456789012345678901234567890],"c":"\u00e9\/"})"s, "[ 1 , 2 ]"s,
+        "{ }"s, "\"text \\\" with \\u0041\""s, "1.0"s, "-0"s, "12345678901234567890123"s, "true"s,
+        "null"s, "\"\""s, "{\"a\":1,\"a\":2}"s, "{\"deep\":[[[[]]]]}"s}) {
     for (const std::string& around : {""s, " "s, "\n\t"s}) {
       for (const char* rest : {"", ",\"event\":\"e\""}) {
-        const auto frame = Decode("{\"publish\":{\"topic\":\"t\",\"data\":" + around + data + around + rest + "}}");
+        const auto frame = Decode("{\"publish\":{\"topic\":\"t\",\"data\":" + around + data +
+                                  around + rest + "}}");
         EXPECT_EQ(frame.publish().data(), data);
         EXPECT_EQ(frame.publish().event(), *rest ? "e" : "");
       }
@@ -103,7 +106,8 @@ TEST(JsonCodecTest, DataStandsVerbatim) {
 }
 
 TEST(JsonCodecTest, ReadsEscapes) {
-  const auto frame = Decode(R"({"publish":{"topic":"\u00e9\/\n","text":"\ud83d\ude00\"\\\u0000."}})");
+  const auto frame =
+      Decode(R"({"publish":{"topic":"\u00e9\/\n","text":"\ud83d\ude00\"\\\u0000."}})");
   EXPECT_EQ(frame.publish().topic(), "\xc3\xa9/\n");
   EXPECT_EQ(frame.publish().text(), "\xf0\x9f\x98\x80\"\\\0."s);
   // So are keys.
@@ -125,7 +129,10 @@ TEST(JsonCodecTest, IgnoresUnknownFields) {
   EXPECT_EQ(frame.publish().topic(), "t");
   EXPECT_EQ(frame.publish().text(), "hi");
   EXPECT_EQ(frame.id(), 3u);
-  EXPECT_EQ(Decode(R"({"connect":{"new":null,"resume":[{"topic":"a","since":7}]}})").connect().resume_size(), 1);
+  EXPECT_EQ(Decode(R"({"connect":{"new":null,"resume":[{"topic":"a","since":7}]}})")
+                .connect()
+                .resume_size(),
+            1);
   EXPECT_TRUE(Decode(R"({"ping":{"x":[1,2,{}]}})").has_ping());
 }
 
@@ -161,20 +168,40 @@ TEST(JsonCodecTest, OfAFieldGivenTwiceTheLastOneCounts) {
 
 TEST(JsonCodecTest, RefusesWrongTypes) {
   for (const char* text :
-       {R"({"connect":[]})", R"({"connect":null})", R"({"connect":"x"})", R"({"connect":{"token":1}})",
-        R"({"connect":{"labels":[]}})", R"({"connect":{"labels":{"a":1}}})", R"({"connect":{"resume":{}}})",
-        R"({"connect":{"resume":["a"]}})", R"({"connect":{"resume":[{"topic":1}]}})", R"({"subscribe":{"topic":1}})",
-        R"({"subscribe":{"topic":null}})", R"({"unsubscribe":{"topic":[]}})", R"({"publish":{"text":{}}})",
-        R"({"ping":1})", R"({"ping":null})", R"({"refresh":{"token":true}})", R"({"ack":[]})"}) {
+       {R"({"connect":[]})", R"({"connect":null})", R"({"connect":"x"})",
+        R"({"connect":{"token":1}})", R"({"connect":{"labels":[]}})",
+        R"({"connect":{"labels":{"a":1}}})", R"({"connect":{"resume":{}}})",
+        R"({"connect":{"resume":["a"]}})", R"({"connect":{"resume":[{"topic":1}]}})",
+        R"({"subscribe":{"topic":1}})", R"({"subscribe":{"topic":null}})",
+        R"({"unsubscribe":{"topic":[]}})", R"({"publish":{"text":{}}})", R"({"ping":1})",
+        R"({"ping":null})", R"({"refresh":{"token":true}})", R"({"ack":[]})"}) {
     EXPECT_THAT(Error(text), HasSubstr("must be")) << text;
   }
 }
 
 TEST(JsonCodecTest, RefusesWhatIsNotAnObject) {
-  for (const char* text : {"", " ", "[]", "1", "\"x\"", "null", "true", "{", "}", "x", "{\"ping\"", "{\"ping\":",
-                           "{\"ping\":{}", "{\"ping\":{}]", "{ping:{}}", "{\"ping\" {}}", "{\"subscribe\":{\"topic\":\"t}",
-                           "{\"subscribe\":{\"topic\":\"t\"", "{\"id\":1 \"ping\":{}}", "{\"ping\":{},}",
-                           "{\"subscribe\":{\"topic\":\"\\ud800\"}}", "{\"subscribe\":{\"topic\":\"\\x\"}}"}) {
+  for (const char* text : {"",
+                           " ",
+                           "[]",
+                           "1",
+                           "\"x\"",
+                           "null",
+                           "true",
+                           "{",
+                           "}",
+                           "x",
+                           "{\"ping\"",
+                           "{\"ping\":",
+                           "{\"ping\":{}",
+                           "{\"ping\":{}]",
+                           "{ping:{}}",
+                           "{\"ping\" {}}",
+                           "{\"subscribe\":{\"topic\":\"t}",
+                           "{\"subscribe\":{\"topic\":\"t\"",
+                           "{\"id\":1 \"ping\":{}}",
+                           "{\"ping\":{},}",
+                           "{\"subscribe\":{\"topic\":\"\\ud800\"}}",
+                           "{\"subscribe\":{\"topic\":\"\\x\"}}"}) {
     Error(text);
   }
   Error("{\"ping\":{}}\0"s);
@@ -204,7 +231,11 @@ TEST(JsonCodecTest, SurvivesDeepNesting) {
 TEST(JsonCodecTest, FramesDoNotMixAfterErrors) {
   Error(R"({"subscribe":{"topic":"left over")");
   EXPECT_EQ(Decode(R"({"subscribe":{}})").subscribe().topic(), "");
-  EXPECT_EQ(Decode("{\"publish\":{\"text\":\"" + std::string(60'000, 'x') + "\"}}").publish().text().size(), 60'000u);
+  EXPECT_EQ(Decode("{\"publish\":{\"text\":\"" + std::string(60'000, 'x') + "\"}}")
+                .publish()
+                .text()
+                .size(),
+            60'000u);
   EXPECT_EQ(Decode(R"({"subscribe":{"topic":"t"}})").subscribe().topic(), "t");
 }
 
@@ -240,10 +271,11 @@ TEST(JsonCodecTest, WritesAMessage) {
   body.sender = "node-00-1";
   const Position position{1, 17, 2};
   const json::object message = Encoded(body, "orders/42", position);
-  EXPECT_EQ(json::serialize(message),
-            json::serialize(json::parse(
-                R"({"topic":"orders/42","offset":"17","position":")" + position.ToToken() +
-                R"(","id":"id-1","event":"shipped","time":"2027-01-15T08:00:00.123Z","sender":"node-00-1",
+  EXPECT_EQ(
+      json::serialize(message),
+      json::serialize(json::parse(
+          R"({"topic":"orders/42","offset":"17","position":")" + position.ToToken() +
+          R"(","id":"id-1","event":"shipped","time":"2027-01-15T08:00:00.123Z","sender":"node-00-1",
                 "attributes":{"traceparent":"00-1","k":"v"},"data":{"eta":"12:30"}})")));
 }
 
@@ -271,8 +303,9 @@ TEST(JsonCodecTest, WritesPayloadsByTheirKind) {
 
 TEST(JsonCodecTest, IsValidJsonWhateverStandsInItsTexts) {
   for (const std::string& nasty :
-       {"\""s, "\\"s, "\\\""s, "</script>"s, "\n\r\t\b\f"s, "\x01\x1f\x7f"s, "nul\0byte"s, "h\xc3\xa9"s,
-        "\xf0\x9f\x98\x80"s, "\xe2\x80\xa8\xe2\x80\xa9"s, "{\"a\":1}"s, "%s{}"s, "\xef\xbf\xbe"s}) {
+       {"\""s, "\\"s, "\\\""s, "</script>"s, "\n\r\t\b\f"s, "\x01\x1f\x7f"s, "nul\0byte"s,
+        "h\xc3\xa9"s, "\xf0\x9f\x98\x80"s, "\xe2\x80\xa8\xe2\x80\xa9"s, "{\"a\":1}"s, "%s{}"s,
+        "\xef\xbf\xbe"s}) {
     MessageBody body;
     body.id = nasty;
     body.event = nasty;
@@ -297,7 +330,8 @@ TEST(JsonCodecTest, WritesTheOtherFramesAsCanonicalJson) {
   v1::ServerFrame frame;
   frame.mutable_reply()->set_id(7);
   frame.mutable_reply()->mutable_ok();
-  EXPECT_EQ(PayloadsOf(JsonCodec().EncodeFrame(frame)->bytes).at(0), R"({"reply":{"id":7,"ok":{}}})");
+  EXPECT_EQ(PayloadsOf(JsonCodec().EncodeFrame(frame)->bytes).at(0),
+            R"({"reply":{"id":7,"ok":{}}})");
   EXPECT_EQ(JsonCodec().EncodeFrame(frame)->messages, 0u);
 
   frame.mutable_reply()->mutable_error()->set_code("PERMISSION_DENIED");

@@ -29,7 +29,8 @@ TEST(ProtoCodecTest, ReadsEveryKindOfFrame) {
 
 TEST(ProtoCodecTest, RefusesWhatIsNotAFrame) {
   v1::ClientFrame frame;
-  for (const std::string& bytes : {"\xff"s, "\x12\x05"s, "{\"ping\":{}}"s, "\x1a\x03\x0a\x01\xff"s /* not UTF-8 */}) {
+  for (const std::string& bytes :
+       {"\xff"s, "\x12\x05"s, "{\"ping\":{}}"s, "\x1a\x03\x0a\x01\xff"s /* not UTF-8 */}) {
     EXPECT_EQ(ProtoCodec().Decode(bytes, frame).code(), absl::StatusCode::kInvalidArgument);
   }
 }
@@ -45,7 +46,8 @@ TEST(ProtoCodecTest, AFrameWithoutAKnownKindHasNone) {
 
 v1::ServerMessage Encoded(MessageBody body, std::string topic, Position position) {
   std::string out;
-  ProtoCodec().Encode(Message(*AcceptMessage(std::move(body), 1 << 20), std::move(topic), position), out);
+  ProtoCodec().Encode(Message(*AcceptMessage(std::move(body), 1 << 20), std::move(topic), position),
+                      out);
   EXPECT_EQ(static_cast<unsigned char>(out[0]), 0x82);
   v1::ServerFrame frame;
   EXPECT_TRUE(frame.ParseFromString(PayloadsOf(out).at(0)));

@@ -1,4 +1,5 @@
-// The client port as the application opens it, without gRPC: two shards, the memory broker, a listener on a free port.
+// The client port as the application opens it, without gRPC: two shards, the memory broker, a
+// listener on a free port.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -87,10 +88,12 @@ class Server {
 // A client of the JSON subprotocol.
 class JsonClient {
  public:
-  explicit JsonClient(Server& server, WsClient::Options options = {}) : ws_(WsClient::Connect(server.port(), options)) {}
+  explicit JsonClient(Server& server, WsClient::Options options = {})
+      : ws_(WsClient::Connect(server.port(), options)) {}
 
   // Connects, says `connect` and reads the hello.
-  static JsonClient Open(Server& server, const std::string& target = "/ws", const std::string& connect = "{}") {
+  static JsonClient Open(Server& server, const std::string& target = "/ws",
+                         const std::string& connect = "{}") {
     JsonClient client(server, {.target = target});
     client.Send(R"({"connect":)" + connect + "}");
     const auto frame = client.Read();
@@ -116,7 +119,8 @@ class JsonClient {
     EXPECT_FALSE(error) << *text;
     return error ? boost::json::object() : value.as_object();
   }
-  // What stands in the next frame under `kind`, which it must have; frames before it are kept in `others`.
+  // What stands in the next frame under `kind`, which it must have; frames before it are kept in
+  // `others`.
   boost::json::object ReadKind(std::string_view kind) {
     for (;;) {
       auto frame = Read();

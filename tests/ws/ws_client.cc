@@ -26,7 +26,8 @@ constexpr std::chrono::seconds kStep{30};
 
 RawSocket::RawSocket(std::uint16_t port, int receive_buffer) {
   fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (receive_buffer > 0) ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+  if (receive_buffer > 0)
+    ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
   const timeval timeout{kStep.count(), 0};
   ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
   ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
@@ -102,7 +103,8 @@ std::string ClientFrame(std::uint8_t first_byte, std::string_view payload, bool 
     for (int shift : {8, 0}) frame += static_cast<char>(payload.size() >> shift);
   } else {
     frame += static_cast<char>(mask | 127);
-    for (int shift = 56; shift >= 0; shift -= 8) frame += static_cast<char>(payload.size() >> shift);
+    for (int shift = 56; shift >= 0; shift -= 8)
+      frame += static_cast<char>(payload.size() >> shift);
   }
   if (masked) frame.append(4, '\0');
   return frame.append(payload);
@@ -147,7 +149,8 @@ class BeastClient final : public WsClient {
     ws_.read_message_max(1 << 24);
     websocket::response_type response;
     const bool ok = Run([&](auto handler) {
-      ws_.async_handshake(response, "localhost:" + std::to_string(port), options.target, std::move(handler));
+      ws_.async_handshake(response, "localhost:" + std::to_string(port), options.target,
+                          std::move(handler));
     });
     if (status != nullptr) *status = ok ? 101 : static_cast<int>(response.result_int());
     if (!ok) return false;
@@ -159,7 +162,8 @@ class BeastClient final : public WsClient {
   bool Send(std::string_view data, bool text) override {
     ws_.text(text);
     return Run([&](auto handler) {
-      ws_.async_write(asio::buffer(data.data(), data.size()), [handler](error_code error, std::size_t) { handler(error); });
+      ws_.async_write(asio::buffer(data.data(), data.size()),
+                      [handler](error_code error, std::size_t) { handler(error); });
     });
   }
 

@@ -1,5 +1,5 @@
-// A WebSocket client for tests: blocking, on loopback, with a deadline on every step. The only file of the tests that
-// compiles a client stream of Beast's is its .cc.
+// A WebSocket client for tests: blocking, on loopback, with a deadline on every step. The only file
+// of the tests that compiles a client stream of Beast's is its .cc.
 #pragma once
 
 #include <chrono>
@@ -24,7 +24,8 @@ class RawSocket {
   bool ok() const { return fd_ >= 0; }
   // False if the peer does not take it in time or has gone.
   bool Send(std::string_view bytes);
-  // Reads until what has come ends with or contains `until`, the peer closes, or the deadline passes.
+  // Reads until what has come ends with or contains `until`, the peer closes, or the deadline
+  // passes.
   std::string ReadUntil(std::string_view until);
   // Reads `size` bytes; fewer if the peer closes or the deadline passes.
   std::string ReadExactly(std::size_t size);
@@ -42,7 +43,8 @@ class RawSocket {
 std::string ClientFrame(std::uint8_t first_byte, std::string_view payload, bool masked = true);
 
 // The upgrade request. `headers` are complete lines; a header given replaces the default one.
-std::string UpgradeText(const std::string& subprotocol = "herald.v1.json", const std::string& target = "/ws",
+std::string UpgradeText(const std::string& subprotocol = "herald.v1.json",
+                        const std::string& target = "/ws",
                         const std::map<std::string, std::string>& headers = {});
 
 class WsClient {
@@ -54,8 +56,10 @@ class WsClient {
     int receive_buffer = 0;  // bytes of the socket's; 0: the system's
   };
 
-  // Connects and upgrades. Null if that is refused; `status` is then the HTTP status, 0 if there was none.
-  static std::unique_ptr<WsClient> Connect(std::uint16_t port, Options options, int* status = nullptr);
+  // Connects and upgrades. Null if that is refused; `status` is then the HTTP status, 0 if there
+  // was none.
+  static std::unique_ptr<WsClient> Connect(std::uint16_t port, Options options,
+                                           int* status = nullptr);
   virtual ~WsClient() = default;
 
   virtual bool Send(std::string_view data, bool text = true) = 0;
@@ -64,7 +68,8 @@ class WsClient {
   virtual std::optional<std::string> Read() = 0;
   virtual bool got_text() const = 0;
   virtual int pongs() const = 0;
-  // Reads to the end; the close code, 1006 if the connection broke without a close frame, 0 if it does not end.
+  // Reads to the end; the close code, 1006 if the connection broke without a close frame, 0 if it
+  // does not end.
   virtual int ReadClose() = 0;
   virtual std::string close_reason() const = 0;
   virtual void Close(int code) = 0;

@@ -1,0 +1,81 @@
+// What a client of the JSON subprotocol sends. Whatever it is, it is decoded or refused with a
+// reason that fits a close frame; a payload that is accepted comes out of the encoder as valid
+// JSON, verbatim.
+#include <boost/json/parse.hpp>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "session/message.h"
+#include "session/payload_kind.h"
+#include "tests/fuzz/check.h"
+#include "ws/codec.h"
+
+namespace {
+
+using herald::MessageBody;
+using herald::v1::ClientFrame;
+
+// As a session makes a message of it.
+template <typename T>
+MessageBody BodyOf(const T& content) {
+  MessageBody body;
+  body.event = content.event();
+  switch (content.content_case()) {
+    case T::kData:
+      body.payload = content.data();
+      body.content_type = "application/json";
+      break;
+    case T::kText:
+      body.payload = content.text();
+      body.content_type = "text/plain";
+      break;
+    case T::kBytes:
+      body.payload = content.bytes();
+      body.content_type = "application/octet-stream";
+      break;
+    case T::CONTENT_NOT_SET:
+      body.content_type = "text/plain";
+      break;
+  }
+  return body;
+}
+
+void CheckMessage(MessageBody body, const std::string& topic) {
+  const auto accepted = herald::AcceptMessage(std::move(body), 64 * 1024);
+  if (!accepted.ok()) return;
+  std::string frame;
+  herald::JsonCodec().Encode(herald::Message(*accepted, topic, {1, 2, 3}), frame);
+  const std::size_t brace = frame.find("{\"message\":");
+  FUZZ_CHECK(brace <= 10 && brace >= 2);
+  const std::string json = frame.substr(brace);
+  FUZZ_CHECK(herald::IsUtf8(json));
+  if ((*accepted)->kind == herald::PayloadKind::kJson) {
+    FUZZ_CHECK(json.ends_with("\"data\":" + (*accepted)->payload + "}}"));
+  } else {
+    FUZZ_CHECK(herald::IsJson(json));
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  // Beast has checked it before.
+  if (!herald::IsUtf8(text)) return 0;
+  ClientFrame frame;
+  const absl::Status status = herald::JsonCodec().Decode(text, frame);
+  if (!status.ok()) {
+    FUZZ_CHECK(status.code() == absl::StatusCode::kInvalidArgument);
+    FUZZ_CHECK(!status.message().empty() && status.message().size() < 200);
+    FUZZ_CHECK(herald::IsUtf8({status.message().data(), status.message().size()}));
+    return 0;
+  }
+  // It is one that the other subprotocol can say as well.
+  ClientFrame again;
+  FUZZ_CHECK(herald::ProtoCodec().Decode(frame.SerializeAsString(), again).ok());
+  FUZZ_CHECK(again.kind_case() == frame.kind_case());
+  if (frame.has_publish()) CheckMessage(BodyOf(frame.publish()), frame.publish().topic());
+  if (frame.has_message()) CheckMessage(BodyOf(frame.message()), frame.message().topic());
+  return 0;
+}

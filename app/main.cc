@@ -8,6 +8,11 @@
 #include "app/logging.h"
 #include "app/server.h"
 
+// Read by jemalloc, where it is linked (jemalloc(3), TUNING). Messages are allocated on gRPC's threads and freed on the
+// shards': with an arena for each of many threads, each would keep a burst's worth of pages.
+extern "C" const char* malloc_conf;
+const char* malloc_conf = "narenas:2,background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0";
+
 namespace {
 
 constexpr char kDevBanner[] =

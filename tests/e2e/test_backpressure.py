@@ -272,12 +272,14 @@ class BackpressureTest(unittest.TestCase):
             while any(thread.is_alive() for thread in threads):
                 depth = max(depth, self.herald.metric("herald_mailbox_depth"))
                 time.sleep(0.1)
-        # The mailboxes' watermark (64 MiB a shard, and both hold the same messages); for each stream what it may go over it by
-        # (a request, 2 MiB) and what gRPC reads ahead (a window of 4 MiB), twice over for what the allocator keeps.
-        bound = 64 * MIB + streams * 2 * 6 * MIB + 32 * MIB
+        # What waits: the watermark of a shard's mailbox (64 MiB, and both shards hold the same messages), and for each stream a
+        # request over it. The process may hold that, and what gRPC reads ahead and the allocator keeps, which is several times as much.
+        deepest = 2 * (64 * MIB / payload + streams * BATCH)
+        bound = 384 * MIB
         self.report(f"flood: {sum(answered)} commands of {payload} bytes in {streams} streams, Herald grew {memory.grown / MIB:.0f} MiB "
                     f"of {bound / MIB:.0f}, mailbox depth at most {depth:.0f}")
         self.assertEqual((answered, bad), (asked, []))
+        self.assertLess(depth, deepest)
         self.assertLess(memory.grown, bound)
         eventually(lambda: self.herald.metric("herald_mailbox_depth") == 0, "the mailboxes are empty")
 

@@ -342,7 +342,7 @@ TEST_P(BrokerContractTest, SubscribingIsAtomicUnderConcurrentPublishing) {
   const std::string topic = NewTopic();
   constexpr int kPublishers = 2, kMessages = 1500;
   std::atomic<int> answered{0};
-  std::vector<std::thread> publishers;
+  std::vector<std::jthread> publishers;
   for (int p = 0; p < kPublishers; ++p) {
     publishers.emplace_back([&] {
       for (int i = 0; i < kMessages; ++i) {
@@ -370,7 +370,7 @@ TEST_P(BrokerContractTest, SubscribingIsAtomicUnderConcurrentPublishing) {
     subscribers.push_back({session, start->recovered ? since->offset : start->position.offset});
     last = start->position;
   }
-  for (std::thread& publisher : publishers) publisher.join();
+  publishers.clear();
   ASSERT_TRUE(Eventually([&] { return answered >= kPublishers * kMessages; }));
   ASSERT_EQ(answered, kPublishers * kMessages);
   EXPECT_GT(recovered, 0);

@@ -71,6 +71,22 @@ RawSocket Upgraded(Server& server, const std::string& target = "/ws", int receiv
   return socket;
 }
 
+// Publishes to busy topics until it goes.
+class BusyPublisher {
+ public:
+  BusyPublisher(Server& server, std::vector<std::string> topics, std::size_t bytes)
+      : thread_([&server, topics = std::move(topics), bytes](std::stop_token stop) {
+          while (!stop.stop_requested()) {
+            for (const std::string& topic : topics) {
+              (void)server.node().Publish(topic, std::string(bytes, 'x'));
+            }
+          }
+        }) {}
+
+ private:
+  std::jthread thread_;  // told to stop, and joined
+};
+
 // --- opening ---
 
 TEST(FrontEndTest, GreetsWithAHello) {
@@ -440,10 +456,8 @@ TEST(CloseTest, ABrokenConnectionIsTold1006) {
 // client's, not that of a write which failed afterwards.
 TEST(CloseTest, NothingFollowsTheAnswerToAClose) {
   Server server;
-  std::atomic<bool> over{false};
-  std::thread publisher([&] {
-    while (!over) (void)server.node().Publish("busy", std::string(100, 'x'));
-  });
+  std::optional<BusyPublisher> publisher(std::in_place, server, std::vector<std::string>{"busy"},
+                                         100);
   for (int i = 0; i < 30; ++i) {
     RawSocket socket = Upgraded(server, "/ws?topics=busy");
     ASSERT_TRUE(socket.Send(ClientFrame(0x81, R"({"connect":{}})")));
@@ -457,8 +471,7 @@ TEST(CloseTest, NothingFollowsTheAnswerToAClose) {
     ASSERT_NE(closed, nullptr);
     ASSERT_EQ(closed->close_code, 4321) << i;
   }
-  over = true;
-  publisher.join();
+  publisher.reset();
   EXPECT_TRUE(server.WaitEmpty());
 }
 
@@ -720,13 +733,8 @@ TEST(FrontEndTest, SurvivesAbruptDisconnectsByTheThousand) {
   FrontEndOptions options = SmallQueues();
   options.limits.max_sessions_per_user = 0;
   Server server(std::move(options));
-  std::atomic<bool> over{false};
-  std::thread publisher([&] {
-    while (!over) {
-      for (const char* topic : {"flood", "$all", "$user/alice"})
-        (void)server.node().Publish(topic, std::string(500, 'x'));
-    }
-  });
+  std::optional<BusyPublisher> publisher(
+      std::in_place, server, std::vector<std::string>{"flood", "$all", "$user/alice"}, 500);
   const std::string connect = ClientFrame(0x81, R"({"connect":{}})");
   for (int i = 0; i < 2000; ++i) {
     RawSocket socket(server.port());
@@ -754,8 +762,7 @@ TEST(FrontEndTest, SurvivesAbruptDisconnectsByTheThousand) {
         break;
     }
   }
-  over = true;
-  publisher.join();
+  publisher.reset();
   EXPECT_TRUE(server.WaitEmpty());
   EXPECT_EQ(server.node().index().Count().topics, 0u);
   for (auto& shard : server.node().shards()) EXPECT_EQ(shard->stats().queued_bytes, 0);

@@ -148,7 +148,7 @@ void Shard::DeliverSingly(TopicSubscribers& topic, const Mail& mail) {
     ++met;
     entry.session->Enqueue(*mail.message);
   }
-  EndDelivering();
+  delivering_ = false;
   if (mail.tally) mail.tally->Answer(met);
 }
 
@@ -191,23 +191,9 @@ void Shard::FinishRun() {
       if (offset == 0 || offset > entry.start_offset) entry.session->Enqueue(*message);
     }
   }
-  EndDelivering();
+  delivering_ = false;
   run_.messages.clear();
   run_.bytes = 0;
-}
-
-void Shard::EndDelivering() {
-  delivering_ = false;
-  while (!to_leave_.empty()) {
-    const std::shared_ptr<Session> session = std::move(to_leave_.back());
-    to_leave_.pop_back();
-    LeaveAll(*session);
-  }
-  while (!to_remove_.empty()) {
-    const std::shared_ptr<Session> session = std::move(to_remove_.back());
-    to_remove_.pop_back();
-    Remove(*session);
-  }
 }
 
 void Shard::Touch(Session& session) {
@@ -229,6 +215,20 @@ void Shard::FlushTouched() {
     session->Flush();
   }
   touched_.clear();
+  RemoveEnded();
+}
+
+void Shard::RemoveEnded() {
+  while (!to_leave_.empty()) {
+    const std::shared_ptr<Session> session = std::move(to_leave_.back());
+    to_leave_.pop_back();
+    LeaveAll(*session);
+  }
+  while (!to_remove_.empty()) {
+    const std::shared_ptr<Session> session = std::move(to_remove_.back());
+    to_remove_.pop_back();
+    Remove(*session);
+  }
 }
 
 void Shard::Add(std::shared_ptr<Session> session, std::string user) {

@@ -139,8 +139,10 @@ class Shard {
   void HandleMail(Mail& mail);
   void DeliverSingly(TopicSubscribers& topic, const Mail& mail);
   void FinishRun();
-  void EndDelivering();
   void FlushTouched();
+  // Those who waited because entries were being walked. Not before the drain ends: until then the
+  // topics of runs must stay.
+  void RemoveEnded();
   void ScheduleTick();
 
   const ShardOptions options_;

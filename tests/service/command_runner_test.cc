@@ -37,7 +37,13 @@ class CommandRunnerTest : public ::testing::Test {
 
   std::string IdOf(const RecordingSession& session) { return session.id().ToString("node-1"); }
 
-  Node node_{2};
+  static ShardOptions FourTopics() {
+    ShardOptions options;
+    options.max_topics_per_session = 4;
+    return options;
+  }
+
+  Node node_{2, FourTopics()};
   CommandRunner runner_{node_.broker(), node_.table(), "node-1", 1024, 4};
 };
 

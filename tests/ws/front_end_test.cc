@@ -252,7 +252,7 @@ TEST(FrontEndTest, AnswersErrorsAndStaysOpen) {
 
 TEST(FrontEndTest, LimitsTheTopicsOfASession) {
   FrontEndOptions options = DevOptions();
-  options.limits.max_topics_per_session = 3;
+  options.limits.max_topics_per_session = 2;
   Server server(std::move(options));
   auto client = JsonClient::Open(server);
   EXPECT_TRUE(client.Subscribe("a"));

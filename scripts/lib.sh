@@ -6,6 +6,8 @@ cd "$ROOT"
 
 VENV=build/venv             # Python packages, scripts/install-deps python
 NODE_DIR=build/node         # Node packages, scripts/install-deps node
+NODE_HOME=build/nodejs      # and Node.js itself, where the system's is absent or too old
+PATH=$ROOT/$NODE_HOME/bin:$PATH
 JOBS=${BUILD_JOBS:-2}       # one Beast or gRPC file takes up to 2 GB
 
 if [[ -t 2 ]]; then BOLD=$'\e[1m' PLAIN=$'\e[0m'; else BOLD='' PLAIN=''; fi

@@ -26,6 +26,7 @@ from websockets.sync.client import connect
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "examples" / "python"))
+os.environ["PATH"] = f"{ROOT}/build/nodejs/bin:{os.environ['PATH']}"  # Node.js where the system's is too old
 
 DEADLINE = float(os.environ.get("HERALD_TEST_DEADLINE", 20))  # seconds; sanitizers and shared cores are slow
 

@@ -72,6 +72,7 @@ absl::Status Server::Start() {
   if (absl::Status status = OpenPorts(); !status.ok()) return status;
   probe_->Send();
   EverySecond();
+  ExpireReceipts();
   return absl::OkStatus();
 }
 
@@ -105,6 +106,7 @@ void Server::MakeShards() {
       std::clamp(static_cast<int>(config_.threads != 0 ? config_.threads
                                                        : std::thread::hardware_concurrency()),
                  1, kMaxShards);
+  auto rules = std::make_shared<const TopicRules>(config_.topic_rules);
   events_ = std::make_unique<EventHub>(config_.event_buffer_size, kEventBytes);
   for (int i = 0; i < threads; ++i) {
     ShardOptions options;
@@ -116,9 +118,9 @@ void Server::MakeShards() {
         limits.max_outbound_bytes_total / static_cast<std::uint64_t>(threads);
     options.max_topics_per_session = limits.max_topics_per_session;
     options.events = events_.get();
+    options.rules = rules;
     shards_.push_back(std::make_unique<Shard>(std::move(options)));
   }
-  auto rules = std::make_shared<const TopicRules>(config_.topic_rules);
   broker_ = std::make_unique<MemoryBroker>(shards_, index_, rules, config_.max_history_bytes_total);
   table_ = std::make_unique<SessionTable>(shards_, index_);
   FrontEndOptions front;
@@ -134,7 +136,7 @@ void Server::MakeShards() {
   front.max_sessions = limits.max_sessions != 0 ? limits.max_sessions : SessionsFor(files);
   front_end_ = std::make_unique<FrontEnd>(std::move(front), *table_, verifier_.get());
   runner_ =
-      std::make_unique<CommandRunner>(*broker_, *table_, config_.node_name,
+      std::make_unique<CommandRunner>(*broker_, *table_, receipts_, config_.node_name,
                                       limits.max_message_bytes, limits.max_topics_per_session);
   for (auto& shard : shards_) shard->Start(*broker_);
 }
@@ -196,6 +198,14 @@ void Server::EverySecond() {
   });
 }
 
+void Server::ExpireReceipts() {
+  receipts_.Advance(absl::Now());
+  receipt_tick_.expires_after(absl::ToChronoMilliseconds(ReceiptClock::kTick));
+  receipt_tick_.async_wait([this](boost::system::error_code error) {
+    if (!error) ExpireReceipts();
+  });
+}
+
 std::string Server::NotReady() const {
   if (front_end_->draining) return "draining";
   if (!probe_->Passed(absl::Now())) return "no message has passed broker and shards within 5 s";
@@ -237,6 +247,7 @@ void Server::Drain() {
 
 Server::~Server() {
   second_.cancel();
+  receipt_tick_.cancel();
   listener_.reset();
   admin_.reset();
   if (grpc_) grpc_->Shutdown(absl::ZeroDuration());

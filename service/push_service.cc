@@ -126,11 +126,12 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
 
 namespace {
 
-// Runs one command for a unary call; `answer` fills the response.
+// Runs one command for a unary call; `answer` fills the response, once the receipt is there too
+// if one was asked for.
 grpc::ServerUnaryReactor* RunOne(CommandRunner& runner, Executor& executor,
                                  const ProducerAuth& auth, grpc::CallbackServerContext* context,
                                  const v1::Command& command,
-                                 absl::AnyInvocable<void(v1::CommandResult)> answer) {
+                                 absl::AnyInvocable<void(v1::CommandResult, v1::Receipt)> answer) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   if (auto producer = auth.Check(Metadata(*context, "authorization")); !producer.ok()) {
     reactor->Finish(ToGrpc(producer.status()));
@@ -138,18 +139,34 @@ grpc::ServerUnaryReactor* RunOne(CommandRunner& runner, Executor& executor,
   }
   CommandRunner::Context run_context;
   run_context.traceparent = Metadata(*context, "traceparent");
+  struct Call {
+    Executor& executor;
+    grpc::ServerUnaryReactor* reactor;
+    absl::AnyInvocable<void(v1::CommandResult, v1::Receipt)> answer;
+    v1::CommandResult result;
+
+    static void Finish(std::shared_ptr<Call> call, v1::Receipt receipt) {
+      Executor& executor = call->executor;
+      executor.Post([call = std::move(call), receipt = std::move(receipt)]() mutable {
+        if (call->result.code() != 0) {
+          call->reactor->Finish(
+              {static_cast<grpc::StatusCode>(call->result.code()), call->result.detail()});
+          return;
+        }
+        call->answer(std::move(call->result), std::move(receipt));
+        call->reactor->Finish(grpc::Status::OK);
+      });
+    }
+  };
+  std::shared_ptr<Call> call(new Call{executor, reactor, std::move(answer), {}});
+  const bool reports = CommandRunner::AsksReport(command, run_context);
   runner.Run(
       command, run_context,
-      [&executor, reactor, answer = std::move(answer)](v1::CommandResult result) mutable {
-        executor.Post([reactor, answer = std::move(answer), result = std::move(result)]() mutable {
-          if (result.code() != 0) {
-            reactor->Finish({static_cast<grpc::StatusCode>(result.code()), result.detail()});
-            return;
-          }
-          answer(std::move(result));
-          reactor->Finish(grpc::Status::OK);
-        });
-      });
+      [call, reports](v1::CommandResult result) {
+        call->result = std::move(result);
+        if (!reports || call->result.code() != 0) Call::Finish(call, {});
+      },
+      [call](v1::Receipt receipt) { Call::Finish(call, std::move(receipt)); });
   return reactor;
 }
 
@@ -171,9 +188,11 @@ grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse>* PushService::Push(
 grpc::ServerUnaryReactor* PushService::Send(grpc::CallbackServerContext* context,
                                             const v1::SendRequest* request,
                                             v1::SendResponse* response) {
-  return RunOne(
-      runner_, executor_, auth_, context, request->command(),
-      [response](v1::CommandResult result) { *response->mutable_result() = std::move(result); });
+  return RunOne(runner_, executor_, auth_, context, request->command(),
+                [response](v1::CommandResult result, v1::Receipt receipt) {
+                  *response->mutable_result() = std::move(result);
+                  if (receipt.final()) *response->mutable_receipt() = std::move(receipt);
+                });
 }
 
 grpc::ServerUnaryReactor* PushService::Broadcast(grpc::CallbackServerContext* context,
@@ -188,11 +207,12 @@ grpc::ServerUnaryReactor* PushService::Broadcast(grpc::CallbackServerContext* co
   } else {
     *deliver.mutable_target()->mutable_topics()->mutable_topics() = request->topics();
   }
-  return RunOne(runner_, executor_, auth_, context, command, [response](v1::CommandResult result) {
-    response->set_message_id(result.message_id());
-    response->set_matched(result.matched());
-    response->mutable_positions()->Swap(result.mutable_positions());
-  });
+  return RunOne(runner_, executor_, auth_, context, command,
+                [response](v1::CommandResult result, const v1::Receipt&) {
+                  response->set_message_id(result.message_id());
+                  response->set_matched(result.matched());
+                  response->mutable_positions()->Swap(result.mutable_positions());
+                });
 }
 
 void PushService::Drain() {

@@ -45,7 +45,7 @@ void PushStream::Pump() {
   }
   while (true) {
     const v1::Command* command;
-    bool change;
+    bool change, reports;
     {
       MutexLock lock(mutex_);
       const bool done = next_command_ == request->commands_size();
@@ -59,17 +59,37 @@ void PushStream::Pump() {
       }
       ++next_command_;
       if (change) ++changes_;
+      reports = CommandRunner::AsksReport(*command, context_);
+      if (reports) ++receipts_;
     }
-    runner_.Run(*command, context_, [self = shared_from_this(), change](v1::CommandResult result) {
-      self->OnResult(change, std::move(result));
-    });
+    CommandRunner::Report report;
+    if (reports) {
+      report = [self = shared_from_this()](v1::Receipt receipt) {
+        self->OnReceipt(std::move(receipt));
+      };
+    }
+    runner_.Run(
+        *command, context_,
+        [self = shared_from_this(), change, reports](v1::CommandResult result) {
+          self->OnResult(change, reports, std::move(result));
+        },
+        std::move(report));
   }
 }
 
-void PushStream::OnResult(bool change, v1::CommandResult result) {
+void PushStream::OnReceipt(v1::Receipt receipt) {
+  {
+    MutexLock lock(mutex_);
+    *ready_.add_receipts() = std::move(receipt);
+  }
+  ScheduleWake();
+}
+
+void PushStream::OnResult(bool change, bool reports, v1::CommandResult result) {
   bool wake;
   {
     MutexLock lock(mutex_);
+    if (reports && result.code() != 0) --receipts_;  // none will come
     *ready_.add_results() = std::move(result);
     if (change) --changes_;
     // Results that come while the pump runs are taken when it returns.
@@ -99,6 +119,7 @@ bool PushStream::WantsRequest() {
     MutexLock lock(mutex_);
     if (next_command_ != request_.commands_size() || pumping_) return false;
     if (in_flight_ >= max_in_flight_ || waiting_for_mailbox_) return false;
+    if (receipts_ >= kMaxOpenReceipts) return false;
   }
   for (const auto& shard : shards_) {
     if (!shard->AboveHighWatermark()) continue;
@@ -126,18 +147,19 @@ bool PushStream::TakeResponse(v1::PushResponse* response) {
   response->Clear();
   response->Swap(&ready_);
   writing_ = static_cast<std::size_t>(response->results_size());
+  writing_receipts_ = static_cast<std::size_t>(response->receipts_size());
   return true;
 }
 
 void PushStream::OnWritten() {
   MutexLock lock(mutex_);
-  in_flight_ -= writing_;
-  writing_ = 0;
+  in_flight_ -= std::exchange(writing_, 0);
+  receipts_ -= std::exchange(writing_receipts_, 0);
 }
 
 bool PushStream::Idle() {
   MutexLock lock(mutex_);
-  return in_flight_ == 0 && !ready_.has_opened();
+  return in_flight_ == 0 && receipts_ == 0 && !ready_.has_opened();
 }
 
 }  // namespace herald

@@ -19,7 +19,8 @@ namespace herald {
 //            labels the deliveries wait until it is in force.
 // Limits:    at most `max_in_flight` commands without a written result before WantsRequest says no
 //            (one request may go over it by its own size, at most kMaxCommandsARequest). While a
-//            mailbox of a shard stands above its high watermark WantsRequest says no too. Together
+//            mailbox of a shard stands above its high watermark, or kMaxOpenReceipts are awaited or
+//            not written yet, WantsRequest says no too. Together
 //            with HTTP/2 flow control that bounds what a producer can make Herald hold.
 // Threads:   OnRequest, WantsRequest, TakeResponse and OnWritten are called by the reactor,
 //            OnRequest never twice at once; results come from any thread. `wake` is called on the
@@ -27,6 +28,7 @@ namespace herald {
 class PushStream : public std::enable_shared_from_this<PushStream> {
  public:
   static constexpr int kMaxCommandsARequest = 4096;
+  static constexpr std::size_t kMaxOpenReceipts = 65'536;
 
   PushStream(CommandRunner& runner, std::vector<std::unique_ptr<Shard>>& shards, Executor& executor,
              std::size_t max_in_flight, std::string traceparent);
@@ -43,13 +45,14 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   bool TakeResponse(v1::PushResponse* response);
   // The response taken last is on its way.
   void OnWritten();
-  // True if every command has its result, and all results are written.
+  // True if every command has its result and its receipt, and all are written.
   bool Idle();
 
  private:
   // Runs commands until one has to wait. Never on two threads at once.
   void Pump();
-  void OnResult(bool change, v1::CommandResult result);
+  void OnResult(bool change, bool reports, v1::CommandResult result);
+  void OnReceipt(v1::Receipt receipt);
   void ScheduleWake();
 
   CommandRunner& runner_;
@@ -68,7 +71,9 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   bool wake_scheduled_ ABSL_GUARDED_BY(mutex_) = false;
   std::size_t changes_ ABSL_GUARDED_BY(mutex_) = 0;    // control commands not in force yet
   std::size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;  // read, and result not written
+  std::size_t receipts_ ABSL_GUARDED_BY(mutex_) = 0;   // asked for, and not written
   std::size_t writing_ ABSL_GUARDED_BY(mutex_) = 0;    // results in the response taken last
+  std::size_t writing_receipts_ ABSL_GUARDED_BY(mutex_) = 0;
   v1::PushResponse ready_ ABSL_GUARDED_BY(mutex_);
 };
 

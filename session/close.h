@@ -52,6 +52,7 @@ constexpr bool MayComeBack(CloseCode code) {
     case CloseCode::kUnauthenticated:
     case CloseCode::kTokenExpired:
     case CloseCode::kTimeout:
+    case CloseCode::kResumedElsewhere:  // it has come back already
     case CloseCode::kSlowConsumer:
     case CloseCode::kTooMany:
       return true;

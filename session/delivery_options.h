@@ -25,6 +25,7 @@ struct DeliveryOptions {
   bool ExpiredAt(std::int64_t unix_ms) const {
     return expires_unix_ms != 0 && expires_unix_ms <= unix_ms;
   }
+  bool operator==(const DeliveryOptions&) const = default;
 };
 using DeliveryOptionsPtr = std::shared_ptr<const DeliveryOptions>;
 

@@ -38,8 +38,8 @@ void OutboundQueue::PushAhead(Outbound out) {
     const Outbound& before = frames_[place - 1];
     if (before.frame != nullptr) {
       const bool control = before.frame->messages == 0;
-      const bool ahead = before.message && before.message->options() &&
-                         before.message->options()->high_priority;
+      const bool ahead =
+          before.message && before.message->options() && before.message->options()->high_priority;
       if (control || ahead || before.frame->topic == topic) break;
     }
     --place;

@@ -89,7 +89,11 @@ class OutboundQueue {
 
   bool empty() const { return head_ == frames_.size(); }
   std::size_t bytes() const { return bytes_; }
+  // DropExpired or DropCollapsed may find something.
+  bool may_expire() const { return with_options_ > 0; }
   std::size_t frames() const { return frames_.size() - head_ - holes_; }
+  // Frames and the holes between them: what its memory is for.
+  std::size_t slots() const { return frames_.size() - head_; }
   // Frames pushed as `awaited` that are gone: written or dropped. They go in order.
   std::uint64_t awaited_gone() const { return awaited_gone_; }
   std::uint64_t messages_written() const { return messages_written_; }
@@ -128,7 +132,8 @@ std::uint64_t OutboundQueue::DropOldest(std::size_t bytes, MakeGap&& gap) {
     lost += TakeOut(i, DropReason::kSlowConsumer);
     if (FramePtr frame = gap(message)) {
       bytes_ += frame->bytes.size();
-      frames_[i] = Outbound{std::move(frame), message, Overflow::kDisconnect, Tracking::kNone, true};
+      frames_[i] =
+          Outbound{std::move(frame), message, Overflow::kDisconnect, Tracking::kNone, true};
       --holes_;
     }
   }

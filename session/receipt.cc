@@ -39,6 +39,10 @@ void Receipt::Close() {
 
 void Receipt::Expire() { Finish(); }
 
+void Receipt::Cancel() {
+  if (!final_.exchange(true, std::memory_order_acq_rel)) done_ = nullptr;
+}
+
 void Receipt::Finish() {
   if (final_.exchange(true, std::memory_order_acq_rel)) return;
   Counts counts;

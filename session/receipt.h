@@ -61,6 +61,8 @@ class Receipt {
 
   // `report_timeout` has passed.
   void Expire();
+  // There is nothing to report: `done` will not be called.
+  void Cancel();
 
  private:
   void Count(DropReason reason) {

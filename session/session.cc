@@ -102,11 +102,12 @@ bool Session::MakeRoom(const Outbound& out) {
     return false;
   }
   if (queue_.empty() || fits()) return true;
-  CountLost(DropReason::kExpired,
-            [&] { return queue_.DropExpired(absl::ToUnixMillis(absl::Now())); });
+  DropExpired();
   if (fits()) return true;
   if (out.overflow == Overflow::kDisconnect) {
-    Lose(out, DropReason::kSlowConsumer);
+    // Lost with all that is queued, so that it may be owed like them.
+    shard_.CountQueued(static_cast<std::int64_t>(bytes), 0);
+    queue_.Push(out);
     Close({CloseCode::kSlowConsumer, "slow consumer: its outbound queue is over the limit", {}});
     return false;
   }
@@ -171,9 +172,14 @@ void Session::Lose(const Outbound& out, DropReason reason) {
   OnDropped(out, reason);
 }
 
+void Session::DropExpired() {
+  if (!queue_.may_expire()) return;
+  CountLost(DropReason::kExpired,
+            [&] { return queue_.DropExpired(absl::ToUnixMillis(absl::Now())); });
+}
+
 void Session::DropQueued(DropReason reason, bool ended) {
-  CountLost(reason,
-            [&] { return ended ? queue_.DropAll(reason) : queue_.DropUnsent(reason); });
+  CountLost(reason, [&] { return ended ? queue_.DropAll(reason) : queue_.DropUnsent(reason); });
 }
 
 void Session::Close(CloseRequest request) {
@@ -214,9 +220,9 @@ void Session::OnDropped(const Outbound& gone, DropReason reason) {
   }
   if (gone.tracking == Tracking::kNone) return;
   Receipt& receipt = *gone.message->receipt();
-  const bool comes_back = closing_ && may_come_back_ && !gone.message->position().empty() &&
-                          (reason == DropReason::kDisconnected ||
-                           reason == DropReason::kSlowConsumer);
+  const bool comes_back =
+      closing_ && may_come_back_ && !gone.message->position().empty() &&
+      (reason == DropReason::kDisconnected || reason == DropReason::kSlowConsumer);
   if (!comes_back || receipt.final()) return receipt.Dropped(reason);
   receipt.Away(reason);
   extras().owed.push_back({gone.message, gone.tracking == Tracking::kAgain, reason});
@@ -248,11 +254,13 @@ std::vector<Owed> Session::CollectOwed() {
     owed.push_back({std::move(message), true, DropReason::kDisconnected});
   }
   if (may_come_back_ && !user_.empty() && protocol_ != Protocol::kRaw) return owed;
-  for (const Owed& one : owed) {
-    one.message->receipt()->Back(one.reason);
-    one.message->receipt()->Dropped(one.reason);
-  }
+  for (const Owed& one : owed) one.GiveUp();
   return {};
+}
+
+void Owed::GiveUp() const {
+  message->receipt()->Back(reason);
+  message->receipt()->Dropped(reason);
 }
 
 void Session::TakeOwed(std::vector<Owed> owed) {
@@ -292,10 +300,7 @@ void Session::DeliverMissed(const MessagePtr& message, Overflow overflow) {
 
 void Session::GiveUpOwed() {
   if (!extras_) return;
-  for (const Owed& one : std::exchange(extras_->owed, {})) {
-    one.message->receipt()->Back(one.reason);
-    one.message->receipt()->Dropped(one.reason);
-  }
+  for (const Owed& one : std::exchange(extras_->owed, {})) one.GiveUp();
 }
 
 }  // namespace herald

@@ -36,6 +36,9 @@ struct Owed {
   MessagePtr message;
   bool written = false;  // to the session that ended
   DropReason reason = DropReason::kDisconnected;
+
+  // Nobody comes for it.
+  void GiveUp() const;
 };
 
 // One live client connection, as the shard sees it. ws/ derives the connection; tests derive a
@@ -47,7 +50,7 @@ struct Owed {
 class Session : public std::enable_shared_from_this<Session>, private OutboundQueue::Observer {
  public:
   Session(Shard& shard, Protocol protocol, std::size_t max_outbound_bytes);
-  ~Session() override;
+  virtual ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
@@ -111,6 +114,8 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   void DropQueued(DropReason reason, bool ended);
   // Tells the client that messages of a topic were lost, `last` the last of them; null where the
   // protocol has no such frame.
+  // To be called before anything is written.
+  void DropExpired();
   virtual FramePtr MakeGap(const Message& /*last*/) const { return nullptr; }
 
   // What the session that this one follows was owed. To be settled before it is delivered anything:
@@ -172,7 +177,7 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   const Protocol protocol_;
   bool closing_ = false;
   bool may_come_back_ = true;  // once closing, or ended
-  bool touched_ = false;  // in the shard's list of sessions to flush
+  bool touched_ = false;       // in the shard's list of sessions to flush
 };
 
 }  // namespace herald

@@ -49,7 +49,8 @@ class PushStreamTest : public ::testing::Test {
   }
 
   Node node_{2};
-  CommandRunner runner_{node_.broker(), node_.table(), "node-1", 1024, 128};
+  ReceiptClock clock_;
+  CommandRunner runner_{node_.broker(), node_.table(), clock_, "node-1", 1024, 128};
   Executor executor_;
 };
 
@@ -102,7 +103,8 @@ TEST_F(PushStreamTest, WaitsForAMailboxAboveItsWatermarkAndIsWoken) {
   ShardOptions options;
   options.mailbox.high_messages = 4;
   Node node(1, options);
-  CommandRunner runner(node.broker(), node.table(), "node-1", 1024, 128);
+  ReceiptClock clock;
+  CommandRunner runner(node.broker(), node.table(), clock, "node-1", 1024, 128);
   auto stream = std::make_shared<PushStream>(runner, node.shards(), executor_, kMaxInFlight, "");
   std::atomic<int> wakes{0};
   stream->set_wake([&] { ++wakes; });

@@ -72,7 +72,7 @@ absl::Status Server::Start() {
   if (absl::Status status = OpenPorts(); !status.ok()) return status;
   probe_->Send();
   EverySecond();
-  ExpireReceipts();
+  EveryTick();
   return absl::OkStatus();
 }
 
@@ -107,6 +107,7 @@ void Server::MakeShards() {
                                                        : std::thread::hardware_concurrency()),
                  1, kMaxShards);
   auto rules = std::make_shared<const TopicRules>(config_.topic_rules);
+  presence_ = std::make_unique<PresenceNews>(shards_, index_, config_.presence_grace);
   events_ = std::make_unique<EventHub>(config_.event_buffer_size, kEventBytes);
   for (int i = 0; i < threads; ++i) {
     ShardOptions options;
@@ -119,6 +120,7 @@ void Server::MakeShards() {
     options.max_topics_per_session = limits.max_topics_per_session;
     options.events = events_.get();
     options.rules = rules;
+    options.presence = presence_.get();
     shards_.push_back(std::make_unique<Shard>(std::move(options)));
   }
   broker_ = std::make_unique<MemoryBroker>(shards_, index_, rules, config_.max_history_bytes_total);
@@ -198,11 +200,12 @@ void Server::EverySecond() {
   });
 }
 
-void Server::ExpireReceipts() {
+void Server::EveryTick() {
   receipts_.Advance(absl::Now());
-  receipt_tick_.expires_after(absl::ToChronoMilliseconds(ReceiptClock::kTick));
-  receipt_tick_.async_wait([this](boost::system::error_code error) {
-    if (!error) ExpireReceipts();
+  presence_->Advance(absl::Now());
+  tick_.expires_after(absl::ToChronoMilliseconds(ReceiptClock::kTick));
+  tick_.async_wait([this](boost::system::error_code error) {
+    if (!error) EveryTick();
   });
 }
 
@@ -247,7 +250,7 @@ void Server::Drain() {
 
 Server::~Server() {
   second_.cancel();
-  receipt_tick_.cancel();
+  tick_.cancel();
   listener_.reset();
   admin_.reset();
   if (grpc_) grpc_->Shutdown(absl::ZeroDuration());

@@ -25,7 +25,7 @@ class Server {
  public:
   // `io` carries the admin port and what happens once a second.
   Server(Config config, boost::asio::io_context& io)
-      : config_(std::move(config)), io_(io), second_(io), receipt_tick_(io) {}
+      : config_(std::move(config)), io_(io), second_(io), tick_(io) {}
   ~Server();
 
   // Opens all three ports, or says in one line why not.
@@ -41,19 +41,20 @@ class Server {
   void MakeShards();
   absl::Status OpenPorts();
   void EverySecond();
-  void ExpireReceipts();
+  void EveryTick();
   std::string NotReady() const;
 
   const Config config_;
   boost::asio::io_context& io_;
   boost::asio::steady_timer second_;
-  boost::asio::steady_timer receipt_tick_;
+  boost::asio::steady_timer tick_;
   std::uint64_t max_memory_bytes_ = 0;
   std::unique_ptr<TokenVerifier> verifier_;
   ProducerAuth producer_auth_;
 
   TopicIndex index_;
   std::unique_ptr<EventHub> events_;
+  std::unique_ptr<PresenceNews> presence_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::unique_ptr<MemoryBroker> broker_;
   std::unique_ptr<SessionTable> table_;

@@ -12,6 +12,7 @@
 #include "session/labels.h"
 #include "session/message.h"
 #include "session/outbound_queue.h"
+#include "session/presence_news.h"
 #include "session/session_id.h"
 
 namespace herald {
@@ -28,7 +29,9 @@ struct TopicSubscribers {
   };
   std::string topic;
   std::vector<Entry> entries;
-  Overflow overflow = Overflow::kDisconnect;  // by the topic's rule
+  // By the topic's rule.
+  Overflow overflow = Overflow::kDisconnect;
+  bool join_leave = false;
 };
 
 // A message whose receipt is open for a session that has ended, and may come back for it.
@@ -85,6 +88,8 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   // The client has handled all messages of `topic` up to `offset`.
   void Acknowledge(std::string_view topic, std::uint64_t offset);
 
+  // The news as a frame, the same for all sessions of a protocol; null where it has none.
+  virtual FramePtr MakePresence(const PresenceChange& /*change*/) const { return nullptr; }
   // Writes what is queued, as much as the socket takes.
   virtual void Flush() = 0;
   // Begins the close; what is queued goes out first (for a slow consumer it is dropped).

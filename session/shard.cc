@@ -358,16 +358,44 @@ void Shard::Subscribe(Session& session, const std::string& topic, std::optional<
                        done(absl::AlreadyExistsError("already subscribed"));
                        return;
                      }
-                     auto& subscribers = topics_[topic];
-                     if (!subscribers)
-                       subscribers = std::make_unique<TopicSubscribers>(
-                           TopicSubscribers{topic, {}, OverflowOf(topic)});
+                     TopicSubscribers& subscribers = SubscribersOf(topic);
                      const auto slot = static_cast<std::uint32_t>(alive->subscriptions_.size());
-                     const auto index = static_cast<std::uint32_t>(subscribers->entries.size());
-                     subscribers->entries.push_back({alive.get(), slot, start->position.offset});
-                     alive->subscriptions_.push_back({subscribers.get(), index});
+                     const auto index = static_cast<std::uint32_t>(subscribers.entries.size());
+                     subscribers.entries.push_back({alive.get(), slot, start->position.offset});
+                     alive->subscriptions_.push_back({&subscribers, index});
+                     if (subscribers.join_leave) options_.presence->Joined(*alive, topic);
                      done(std::move(start));
                    });
+}
+
+TopicSubscribers& Shard::SubscribersOf(const std::string& topic) {
+  auto& subscribers = topics_[topic];
+  if (subscribers) return *subscribers;
+  subscribers = std::make_unique<TopicSubscribers>();
+  subscribers->topic = topic;
+  if (options_.rules) {
+    const TopicRule& rule = options_.rules->Find(topic);
+    subscribers->overflow = rule.overflow;
+    subscribers->join_leave = rule.join_leave && options_.presence != nullptr;
+  }
+  return *subscribers;
+}
+
+void Shard::TellPresence(const PresenceChange& change) {
+  const TopicSubscribers* topic = FindTopic(change.topic);
+  if (topic == nullptr) return;
+  // Held, since one that is full ends.
+  std::vector<std::shared_ptr<Session>> sessions;
+  for (const TopicSubscribers::Entry& entry : topic->entries) {
+    if (entry.session->id_text() != change.session_id)
+      sessions.push_back(entry.session->shared_from_this());
+  }
+  std::array<FramePtr, kProtocols> frames;
+  for (const auto& session : sessions) {
+    FramePtr& frame = frames[static_cast<std::size_t>(session->protocol())];
+    if (!frame) frame = session->MakePresence(change);
+    if (frame) session->Enqueue(frame);
+  }
 }
 
 bool Shard::Unsubscribe(Session& session, std::string_view name) {
@@ -386,6 +414,10 @@ bool Shard::Unsubscribe(Session& session, std::string_view name) {
       moved.topic->entries[moved.index].slot = slot;
     }
     feed_->Unsubscribe(*this, topic.topic);
+    if (topic.join_leave) {
+      options_.presence->Left(session, topic.topic, session.closing_ && session.may_come_back_,
+                              absl::Now());
+    }
     if (topic.entries.empty()) topics_.erase(topics_.find(std::string_view(topic.topic)));
     return true;
   }

@@ -34,7 +34,8 @@ struct ShardOptions {
   MailboxLimits mailbox;
   std::size_t max_outbound_bytes = std::size_t{1} << 30;  // queued for all its sessions
   std::uint32_t max_topics_per_session = 128;
-  EventHub* events = nullptr;  // may be null: then nobody watches
+  EventHub* events = nullptr;        // may be null: then nobody watches
+  PresenceNews* presence = nullptr;  // may be null: then nobody is told
   // Null: nothing but the defaults holds for any topic.
   std::shared_ptr<const TopicRules> rules;
 };
@@ -117,6 +118,8 @@ class Shard {
   // session that has ended meanwhile.
   void Subscribe(Session& session, const std::string& topic, std::optional<Position> since,
                  std::uint64_t max_subscribers, SubscribeDone done);
+  // Tells the subscribers of the topic, but not the one it is about.
+  void TellPresence(const PresenceChange& change);
   // False if it was not on it.
   bool Unsubscribe(Session& session, std::string_view topic);
 
@@ -154,9 +157,7 @@ class Shard {
   void RemoveEnded();
   void ScheduleTick();
   void ForgetOwed();
-  Overflow OverflowOf(std::string_view topic) const {
-    return options_.rules ? options_.rules->Find(topic).overflow : Overflow::kDisconnect;
-  }
+  TopicSubscribers& SubscribersOf(const std::string& topic);
 
   const ShardOptions options_;
   TopicFeed* feed_ = nullptr;

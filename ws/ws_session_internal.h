@@ -41,6 +41,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   std::string remote_address() const override { return details_.remote_address; }
   std::string user_agent() const override { return details_.user_agent; }
 
+  FramePtr MakePresence(const PresenceChange& change) const override;
   void Flush() override { ws_.next_layer().Flush(); }
 
  protected:

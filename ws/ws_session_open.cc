@@ -237,4 +237,15 @@ FramePtr WsSession::MakeGap(const Message& last) const {
   return codec()->EncodeFrame(frame);
 }
 
+FramePtr WsSession::MakePresence(const PresenceChange& change) const {
+  if (codec() == nullptr) return nullptr;
+  v1::ServerFrame frame;
+  v1::PresenceNews& news =
+      change.kind == PresenceChange::Kind::kJoin ? *frame.mutable_join() : *frame.mutable_leave();
+  news.set_topic(change.topic);
+  news.set_session_id(change.session_id);
+  news.set_user_id(change.user);
+  return codec()->EncodeFrame(frame);
+}
+
 }  // namespace herald

@@ -45,7 +45,9 @@ endif()
 
 add_library(project_options INTERFACE)
 target_compile_features(project_options INTERFACE cxx_std_20)
-target_compile_options(project_options INTERFACE -Wall -Wextra -Werror=return-type -Werror=unused-result)
+# Members left out of an initialiser have their defaults: that is what options structs are for.
+target_compile_options(project_options INTERFACE
+  -Wall -Wextra -Wno-missing-field-initializers -Werror=return-type -Werror=unused-result)
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
   target_compile_options(project_options INTERFACE -Wthread-safety)
 endif()

@@ -11,6 +11,7 @@ namespace {
 void SetStatus(const absl::Status& status, v1::CommandResult& result) {
   result.set_code(static_cast<int>(status.code()));
   result.set_detail(std::string(status.message()));
+  result.clear_message_id();
 }
 
 void Fail(std::uint64_t seq, const absl::Status& status, CommandRunner::Done& done) {
@@ -238,7 +239,6 @@ void CommandRunner::DeliverLive(v1::CommandResult result, MessageBodyPtr body, c
         result.set_matched(matched);
         if (matched == 0 && one_session) SetStatus(NoSuchSession(), result);
         if (matched == 0 && !one_session && require_online) SetStatus(NobodyMatched(), result);
-        if (result.code() != 0) result.clear_message_id();
         done(std::move(result));
       },
       bytes);

@@ -89,6 +89,11 @@ using MessagePtr = std::shared_ptr<const Message>;
 struct Exceptions {
   absl::flat_hash_set<SessionId> sessions;
   StringSet users;
+
+  // `user` is empty for an anonymous session, which no user exception covers.
+  bool Cover(const SessionId& session, std::string_view user) const {
+    return sessions.contains(session) || (!user.empty() && users.contains(user));
+  }
 };
 using ExceptionsPtr = std::shared_ptr<const Exceptions>;
 

@@ -33,17 +33,13 @@ SessionInfo Describe(Session& session) {
   return info;
 }
 
-bool Excepted(const Exceptions* except, const Session& session) {
-  return except != nullptr && (except->sessions.contains(session.id()) ||
-                               (!session.user().empty() && except->users.contains(session.user())));
-}
-
 // The sessions of this shard that are meant, each once. Held, since an action may end one of them.
 std::vector<std::shared_ptr<Session>> Match(Shard& shard, const Target& target) {
   std::vector<std::shared_ptr<Session>> matched;
   absl::flat_hash_set<Session*> seen;
   const auto take = [&](Session& session, bool maybe_again) {
-    if (session.closing() || Excepted(target.except.get(), session)) return;
+    if (session.closing()) return;
+    if (target.except && target.except->Cover(session.id(), session.user())) return;
     if (maybe_again && !seen.insert(&session).second) return;
     matched.push_back(session.shared_from_this());
   };

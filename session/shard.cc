@@ -23,12 +23,6 @@ void Bump(std::atomic<T>& counter, V by) {
                 std::memory_order_relaxed);
 }
 
-bool IsExcepted(const Exceptions* except, const Session& session) {
-  if (except == nullptr) return false;
-  return except->sessions.contains(session.id()) ||
-         (!session.user().empty() && except->users.contains(session.user()));
-}
-
 }  // namespace
 
 Shard::Shard(ShardOptions options) : options_(std::move(options)), mailbox_(options_.mailbox) {}
@@ -46,6 +40,7 @@ void Shard::Start(TopicFeed& feed) {
     // Sessions refer to the wheel and the counters: they go before those, on their own thread.
     draining_.clear();
     touched_.clear();
+    to_leave_.clear();
     to_remove_.clear();
     std::vector<std::shared_ptr<Session>> left;
     for (auto& [_, session] : sessions_) left.push_back(session);
@@ -143,7 +138,8 @@ void Shard::DeliverSingly(TopicSubscribers& topic, const Mail& mail) {
   delivering_ = true;
   const std::uint64_t offset = mail.message->position().offset;
   for (const TopicSubscribers::Entry& entry : topic.entries) {
-    if (entry.session->closing() || IsExcepted(mail.except.get(), *entry.session)) continue;
+    if (entry.session->closing()) continue;
+    if (mail.except && mail.except->Cover(entry.session->id(), entry.session->user())) continue;
     if (offset != 0 && offset <= entry.start_offset) continue;
     ++met;
     entry.session->Enqueue(*mail.message);

@@ -88,8 +88,8 @@ class Shard {
 
   // Takes the session into the table and gives it an id.
   void Add(std::shared_ptr<Session> session, std::string user);
-  // Takes it off all its topics, and tells the watchers. While entries are walked it waits until
-  // they have been.
+  // Takes it off all its topics, and tells the watchers. While messages are delivered it waits for
+  // the end of the drain.
   void LeaveAll(Session& session);
   // Leaves all topics and lets go of it. The caller keeps it alive for the call.
   void Remove(Session& session);
@@ -160,7 +160,7 @@ class Shard {
   bool continues_ = false;  // the next turn has been posted
   Run run_;
   bool in_drain_ = false;                            // who is touched will be flushed at its end
-  bool delivering_ = false;                          // entries are being walked: Remove waits
+  bool delivering_ = false;                          // entries are walked: ending waits
   std::vector<std::shared_ptr<Session>> to_leave_;   // who waited for LeaveAll
   std::vector<std::shared_ptr<Session>> to_remove_;  // who waited for Remove
   // After all that a connection's destructor touches: handlers still pending die with the context.

@@ -230,6 +230,7 @@ void WsSession::End(CloseCode code, std::string reason) {
   if (!was_open) return DropQueued(/*ended=*/true);
   const std::uint64_t dropped_before = dropped();
   shard().Remove(*this);
+  if (!announced_) return;
   Event event;
   event.kind = EventKind::kSessionClosed;
   event.close_code = static_cast<std::uint16_t>(code);

@@ -1,6 +1,7 @@
 // What a client's frames do.
 #include "absl/time/clock.h"
 #include "fmt/format.h"
+#include "ws/client_content.h"
 #include "ws/ws_session_internal.h"
 
 namespace herald {
@@ -107,28 +108,8 @@ void WsSession::OnUnsubscribe(std::uint32_t id, const v1::Unsubscribe& unsubscri
   Reply(id);
 }
 
-template <typename T>
-absl::StatusOr<MessageBodyPtr> WsSession::BodyOf(const T& content) {
-  MessageBody body;
-  body.event = content.event();
+absl::StatusOr<MessageBodyPtr> WsSession::Accept(MessageBody body) const {
   body.sender = id_text();
-  switch (content.content_case()) {
-    case T::kData:
-      body.payload = content.data();
-      body.content_type = "application/json";
-      break;
-    case T::kText:
-      body.payload = content.text();
-      body.content_type = "text/plain";
-      break;
-    case T::kBytes:
-      body.payload = content.bytes();
-      body.content_type = "application/octet-stream";
-      break;
-    case T::CONTENT_NOT_SET:
-      body.content_type = "text/plain";
-      break;
-  }
   return AcceptMessage(std::move(body), Limit().max_message_bytes);
 }
 
@@ -139,7 +120,7 @@ void WsSession::OnPublish(std::uint32_t id, const v1::Publish& publish) {
       !denied.ok()) {
     return ReplyError(id, denied);
   }
-  absl::StatusOr<MessageBodyPtr> body = BodyOf(publish);
+  absl::StatusOr<MessageBodyPtr> body = Accept(ContentOf(publish));
   if (!body.ok()) return ReplyError(id, body.status());
   auto except = std::make_shared<Exceptions>();
   except->sessions.insert(this->id());
@@ -168,7 +149,7 @@ void WsSession::OnUpstream(std::uint32_t id, const v1::Upstream& upstream) {
     if (absl::Status bad = ValidateClientTopic(upstream.topic()); !bad.ok())
       return ReplyError(id, bad);
   }
-  absl::StatusOr<MessageBodyPtr> body = BodyOf(upstream);
+  absl::StatusOr<MessageBodyPtr> body = Accept(ContentOf(upstream));
   if (!body.ok()) return ReplyError(id, body.status());
   Event event;
   event.kind = EventKind::kClientMessage;

@@ -18,8 +18,9 @@
 
 namespace herald {
 
-// The class behind ws_session.h, seen by its three sources only: ws_session.cc reads and ends, ws_session_open.cc
-// opens, ws_session_frames.cc answers client frames. Beast is instantiated in the first alone.
+// The class behind ws_session.h, seen by its three sources only: ws_session.cc reads and ends,
+// ws_session_open.cc opens, ws_session_frames.cc answers client frames. Beast is instantiated in
+// the first alone.
 //
 // One WebSocket connection, from the answer to its upgrade to its end.
 //
@@ -56,7 +57,8 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
     if (protocol() == Protocol::kRaw) return nullptr;
     return protocol() == Protocol::kJson ? &JsonCodec() : &ProtoCodec();
   }
-  // Besides the payload, a frame of the other subprotocols has room for this much; base64 takes a third more.
+  // Besides the payload, a frame of the other subprotocols has room for this much; base64 takes a
+  // third more.
   static constexpr std::size_t kEnvelopeBytes = 4096;
   std::size_t MaxFrameBytes() const {
     const std::size_t payload = Limit().max_message_bytes;
@@ -79,8 +81,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   void OnUpstream(std::uint32_t id, const v1::Upstream& upstream);
   void OnRefresh(std::uint32_t id, const v1::Refresh& refresh);
   static void SetDuration(absl::Duration duration, google::protobuf::Duration* to);
-  template <typename T>
-  absl::StatusOr<MessageBodyPtr> BodyOf(const T& content);
+  absl::StatusOr<MessageBodyPtr> Accept(MessageBody body) const;
   void Reply(std::uint32_t id, v1::Ok ok = {});
   void ReplyError(std::uint32_t id, const absl::Status& status);
   void Send(const v1::ServerFrame& frame) { Enqueue(codec()->EncodeFrame(frame)); }
@@ -89,7 +90,6 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   struct Wanted {
     std::string topic;
     std::optional<Position> since;
-    bool has_token = false;  // the client named a position
     std::uint64_t max_subscribers = 0;
   };
   struct Opening {
@@ -125,6 +125,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   std::array<char, 128> chunk_;      // the first bytes of a message land here
   RateLimit rate_;
   Phase phase_ = Phase::kUpgrading;
+  bool announced_ = false;  // watchers know of it: they are told its end too
   bool awaiting_pong_ = false;
   bool peer_closes_ = false;   // its close frame has come
   bool beast_closes_ = false;  // Beast sends the close frame, not we

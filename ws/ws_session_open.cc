@@ -34,7 +34,7 @@ absl::StatusOr<std::vector<WsSession::Wanted>> WsSession::WantedTopics(
     for (Wanted& one : wanted) {
       if (one.topic == topic) return one;
     }
-    wanted.push_back({std::move(topic), {}, false, 0});
+    wanted.push_back({std::move(topic), {}, 0});
     return wanted.back();
   };
   want(std::string(kBroadcastTopic));
@@ -72,7 +72,6 @@ absl::StatusOr<std::vector<WsSession::Wanted>> WsSession::WantedTopics(
     absl::StatusOr<Position> position = Position::FromToken(from.position());
     if (!position.ok()) return position.status();
     (*one)->since = *position;
-    (*one)->has_token = true;
   }
   const auto own = std::count_if(wanted.begin(), wanted.end(),
                                  [](const Wanted& one) { return !IsReserved(one.topic); });
@@ -110,7 +109,7 @@ void WsSession::Open(Claims claims,
     shard().Subscribe(
         *this, want.topic, want.since, want.max_subscribers,
         [this, opening, i, topic = want.topic,
-         asked = want.has_token](absl::StatusOr<FeedStart> start) {
+         asked = want.since.has_value()](absl::StatusOr<FeedStart> start) {
           if (!start.ok()) {
             if (opening->refused) return;
             opening->refused = true;
@@ -152,6 +151,7 @@ void WsSession::OnAllSubscribed(Opening& opening) {
   for (const auto& missed : opening.missed) SendMissed(missed);
   Event event;
   event.kind = EventKind::kSessionOpened;
+  announced_ = true;
   event.labels = labels();
   event.remote_address = details_.remote_address;
   event.user_agent = details_.user_agent;

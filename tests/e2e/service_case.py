@@ -1,13 +1,11 @@
 """What the tests of the gRPC services share."""
 
-import contextlib
-import unittest
-
 from harness import Herald
 from producer import Code, Producer, PushStream, deliver
+from server_case import ServerTest
 
 
-class ServiceTest(unittest.TestCase):
+class ServiceTest(ServerTest):
     """`flags` of the class make one server for all its tests."""
 
     flags = None
@@ -19,16 +17,12 @@ class ServiceTest(unittest.TestCase):
             cls.addClassCleanup(cls.herald.stop)
 
     def setUp(self):
-        self.stack = contextlib.ExitStack()
-        self.addCleanup(self.stack.close)
+        super().setUp()
         if self.flags is not None:
             self.producer = self.enter(Producer(self.herald))
 
-    def enter(self, context):
-        return self.stack.enter_context(context)
-
     def start(self, *flags, **options):
-        herald = self.enter(Herald(*flags, **options))
+        herald = super().start(*flags, **options)
         self.producer = self.enter(Producer(herald))
         return herald
 

@@ -243,7 +243,7 @@ class BackpressureTest(unittest.TestCase):
     def test_commands_faster_than_a_shard_can_take_them(self):
         """Selectors cost a shard a look at each session: producers are read only as fast as that goes."""
         self.start()
-        self.fleet.open([Spec(f"s{index}", f"?labels=tier=gold") for index in range(SESSIONS)])
+        self.fleet.open([Spec(f"s{index}", "?labels=tier=gold") for index in range(SESSIONS)])
         streams, payload, seconds = 4, 30_000, 5
         # One request again and again, encoded beforehand: nothing but Herald slows it down.
         (request,) = batches([command(seq, padded(seq, payload), selector="tier=silver") for seq in range(1, BATCH + 1)])

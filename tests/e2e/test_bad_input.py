@@ -2,13 +2,14 @@
 
 import datetime
 import signal
+import unittest
 
 import grpc
 
 from harness import DEADLINE, eventually
 from producer import (END, Code, PushStream, Watch, admin_service_pb2, common_pb2, deliver, event_service_pb2, push_service_pb2,
                       session_service_pb2, text, to)
-from service_case import ServiceTest, unittest
+from service_case import ServiceTest
 from wire import raw_client
 
 Join, Leave = push_service_pb2.Join, push_service_pb2.Leave

@@ -1,9 +1,10 @@
 """EventService against the real binary."""
 
 import json
+import unittest
 
 from producer import Watch, push_service_pb2, to
-from service_case import ServiceTest, unittest
+from service_case import ServiceTest
 
 Join = push_service_pb2.Join
 

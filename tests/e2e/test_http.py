@@ -1,6 +1,5 @@
 """Every HTTP answer before the upgrade, and the admin port, against the real binary."""
 
-import contextlib
 import signal
 import tempfile
 import unittest
@@ -10,22 +9,13 @@ from prometheus_client.parser import text_string_to_metric_families
 import tokens
 from harness import DEADLINE, Herald, eventually
 from producer import Producer
+from server_case import ServerTest
 from wire import RawClient, raw_client, request_text, upgrade_headers
 
 JSON = "herald.v1.json"
 
 
-class HttpTest(unittest.TestCase):
-    def setUp(self):
-        self.stack = contextlib.ExitStack()
-        self.addCleanup(self.stack.close)
-
-    def enter(self, context):
-        return self.stack.enter_context(context)
-
-    def start(self, *flags, **options):
-        return self.enter(Herald(*flags, **options))
-
+class HttpTest(ServerTest):
     def client(self, herald):
         return self.enter(RawClient(herald.client_addr))
 

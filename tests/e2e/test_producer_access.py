@@ -2,6 +2,7 @@
 
 import signal
 import tempfile
+import unittest
 from pathlib import Path
 
 import grpc
@@ -12,7 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from certificates import Authority
 from harness import DEADLINE, Herald
 from producer import Code, Producer, PushStream, Watch, admin_service_pb2, deliver, push_service_pb2, session_service_pb2, text, to
-from service_case import ServiceTest, unittest
+from service_case import ServiceTest
 
 
 class CredentialsTest(ServiceTest):

@@ -1,8 +1,10 @@
 """SessionService against the real binary."""
 
+import unittest
+
 from harness import JsonClient, eventually
 from producer import common_pb2, deliver, push_service_pb2, session_service_pb2, to
-from service_case import ServiceTest, unittest
+from service_case import ServiceTest
 from wire import wait_close
 
 

@@ -9,37 +9,13 @@
 #include "session/message.h"
 #include "session/payload_kind.h"
 #include "tests/fuzz/check.h"
+#include "ws/client_content.h"
 #include "ws/codec.h"
 
 namespace {
 
 using herald::MessageBody;
 using herald::v1::ClientFrame;
-
-// As a session makes a message of it.
-template <typename T>
-MessageBody BodyOf(const T& content) {
-  MessageBody body;
-  body.event = content.event();
-  switch (content.content_case()) {
-    case T::kData:
-      body.payload = content.data();
-      body.content_type = "application/json";
-      break;
-    case T::kText:
-      body.payload = content.text();
-      body.content_type = "text/plain";
-      break;
-    case T::kBytes:
-      body.payload = content.bytes();
-      body.content_type = "application/octet-stream";
-      break;
-    case T::CONTENT_NOT_SET:
-      body.content_type = "text/plain";
-      break;
-  }
-  return body;
-}
 
 void CheckMessage(MessageBody body, const std::string& topic) {
   const auto accepted = herald::AcceptMessage(std::move(body), 64 * 1024);
@@ -75,7 +51,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   ClientFrame again;
   FUZZ_CHECK(herald::ProtoCodec().Decode(frame.SerializeAsString(), again).ok());
   FUZZ_CHECK(again.kind_case() == frame.kind_case());
-  if (frame.has_publish()) CheckMessage(BodyOf(frame.publish()), frame.publish().topic());
-  if (frame.has_message()) CheckMessage(BodyOf(frame.message()), frame.message().topic());
+  if (frame.has_publish())
+    CheckMessage(herald::ContentOf(frame.publish()), frame.publish().topic());
+  if (frame.has_message())
+    CheckMessage(herald::ContentOf(frame.message()), frame.message().topic());
   return 0;
 }

@@ -321,4 +321,21 @@ class Node {
   SessionTable table_{shards_, index_};
 };
 
+// Keeps a shard busy until it goes, so that what is posted meanwhile is one burst.
+class Busy {
+ public:
+  explicit Busy(Shard& shard) {
+    std::promise<void> running;
+    shard.Post([&running, released = released_.get_future().share()] {
+      running.set_value();
+      released.wait();
+    });
+    running.get_future().wait();
+  }
+  ~Busy() { released_.set_value(); }
+
+ private:
+  std::promise<void> released_;
+};
+
 }  // namespace herald

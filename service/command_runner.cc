@@ -2,6 +2,7 @@
 
 #include "fmt/format.h"
 #include "service/convert.h"
+#include "service/idempotency.h"
 #include "session/topic_name.h"
 #include "session/utf8.h"
 
@@ -31,7 +32,10 @@ absl::Status CheckSupported(const v1::Deliver& deliver, v1::ReportLevel default_
   };
   const v1::ReportLevel report =
       deliver.report() == v1::REPORT_LEVEL_UNSPECIFIED ? default_report : deliver.report();
-  if (!deliver.idempotency_key().empty()) return later("idempotency_key");
+  if (absl::Status bad = CheckIdempotencyKey("idempotency_key", deliver.idempotency_key());
+      !bad.ok()) {
+    return bad;
+  }
   const v1::Policy& policy = deliver.policy();
   if (!v1::ReportLevel_IsValid(report)) return absl::InvalidArgumentError("report is no level");
   if (!v1::Priority_IsValid(policy.priority())) {

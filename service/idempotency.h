@@ -53,7 +53,7 @@ absl::Status CheckIdempotencyKey(std::string_view field, std::string_view key);
 //            carried out as well: that is OUT_OF_RANGE. Numbers that were left out above it are new.
 // Threads:   any. Locks are striped by producer id and by key; none is held while a command runs
 //            or a callback is called.
-// Limits:    max_keys finished commands, of about 350 bytes each; an answer longer than
+// Limits:    max_keys finished commands, of about 300 bytes each; an answer longer than
 //            kAnswerBytesAKey (many positions) counts as several. Those in flight are bounded by
 //            their streams. Expiry is amortised: an operation forgets a few, Sweep the rest.
 // Ownership: outlives its streams, and whatever may call Finish.

@@ -297,7 +297,12 @@ TEST_F(IdempotencyTest, ForgottenFailureHoldsNothingBack) {
   EXPECT_EQ(memory_.LastSeq(stream), 0u);
   Pass(kWindow / 2);
   EXPECT_EQ(memory_.LastSeq(stream), 4u);
-  EXPECT_TRUE(Runs(Begin(stream, 3))) << "it never was carried out";
+  const Begun retry = Begin(stream, 3);
+  ASSERT_TRUE(Runs(retry)) << "it never was carried out";
+  Finish(retry, Failure(3));
+  EXPECT_EQ(memory_.LastSeq(stream), 0u);
+  Pass(kWindow);
+  EXPECT_EQ(memory_.LastSeq(stream), 4u);
 }
 
 TEST_F(IdempotencyTest, LastSeqBelowAFailureWhoseNeighboursAreForgotten) {

@@ -67,7 +67,7 @@ absl::Status Server::Start() {
   const auto push_streams = [this] { return grpc_ ? grpc_->push_streams() : 0; };
   stats_ = std::make_unique<NodeStats>(*table_, *broker_, *runner_, *events_, push_streams);
   metrics_ = std::make_unique<Metrics>(*stats_, *front_end_, *table_, *broker_, *events_,
-                                       push_streams, std::string(broker_->name()));
+                                       *idempotency_, push_streams, std::string(broker_->name()));
   probe_ = std::make_unique<Probe>(*broker_, shards_);
   if (absl::Status status = OpenPorts(); !status.ok()) return status;
   probe_->Send();
@@ -140,6 +140,8 @@ void Server::MakeShards() {
   runner_ =
       std::make_unique<CommandRunner>(*broker_, *table_, receipts_, config_.node_name,
                                       limits.max_message_bytes, limits.max_topics_per_session);
+  idempotency_ =
+      std::make_unique<Idempotency>(limits.idempotency_window, limits.max_idempotency_keys);
   for (auto& shard : shards_) shard->Start(*broker_);
 }
 
@@ -152,8 +154,9 @@ absl::Status Server::OpenPorts() {
   options.reflection = config_.enable_reflection;
   options.max_message_bytes = config_.limits.max_message_bytes;
   options.push = {config_.limits.max_push_streams, config_.limits.max_commands_in_flight};
-  absl::StatusOr<std::unique_ptr<GrpcServer>> grpc = GrpcServer::Start(
-      options, *runner_, *table_, *broker_, *events_, *executor_, producer_auth_, *stats_);
+  absl::StatusOr<std::unique_ptr<GrpcServer>> grpc =
+      GrpcServer::Start(options, *runner_, *idempotency_, *table_, *broker_, *events_, *executor_,
+                        producer_auth_, *stats_);
   if (!grpc.ok()) return grpc.status();
   grpc_ = *std::move(grpc);
   absl::StatusOr<std::unique_ptr<AdminServer>> admin = AdminServer::Open(
@@ -181,6 +184,7 @@ void Server::EverySecond() {
   stats_->Sample(now);
   probe_->Send();
   broker_->Sweep(now);
+  idempotency_->Sweep();
   if (verifier_) {
     if (absl::Status status = verifier_->ReloadIfChanged(now); !status.ok()) {
       LogError("keys not reloaded, the old ones stay", {{"error", std::string(status.message())}});

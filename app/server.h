@@ -52,6 +52,7 @@ class Server {
   std::unique_ptr<TokenVerifier> verifier_;
   ProducerAuth producer_auth_;
 
+  std::unique_ptr<Idempotency> idempotency_;  // shards may hold callbacks into it
   TopicIndex index_;
   std::unique_ptr<EventHub> events_;
   std::unique_ptr<PresenceNews> presence_;

@@ -2,6 +2,7 @@
 
 #include "fmt/format.h"
 #include "service/convert.h"
+#include "service/idempotency.h"
 #include "session/topic_name.h"
 #include "session/utf8.h"
 
@@ -122,6 +123,10 @@ void CommandRunner::Run(const v1::Command& command, const Context& context, Done
 absl::StatusOr<CommandRunner::Accepted> CommandRunner::Accept(const v1::Deliver& deliver,
                                                               const Context& context) const {
   Accepted accepted;
+  if (absl::Status bad = CheckIdempotencyKey("idempotency_key", deliver.idempotency_key());
+      !bad.ok()) {
+    return bad;
+  }
   absl::StatusOr<Target> target = ParseTarget(deliver.target(), node_);
   if (!target.ok()) return target.status();
   accepted.target = *std::move(target);

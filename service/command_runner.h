@@ -22,8 +22,8 @@ namespace herald {
 //            session. A Join, Leave, SetLabels or Disconnect is in force when its `done` has been
 //            called.
 // Errors:    in the result; nothing half-done stays behind.
-// Receipts:  a command that asked for a report and succeeded has its `report` called once, after
-//            its `done`.
+// Receipts:  a command that asked for a report has its `report` called once, after its `done`, if
+//            ReceiptFollows its result.
 class CommandRunner {
  public:
   using Done = absl::AnyInvocable<void(v1::CommandResult)>;
@@ -45,6 +45,10 @@ class CommandRunner {
   // `report` is needed only where AsksReport.
   void Run(const v1::Command& command, const Context& context, Done done, Report report = nullptr);
 
+  // Not what failed, nor what was not carried out again: the first time has told.
+  static bool ReceiptFollows(const v1::CommandResult& result) {
+    return result.code() == 0 && !result.duplicate();
+  }
   static bool AsksReport(const v1::Command& command, const Context& context) {
     return command.has_deliver() && LevelOf(command.deliver(), context) > v1::REPORT_LEVEL_ACCEPTED;
   }

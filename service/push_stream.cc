@@ -4,9 +4,12 @@
 
 namespace herald {
 
-PushStream::PushStream(CommandRunner& runner, std::vector<std::unique_ptr<Shard>>& shards,
+PushStream::PushStream(IdempotentRunner runner, std::vector<std::unique_ptr<Shard>>& shards,
                        Executor& executor, std::size_t max_in_flight, std::string traceparent)
-    : runner_(runner), shards_(shards), executor_(executor), max_in_flight_(max_in_flight) {
+    : runner_(std::move(runner)),
+      shards_(shards),
+      executor_(executor),
+      max_in_flight_(max_in_flight) {
   context_.traceparent = std::move(traceparent);
 }
 
@@ -20,9 +23,9 @@ absl::Status PushStream::OnRequest(v1::PushRequest request) {
     MutexLock lock(mutex_);
     if (request.has_open()) {
       if (!first_) return absl::InvalidArgumentError("open may stand in the first request only");
-      if (!request.open().producer_id().empty()) {
-        return absl::UnimplementedError("open.producer_id is not available in this version");
-      }
+      absl::StatusOr<std::uint64_t> last_seq = runner_.Open(request.open().producer_id());
+      if (!last_seq.ok()) return last_seq.status();
+      ready_.mutable_opened()->set_last_seq(*last_seq);
       context_.default_report = request.open().default_report();
       ready_.mutable_opened()->set_node(runner_.node());
     }
@@ -53,7 +56,7 @@ void PushStream::Pump() {
         command = &request->commands(next_command_);
         change = CommandRunner::IsChange(*command);
       }
-      if (done || (changes_ > 0 && !CommandRunner::MayFollowChanges(*command))) {
+      if (done || runner_.Holds() || (changes_ > 0 && !CommandRunner::MayFollowChanges(*command))) {
         pumping_ = false;
         return;
       }
@@ -89,7 +92,7 @@ void PushStream::OnResult(bool change, bool reports, v1::CommandResult result) {
   bool wake;
   {
     MutexLock lock(mutex_);
-    if (reports && result.code() != 0) --receipts_;  // none will come
+    if (reports && !CommandRunner::ReceiptFollows(result)) --receipts_;
     *ready_.add_results() = std::move(result);
     if (change) --changes_;
     // Results that come while the pump runs are taken when it returns.

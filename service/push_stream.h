@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "service/command_runner.h"
 #include "service/executor.h"
+#include "service/idempotent_runner.h"
 #include "session/mutex.h"
 
 namespace herald {
@@ -16,7 +17,8 @@ namespace herald {
 // The commands and results of one Push stream: order, flow control, nothing of gRPC.
 //
 // Order:     commands run in the order of the stream; after a join, leave, disconnect or set-
-//            labels the deliveries wait until it is in force.
+//            labels the deliveries wait until it is in force, and behind a repeat of what another
+//            stream has in flight everything waits for its result.
 // Limits:    at most `max_in_flight` commands without a written result before WantsRequest says no
 //            (one request may go over it by its own size, at most kMaxCommandsARequest). While a
 //            mailbox of a shard stands above its high watermark, or kMaxOpenReceipts are awaited or
@@ -30,8 +32,8 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   static constexpr int kMaxCommandsARequest = 4096;
   static constexpr std::size_t kMaxOpenReceipts = 65'536;
 
-  PushStream(CommandRunner& runner, std::vector<std::unique_ptr<Shard>>& shards, Executor& executor,
-             std::size_t max_in_flight, std::string traceparent);
+  PushStream(IdempotentRunner runner, std::vector<std::unique_ptr<Shard>>& shards,
+             Executor& executor, std::size_t max_in_flight, std::string traceparent);
 
   void set_wake(absl::AnyInvocable<void()> wake) { wake_ = std::move(wake); }
   // On the executor: no wake comes after this.
@@ -55,7 +57,7 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   void OnReceipt(v1::Receipt receipt);
   void ScheduleWake();
 
-  CommandRunner& runner_;
+  IdempotentRunner runner_;
   std::vector<std::unique_ptr<Shard>>& shards_;
   Executor& executor_;
   const std::size_t max_in_flight_;

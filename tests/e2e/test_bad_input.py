@@ -173,6 +173,16 @@ class InvalidArgumentTest(ServiceTest):
         watch.write(twice)
         self.assertEqual(watch.end()[0], Code.INVALID_ARGUMENT)
 
+    def test_idempotency_names(self):
+        self.assert_invalid("idempotency_key", deliver=deliver(topic="a", idempotency_key="x" * 129))
+        self.assertEqual(self.producer.deliver(topic="a", idempotency_key="ü" * 64).code, 0, "128 bytes")
+        stream = self.enter(PushStream(self.producer, push_service_pb2.PushOpen(producer_id="x" * 129)))
+        code, details = stream.end()
+        self.assertEqual((code, "open.producer_id" in details), (Code.INVALID_ARGUMENT, True), details)
+        stream = self.enter(PushStream(self.producer, push_service_pb2.PushOpen(producer_id="x" * 128)))
+        stream.send({"deliver": deliver(topic="a")})
+        self.assertEqual(stream.results(1)[1].code, 0)
+
     def test_push_open_twice_and_too_many_commands_end_the_stream(self):
         stream = self.enter(PushStream(self.producer, push_service_pb2.PushOpen()))
         stream.write(push_service_pb2.PushRequest(open=push_service_pb2.PushOpen()))
@@ -277,7 +287,7 @@ class OtherCodesTest(ServiceTest):
         ttl.ttl.seconds = 1
         for field, options in {
             "report": {"report": push_service_pb2.REPORT_LEVEL_WRITTEN}, "report ": {"report": push_service_pb2.REPORT_LEVEL_ACKED},
-            "idempotency_key": {"idempotency_key": "k"}, "policy.ttl": {"policy": ttl},
+            "policy.ttl": {"policy": ttl},
             "policy.priority": {"policy": policy(priority=push_service_pb2.PRIORITY_HIGH)},
             "policy.collapse_key": {"policy": policy(collapse_key="k")},
             "policy.overflow": {"policy": policy(overflow=push_service_pb2.OVERFLOW_DROP_OLDEST)},
@@ -286,9 +296,6 @@ class OtherCodesTest(ServiceTest):
             with self.subTest(field):
                 self.assert_refused(Code.UNIMPLEMENTED, field, deliver=deliver(topic="news", **options))
         self.assert_silence(client)
-        stream = self.enter(PushStream(self.producer, push_service_pb2.PushOpen(producer_id="p")))
-        code, details = stream.end()
-        self.assertEqual((code, "producer_id" in details), (Code.UNIMPLEMENTED, True), details)
         stream = self.enter(PushStream(self.producer, push_service_pb2.PushOpen(default_report=push_service_pb2.REPORT_LEVEL_WRITTEN)))
         stream.send({"deliver": deliver(topic="news")},
                     {"deliver": deliver("told", topic="news", report=push_service_pb2.REPORT_LEVEL_ACCEPTED)})

@@ -134,6 +134,9 @@ TEST_F(CommandRunnerTest, BadInputNamesTheField) {
               HasSubstr("target.session_id"));
   EXPECT_THAT(detail_of(Deliver(ToUser("a"), std::string(1025, 'x'))),
               HasSubstr("message.payload"));
+  v1::Command long_key = Deliver(ToUser("a"));
+  long_key.mutable_deliver()->set_idempotency_key(std::string(129, 'k'));
+  EXPECT_THAT(detail_of(long_key), HasSubstr("idempotency_key"));
 }
 
 TEST_F(CommandRunnerTest, NamesThePartOfAPolicyThatIsWrong) {

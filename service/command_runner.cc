@@ -23,7 +23,9 @@ void Fail(std::uint64_t seq, const absl::Status& status, CommandRunner::Done& do
 }
 
 absl::Status NoSuchSession() { return absl::NotFoundError("target.session_id: no such session"); }
-absl::Status NobodyMatched() { return absl::NotFoundError("nobody matched the target"); }
+absl::Status NobodyMatched() {
+  return absl::NotFoundError("nobody matched the target (no_session)");
+}
 
 // How many sessions could not be changed, counted on several shards at once, and why.
 struct Refused {

@@ -42,9 +42,16 @@ export class Connection {
   ) {
     const socket = (this.socket = new WebSocket(url, SUBPROTOCOL));
     this.opening = setTimeout(() => this.lose('no answer in time'), timeoutMs);
-    socket.onopen = () => this.ended || on.onOpen();
+    let opened = false;
+    socket.onopen = () => {
+      opened = true;
+      if (!this.ended) on.onOpen();
+    };
     socket.onmessage = ({ data }) => this.receive(data);
-    socket.onerror = () => {}; // a close follows
+    // A close follows at once, except in Node 20 when the connection could not be made.
+    socket.onerror = () => {
+      if (!opened) setTimeout(() => this.end(LOST, 'cannot connect'));
+    };
     socket.onclose = ({ code, reason }) => this.end(code, reason || (code === LOST ? 'connection lost' : ''));
   }
 

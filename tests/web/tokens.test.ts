@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type TokenRequest, Tokens, expiry } from '../../web/sdk/src/tokens.js';
+import type { TokenRequest } from '../../web/sdk/src/api.js';
+import { Tokens, expiry } from '../../web/sdk/src/tokens.js';
 
 const jwt = (claims: object) => `x.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.y`;
 

@@ -1,12 +1,5 @@
 // How long to wait before the next attempt.
-
-/** Delays in milliseconds. */
-export interface Backoff {
-  /** The ceiling of the first delay; it doubles with each failure. Default 500. */
-  baseMs: number;
-  /** The highest ceiling. Default 30,000. */
-  capMs: number;
-}
+import type { Backoff } from './api.js';
 
 /**
  * Full jitter: anything from nothing to the ceiling, all equally likely, so that clients which were cut off together spread evenly instead

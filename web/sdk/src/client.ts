@@ -1,99 +1,17 @@
 // A client that stays connected: the one class an application uses.
 import { Acks } from './acks.js';
-import { type Backoff, fullJitter } from './backoff.js';
+import type { Backoff, ClientEvents, HeraldOptions, MessageHandler, Session, State, WebSocketConstructor } from './api.js';
+import { fullJitter } from './backoff.js';
 import { verdict } from './close-codes.js';
-import { Connection, type WebSocketConstructor } from './connection.js';
+import { Connection } from './connection.js';
 import { endpoint } from './endpoint.js';
 import { HeraldError } from './errors.js';
 import { type HelloFrame, type MessageFrame, type ReconnectFrame, type ServerFrame, decodePayload, encodePayload, milliseconds } from './frames.js';
-import { Listeners } from './listeners.js';
+import { Handlers } from './handlers.js';
 import { Requests } from './requests.js';
-import { Tokens, type TokenSource } from './tokens.js';
-import { type Gap, Topics } from './topics.js';
+import { Tokens } from './tokens.js';
+import { Topics } from './topics.js';
 import { onWake } from './wake.js';
-
-export interface HeraldOptions {
-  /** `https://push.example.com`, `wss://…/ws`, `/ws`. Default: `/ws` of the server that served `/herald.js`. */
-  url?: string;
-  /** Who this is: a JWT, or a function that gives one, called for each connection and before a token expires. */
-  token?: TokenSource;
-  /** Labels of this session, kept by the server under `client/…`. */
-  labels?: Record<string, string>;
-  /** `auto` (default): a message is acknowledged when its handlers have returned. `manual`: by `message.ack()`. */
-  ack?: 'auto' | 'manual';
-  backoff?: Partial<Backoff>;
-  /** For an answer to anything: opening, calls, pings. Default 10,000. */
-  timeoutMs?: number;
-  /** Calls of `publish` and `send` that may wait while there is no connection; further ones are rejected. Default 100. */
-  maxQueued?: number;
-  /** A connection must have lived this long for the backoff to begin anew. Default 10,000. */
-  stableMs?: number;
-  /** False: nothing happens before `connect()`. */
-  autoConnect?: boolean;
-  /** Default: the global WebSocket. Node before 22 has none; the class of the npm package `ws` will do. */
-  WebSocket?: WebSocketConstructor;
-}
-
-/** A message, as it came. */
-export interface Message<Data = unknown> {
-  /** Empty: sent to this session or by a selector, not by topic. */
-  readonly topic: string;
-  readonly event: string;
-  /** JSON as it is, text as a string, bytes as a Uint8Array. */
-  readonly data: Data;
-  readonly id: string;
-  /** A decimal number of up to 64 bits. Undefined if the topic keeps no history. */
-  readonly offset?: string;
-  /** Where it stands in the topic; opaque. To be kept for `subscribe` if another page is to go on from here. */
-  readonly position?: string;
-  /** When Herald accepted it, RFC 3339. */
-  readonly time?: string;
-  /** The session that published it, if a client did. */
-  readonly sender?: string;
-  readonly attributes: Readonly<Record<string, string>>;
-  /** Acknowledges this message and all before it in its topic. Without effect where no history is kept. */
-  ack(): void;
-}
-
-/** Returning a promise puts off the acknowledgement until it is fulfilled; the next message does not wait for it. */
-export type MessageHandler<Data = unknown> = (message: Message<Data>) => unknown;
-
-export type State =
-  | { readonly name: 'connecting' }
-  | { readonly name: 'open' }
-  /** The next attempt begins after `delayMs`; why, say `code` and `reason`. */
-  | { readonly name: 'waiting'; readonly delayMs: number; readonly code: number; readonly reason: string }
-  /** Stays so until `connect()`. */
-  | { readonly name: 'closed'; readonly code: number; readonly reason: string };
-
-/** What the server says of this session. */
-export interface Session {
-  readonly id: string;
-  /** Empty: anonymous. */
-  readonly userId: string;
-  readonly limits: { readonly maxMessageBytes: number; readonly maxTopics: number; readonly messagesPerSecond: number };
-  readonly node: string;
-  readonly version: string;
-}
-
-export interface Presence {
-  readonly topic: string;
-  readonly sessionId: string;
-  readonly userId: string;
-}
-
-/** What `on` tells. */
-export interface ClientEvents {
-  state: State;
-  /** Every message, whatever its topic and event. */
-  message: Message;
-  /** Something of a topic was lost and will not come: fetch anew what you show. */
-  gap: Gap;
-  join: Presence;
-  leave: Presence;
-  /** A handler threw (then with its message), or the token source failed. With nobody listening it goes to `reportError`. */
-  error: { readonly error: unknown; readonly message?: Message };
-}
 
 const DEFAULT_BACKOFF: Backoff = { baseMs: 500, capMs: 30_000 };
 const WAKE_JITTER_MS = 500;
@@ -122,9 +40,7 @@ export class Herald<Events extends object = Record<string, any>> {
   private readonly pending = new Map<string, Pending>(); // subscribes without an answer
   private readonly acks = new Acks((ack) => this.connection?.send({ ack }));
   private readonly requests: Requests;
-  private readonly byTopic = new Listeners<MessageHandler<any>>();
-  private readonly byEvent = new Listeners<MessageHandler<any>>();
-  private readonly listeners = new Listeners<(event: any) => unknown>();
+  private readonly handlers = new Handlers();
   private readonly ownIds = new Set<string>(); // of this client's sessions, the latest
   private connection: Connection | undefined;
   private advice: ReconnectFrame | undefined; // the server's, for the close that follows it
@@ -194,7 +110,7 @@ export class Herald<Events extends object = Record<string, any>> {
    * @param options.since the `position` of a message from an earlier life of this page: what followed it comes first, or a `gap` event.
    */
   subscribe<Data = any>(topic: string, handler?: MessageHandler<Data>, options: { since?: string } = {}): Promise<void> {
-    if (handler) this.byTopic.add(topic, handler);
+    if (handler) this.handlers.byTopic.add(topic, handler);
     if (!this.topics.want(topic, options.since)) return Promise.resolve();
     let pending = this.pending.get(topic);
     if (!pending) {
@@ -215,12 +131,12 @@ export class Herald<Events extends object = Record<string, any>> {
 
   /** Calls `listener` for each of these events. Returns what removes it. */
   on<Name extends keyof ClientEvents>(name: Name, listener: (event: ClientEvents[Name]) => unknown): () => void {
-    return this.listeners.add(name, listener);
+    return this.handlers.listeners.add(name, listener);
   }
 
   /** Calls `handler` for each message with this event name, whatever its topic. Returns what removes it. */
   onEvent<Name extends keyof Events & string>(event: Name, handler: MessageHandler<Events[Name]>): () => void {
-    return this.byEvent.add(event, handler);
+    return this.handlers.byEvent.add(event, handler);
   }
 
   /**
@@ -263,7 +179,7 @@ export class Herald<Events extends object = Record<string, any>> {
       token = await within(this.timeoutMs, this.tokens.next());
     } catch (error) {
       if (generation !== this.generation) return;
-      this.report(error);
+      this.handlers.report(error);
       return this.wait(4401, 'no token', this.backoff);
     }
     if (generation !== this.generation) return;
@@ -315,7 +231,7 @@ export class Herald<Events extends object = Record<string, any>> {
     }
     this.requests.connected(rate);
     this.setState({ name: 'open' });
-    for (const gap of gaps) this.emit('gap', gap);
+    for (const gap of gaps) this.handlers.emit('gap', gap);
   }
 
   private requestSubscribe(topic: string, pending: Pending): void {
@@ -345,7 +261,7 @@ export class Herald<Events extends object = Record<string, any>> {
   private forget(topic: string): void {
     this.topics.forget(topic);
     this.acks.reset(topic);
-    this.byTopic.clear(topic);
+    this.handlers.byTopic.clear(topic);
   }
 
   private scheduleRenewal(): void {
@@ -360,7 +276,7 @@ export class Herald<Events extends object = Record<string, any>> {
         if (generation !== this.generation) return;
         if (token !== before) await this.requests.call({ refresh: { token } });
       } catch (error) {
-        this.report(error);
+        this.handlers.report(error);
       }
       if (generation === this.generation) this.scheduleRenewal();
     }, delay);
@@ -436,18 +352,18 @@ export class Herald<Events extends object = Record<string, any>> {
       const state = frame.reply.ok?.topic;
       const gap = state && this.topics.has(state.topic) && this.topics.onState(state);
       this.requests.onReply(frame.reply);
-      return gap ? this.emit('gap', gap) : undefined;
+      return gap ? this.handlers.emit('gap', gap) : undefined;
     }
     if (frame.gap) {
       const { topic, reason = '', position = '' } = frame.gap;
       this.topics.onGap(topic, position);
       this.acks.reset(topic);
-      return this.emit('gap', { topic, reason });
+      return this.handlers.emit('gap', { topic, reason });
     }
     if (frame.reconnect) this.advice = frame.reconnect;
     for (const name of ['join', 'leave'] as const) {
       const news = frame[name];
-      if (news) this.emit(name, { topic: news.topic, sessionId: news.session_id, userId: news.user_id ?? '' });
+      if (news) this.handlers.emit(name, { topic: news.topic, sessionId: news.session_id, userId: news.user_id ?? '' });
     }
   }
 
@@ -455,7 +371,7 @@ export class Herald<Events extends object = Record<string, any>> {
     // After a resume the server does not know any more what this client published itself.
     if (!this.topics.accept(frame) || (frame.sender && this.ownIds.has(frame.sender))) return;
     const { topic = '', event = '', offset } = frame;
-    const message: Message<any> = {
+    const message = {
       topic,
       event,
       data: decodePayload(frame),
@@ -467,55 +383,13 @@ export class Herald<Events extends object = Record<string, any>> {
       attributes: frame.attributes ?? {},
       ack: offset ? this.acks.byHand(topic, offset) : () => {},
     };
-    const handlers = [...this.byTopic.of(topic), ...this.byEvent.of(event), ...this.listeners.of('message')];
-    if (handlers.length === 0) return; // nobody has handled it
-    const done = offset && this.options.ack !== 'manual' ? this.acks.start(topic, offset) : () => {};
-    const running: Promise<unknown>[] = [];
-    let failed = false;
-    const fail = (error: unknown) => {
-      failed = true;
-      this.report(error, message);
-    };
-    for (const handler of handlers) {
-      try {
-        const result = handler(message);
-        if (isPromise(result)) running.push(Promise.resolve(result).catch(fail));
-      } catch (error) {
-        fail(error);
-      }
-    }
-    if (running.length === 0) return failed ? undefined : done();
-    void Promise.all(running).then(() => failed || done());
+    this.handlers.deliver(message, offset && this.options.ack !== 'manual' ? () => this.acks.start(topic, offset) : undefined);
   }
 
   private setState(state: State): void {
     this.current = state;
-    this.emit('state', state);
+    this.handlers.emit('state', state);
   }
-
-  private emit<Name extends keyof ClientEvents>(name: Name, event: ClientEvents[Name]): void {
-    for (const listener of this.listeners.of(name)) {
-      try {
-        listener(event);
-      } catch (error) {
-        if (name === 'error') complain(error);
-        else this.report(error);
-      }
-    }
-  }
-
-  private report(error: unknown, message?: Message): void {
-    if (this.listeners.of('error').length > 0) this.emit('error', { error, message });
-    else complain(error);
-  }
-}
-
-const isPromise = (value: unknown): value is PromiseLike<unknown> => typeof (value as PromiseLike<unknown> | undefined)?.then === 'function';
-
-/** Node has no reportError. */
-function complain(error: unknown): void {
-  if (typeof reportError === 'function') reportError(error);
-  else console.error(error);
 }
 
 function newPending(): Pending {

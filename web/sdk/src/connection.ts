@@ -1,18 +1,6 @@
 // One WebSocket, from its opening to its one end.
+import type { WebSocketConstructor, WebSocketLike } from './api.js';
 import { type ClientFrame, SUBPROTOCOL, type ServerFrame } from './frames.js';
-
-/** As much of a WebSocket as is used here: the browsers', Node's and that of the npm package `ws` have it. */
-export interface WebSocketLike {
-  readonly readyState: number;
-  send(data: string): void;
-  close(code?: number, reason?: string): void;
-  onopen: ((event: any) => any) | null;
-  onmessage: ((event: any) => any) | null;
-  onclose: ((event: any) => any) | null;
-  onerror: ((event: any) => any) | null;
-}
-
-export type WebSocketConstructor = new (url: string, protocols?: string | string[]) => WebSocketLike;
 
 export interface ConnectionEvents {
   /** The first frame may be sent. */

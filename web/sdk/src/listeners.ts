@@ -10,8 +10,8 @@ export class Listeners<F> {
   }
 
   /** A copy: listeners may add and remove others. */
-  of(key: string | undefined): F[] {
-    return key === undefined ? [] : [...(this.byKey.get(key) ?? [])];
+  of(key: string): F[] {
+    return [...(this.byKey.get(key) ?? [])];
   }
 
   clear(key: string): void {

@@ -1,15 +1,5 @@
 // The token that says who we are: asked for, renewed before it expires, and not shown again once it has been refused.
-
-/** Why a token is asked for. */
-export interface TokenRequest {
-  /** The token that the server has refused, if that is why; a cache must not give it again. */
-  refused?: string;
-  /** 4401 or 4402, with `refused`. */
-  code?: number;
-}
-
-/** A token, or what gives one: called for every connection, and before a token expires. */
-export type TokenSource = string | ((request: TokenRequest) => string | Promise<string>);
+import type { TokenRequest, TokenSource } from './api.js';
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const LEAD_MS = 60_000;

@@ -1,12 +1,6 @@
 // The topics of a session: which it wants, how far it has come in each, and what it has seen already.
+import type { Gap } from './api.js';
 import type { MessageFrame, TopicPosition, TopicState } from './frames.js';
-
-/** Something of a topic was lost and will not come. */
-export interface Gap {
-  topic: string;
-  /** `epoch` (the log was lost), `rollback`, `expired` (no longer kept), `limit`, `slow_consumer`, `refused`. */
-  reason: string;
-}
 
 interface Topic {
   /** The application asked for it; otherwise the server put this session on it (`$all`, the token's topics). */

@@ -1,10 +1,16 @@
 """What the tests of the browser SDK share: the SDK as the binary serves it, and a Node program that uses it."""
 
+import base64
+import contextlib
 import json
 import re
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import serve
 
 from harness import DEADLINE, ROOT, Process, eventually
 from producer import Producer
@@ -31,7 +37,8 @@ class SdkClient(Process):
     """`things` as they happened: dicts of one key each."""
 
     def __init__(self, sdk, **setup):
-        super().__init__([*node_arguments(), ROOT / "tests/e2e/node/sdk_client.mjs", sdk, json.dumps(setup)], stdin=subprocess.PIPE)
+        super().__init__([*node_arguments(), ROOT / "tests/e2e/node/sdk_client.mjs", sdk, json.dumps(setup)],
+                         stdin=subprocess.PIPE, env={"HERALD_NODE_MODULES": str(ROOT / "build/node/node_modules")})
         self._waited = 0
 
     def do(self, *what):
@@ -65,6 +72,38 @@ class SdkClient(Process):
 
     def payloads(self, topic=None):
         return [message["data"] for message in self.all("message") if topic in (None, message["topic"])]
+
+
+class Peer:
+    """A server of ours that does what the real one would not: says hello to each connection, sends it the next list of `frames`,
+    and closes it with the next of `codes`. When there are no more codes it holds the connection."""
+
+    def __init__(self, codes=(), frames=()):
+        self._codes = iter(codes)
+        self._frames = iter(frames)
+        self.connects = []  # what clients sent first
+        self._server = serve(self._handle, "127.0.0.1", 0, subprotocols=["herald.v1.json"], compression=None)
+        self.url = "ws://127.0.0.1:%d/ws" % self._server.socket.getsockname()[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+
+    def _handle(self, connection):
+        self.connects.append(json.loads(connection.recv())["connect"])
+        recovered = [{"topic": "a", "position": "end", "offset": "99", **({"recovered": True} if len(self.connects) > 1 else {"offset": "0"})}]
+        connection.send(json.dumps({"hello": {"session_id": "x", "ping_interval": "25s", "topics": recovered}}))
+        for frame in next(self._frames, []):
+            connection.send(frame if isinstance(frame, str) else json.dumps(frame))
+        code = next(self._codes, None)
+        if code is not None:
+            return connection.close(code, "so it is")
+        with contextlib.suppress(ConnectionClosed):
+            for _ in connection:
+                pass
 
 
 class SdkTest(ServerTest):
@@ -110,5 +149,4 @@ class SdkTest(ServerTest):
 
 
 def _base64(value):
-    import base64
     return base64.b64encode(json.dumps(value).encode()).decode()

@@ -1,12 +1,10 @@
 """The browser SDK under Node, against the real binary behind a proxy that cuts and stalls: resume, gaps, calls, acks."""
 
-import time
 import unittest
 
-import tokens
-from harness import Herald, eventually
+from harness import eventually
 from producer import Watch
-from sdk_case import SdkTest
+from sdk_case import Peer, SdkTest
 
 
 def numbers(*bounds):
@@ -45,14 +43,14 @@ class ResumeTest(SdkTest):
         self.assertEqual(client.all("gap"), [])
 
     def test_personal_and_broadcast_messages_are_resumed_too(self):
-        client = self.client(url=self.proxy.url, options={"token": tokens.hs256("alice")})
-        client.wait_state("open")  # --dev takes no tokens: anonymous
+        client = self.open_client(url=self.proxy.url + "?user=alice")
         self.proxy.cut(refuse=True)
         client.wait_state("waiting")
-        self.producer.deliver("one", all=True)
+        self.producer.deliver("to all", all=True)
+        self.producer.deliver("to alice", user_id="alice")
         self.proxy.allow()
-        client.wait("message", lambda message: message["topic"] == "$all")
-        self.assertEqual(client.payloads("$all"), ["one"])
+        client.wait("message", count=2)
+        self.assertEqual([client.payloads("$all"), client.payloads("$user/alice")], [["to all"], ["to alice"]])
 
     def test_what_the_history_does_not_hold_any_more_is_a_gap(self):
         client = self.open_client(topics=["short/a"])
@@ -90,6 +88,17 @@ class ResumeTest(SdkTest):
         self.start(*flags)
         client.wait_state("open", 2)
 
+    def test_with_the_websocket_of_another_package(self):
+        client = self.open_client(topics=["log/a"], ws=True)
+        self.push("log/a", range(3))
+        client.wait("message", count=3)
+        self.proxy.cut(refuse=True)
+        client.wait_state("waiting", 2)
+        self.push("log/a", range(3, 6))
+        self.proxy.allow()
+        client.wait("message", count=6)
+        self.assertEqual(client.payloads(), numbers(6))
+
     def test_what_it_published_itself_does_not_come_back(self):
         client = self.open_client(topics=["log/a"])
         client.do("publish", "log/a", {"mine": 1})
@@ -124,6 +133,52 @@ class ResumeTest(SdkTest):
         self.assertEqual([message["topic"] for message in client.all("message")], ["log/b"])
         client.do("session")
         self.assertNotIn("log/a", client.wait("subscriptions"))
+
+
+def message(offset, n=None, **more):
+    return {"message": {"topic": "a", "offset": str(offset), "position": f"p{offset}", "id": "x", "data": offset if n is None else n, **more}}
+
+
+class FramesTest(SdkTest):
+    """What the real server does not send, or not yet."""
+
+    def setUp(self):
+        super().setUp()
+        self.herald = self.start()
+
+    def test_repeats_are_dropped_within_a_connection_and_across(self):
+        big = 2 ** 53
+        with Peer(codes=[1001], frames=[[message(1), message(2), message(2), message(big)],
+                                        [message(2), message(big), message(big + 1), message(big + 1), message(big + 2)]]) as peer:
+            client = self.client(url=peer.url)
+            client.wait("message", count=5)
+        self.assertEqual([message["offset"] for message in client.all("message")], ["1", "2", str(big), str(big + 1), str(big + 2)])
+        self.assertEqual(peer.connects[1]["resume"], [{"topic": "a", "position": f"p{big}"}])
+        self.assertEqual(peer.connects[1]["previous_session_id"], "x")
+
+    def test_a_gap_frame_is_told_and_gone_on_from(self):
+        with Peer(codes=[1001], frames=[[message(50), {"gap": {"topic": "a", "reason": "rollback", "position": "g"}}],
+                                        [message(3), message(4)]]) as peer:
+            client = self.client(url=peer.url)
+            client.wait("message", count=3)
+        self.assertEqual(client.all("gap"), [{"topic": "a", "reason": "rollback"}])
+        self.assertEqual(peer.connects[1]["resume"], [{"topic": "a", "position": "g"}])
+
+    def test_presence_news_and_messages_of_all_kinds(self):
+        who = {"topic": "a", "session_id": "s", "user_id": "bob"}
+        with Peer(frames=[[{"join": who}, {"news of a later version": {}}, {"leave": who}, message(1, text="t", data=None),
+                           {"message": {"id": "x", "data": {"to": "this session"}}}, {"message": {"id": "y", "bytes": "AP8="}}]]) as peer:
+            client = self.client(url=peer.url)
+            client.wait("message", count=3)
+        self.assertEqual([client.all("join"), client.all("leave")], [[{"topic": "a", "sessionId": "s", "userId": "bob"}]] * 2)
+        self.assertEqual(client.payloads("")[0], {"to": "this session"})
+        self.assertEqual(client.payloads("")[1], {"bytes": [0, 255]})
+
+    def test_a_frame_that_is_not_json_ends_the_connection(self):
+        with Peer(frames=[["{"]]) as peer:
+            client = self.client(url=peer.url)
+            self.assertEqual(client.wait_state("waiting")["reason"], "a frame that is not JSON")
+            client.wait_state("open", 2)
 
 
 class DeadConnectionTest(SdkTest):
@@ -229,6 +284,16 @@ class CallTest(SdkTest):
             client.do("publish", "any", {"n": n})
         client.wait("publish", lambda answer: "ok" in answer, count=80)
         self.assertEqual(client.states(), ["connecting", "open"])
+
+    def test_a_client_may_be_closed_before_it_is_open(self):
+        self.proxy.cut(refuse=True)
+        client = self.client(topics=["log/a"])
+        client.do("subscribeBlindly", "log/b")
+        client.do("close")
+        client.wait_state("closed")
+        self.assertEqual(client.wait("subscribe log/a")["code"], "CANCELLED")
+        client.do("session")
+        client.wait("subscriptions")  # Node would have ended for a rejection that nobody looks at
 
     def test_a_closed_client_stays_closed_until_told(self):
         client = self.open_client(topics=["log/a"])

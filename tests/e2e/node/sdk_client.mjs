@@ -3,17 +3,19 @@
 //   node --experimental-websocket sdk_client.mjs SDK_FILE SETUP
 //
 // SETUP, JSON: `options` of the client; `tokens`: given one after the other, the last again and again; `topics` to subscribe to;
-// `fail`: offsets that the handler throws at; `hold`: the handler's promises wait for ["finish", offset]; `waits`: only the delays of
-// that many `waiting` states are printed.
+// `fail`: offsets that the handler throws at; `hold`: the handler's promises wait for ["finish", offset]; `ws`: with
+// that package's WebSocket.
+import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 
 const [file, setup] = process.argv.slice(2);
 const { Herald } = await import(pathToFileURL(file).href);
-const { options = {}, tokens, topics = [], fail = [], hold = false } = JSON.parse(setup);
+const { options = {}, tokens, topics = [], fail = [], hold = false, ws = false } = JSON.parse(setup);
 const print = (what) => console.log(JSON.stringify(what));
 
-class Recorder extends WebSocket {
+const Base = ws ? createRequire(`${process.env.HERALD_NODE_MODULES}/`)('ws') : WebSocket;
+class Recorder extends Base {
   send(data) {
     print({ sent: JSON.parse(data) });
     super.send(data);
@@ -47,6 +49,8 @@ const outcome = (promise, name) =>
   promise.then((value) => print({ [name]: { ok: value ?? null } }), ({ code, message }) => print({ [name]: { code, message } }));
 const actions = {
   subscribe: (topic, since) => outcome(client.subscribe(topic, undefined, { since }), `subscribe ${topic}`),
+  // As most code does: nobody looks at the promise.
+  subscribeBlindly: (topic) => void client.subscribe(topic),
   unsubscribe: (topic) => outcome(client.unsubscribe(topic), `unsubscribe ${topic}`),
   publish: (topic, data, more) => outcome(client.publish(topic, data, more), 'publish'),
   send: (event, data, more) => outcome(client.send(event, data, more), 'send'),
@@ -54,7 +58,6 @@ const actions = {
   ack: (offset) => seen.get(offset).ack(),
   connect: () => client.connect(),
   close: () => client.close(),
-  wake: () => globalThis.wake?.(),
   session: () => print({ session: client.session, subscriptions: client.subscriptions }),
 };
 for (const topic of topics) actions.subscribe(topic);

@@ -1,6 +1,6 @@
 // A client that stays connected: the one class an application uses.
 import { Acks } from './acks.js';
-import type { Backoff, ClientEvents, HeraldOptions, MessageHandler, Session, State, WebSocketConstructor } from './api.js';
+import type { Backoff, ClientEvents, Gap, HeraldOptions, MessageHandler, Session, State, WebSocketConstructor } from './api.js';
 import { fullJitter } from './backoff.js';
 import { verdict } from './close-codes.js';
 import { Connection } from './connection.js';
@@ -92,13 +92,13 @@ export class Herald<Events extends object = Record<string, any>> {
   }
 
   /** Ends the session and stays away until `connect()`. Subscriptions that the server has confirmed are kept for that. */
-  close(code = 1000, reason = ''): void {
+  close(): void {
     if (this.current.name === 'closed') return;
     this.acks.flush();
     const connection = this.connection;
     this.leave();
-    connection?.close(code, reason);
-    this.finish(code, reason || 'closed by the application');
+    connection?.close();
+    this.finish(1000, 'closed by the application');
   }
 
   /**
@@ -254,6 +254,8 @@ export class Herald<Events extends object = Record<string, any>> {
   private settle(topic: string, error?: HeraldError): void {
     const pending = this.pending.get(topic);
     this.pending.delete(topic);
+    // Nobody has to look at a promise that the application itself has made void.
+    if (error?.code === 'CANCELLED') pending?.promise.catch(() => {});
     if (error) pending?.reject(error);
     else pending?.resolve();
   }
@@ -337,7 +339,7 @@ export class Herald<Events extends object = Record<string, any>> {
     this.requests.abandon(why);
     for (const topic of [...this.pending.keys()]) {
       this.forget(topic);
-      this.settle(topic, new HeraldError('UNAVAILABLE', why));
+      this.settle(topic, new HeraldError('CANCELLED', why));
     }
     this.setState({ name: 'closed', code, reason });
   }
@@ -352,19 +354,23 @@ export class Herald<Events extends object = Record<string, any>> {
       const state = frame.reply.ok?.topic;
       const gap = state && this.topics.has(state.topic) && this.topics.onState(state);
       this.requests.onReply(frame.reply);
-      return gap ? this.handlers.emit('gap', gap) : undefined;
+      return gap ? this.tellGap(gap) : undefined;
     }
     if (frame.gap) {
       const { topic, reason = '', position = '' } = frame.gap;
       this.topics.onGap(topic, position);
-      this.acks.reset(topic);
-      return this.handlers.emit('gap', { topic, reason });
+      return this.tellGap({ topic, reason });
     }
     if (frame.reconnect) this.advice = frame.reconnect;
     for (const name of ['join', 'leave'] as const) {
       const news = frame[name];
       if (news) this.handlers.emit(name, { topic: news.topic, sessionId: news.session_id, userId: news.user_id ?? '' });
     }
+  }
+
+  private tellGap(gap: Gap): void {
+    this.acks.reset(gap.topic);
+    this.handlers.emit('gap', gap);
   }
 
   private onMessage(frame: MessageFrame): void {

@@ -73,9 +73,9 @@ export class Connection {
   }
 
   /** Leaves. No events follow. */
-  close(code: number, reason: string): void {
+  close(): void {
     this.stop();
-    this.socket.close(code, reason);
+    this.socket.close(1000);
   }
 
   private receive(data: unknown): void {

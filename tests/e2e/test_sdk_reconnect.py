@@ -117,14 +117,15 @@ class BackoffTest(SdkTest):
     def test_delays_grow_to_the_cap_and_are_spread_over_all_of_it(self):
         self.proxy.cut(refuse=True)
         client = self.client(options={"backoff": {"baseMs": 10, "capMs": 80}})
-        client.wait_state("waiting", 70)
-        delays = self.delays(client)[:70]
+        client.wait_state("waiting", 43)
+        delays = self.delays(client)[:43]
         for attempt, delay in enumerate(delays):
             self.assertLessEqual(delay, min(80, 10 * 2 ** attempt))
         at_cap = delays[3:]
-        self.assertLess(min(at_cap), 20)
-        self.assertGreater(max(at_cap), 60)
-        self.assertTrue(25 < sum(at_cap) / len(at_cap) < 55, "about half of the cap")
+        # Even ones miss one of these once in 100,000 runs.
+        self.assertLess(min(at_cap), 30)
+        self.assertGreater(max(at_cap), 50)
+        self.assertTrue(22 < sum(at_cap) / len(at_cap) < 58, "about half of the cap")
 
     def test_a_connection_that_dies_at_once_does_not_begin_anew(self):
         client = self.client(options={"backoff": {"baseMs": 10, "capMs": 200}})
@@ -143,11 +144,14 @@ class BackoffTest(SdkTest):
         self.assertLessEqual(max(self.delays(client)), 10)
 
     def test_overload_is_given_more_time(self):
-        with Peer([1013] * 40) as peer:
-            client = self.client(url=peer.url, options={"backoff": {"baseMs": 10, "capMs": 80}})
-            client.wait_state("waiting", 40)
-        self.assertGreater(max(self.delays(client)[:3] + self.delays(client)), 60)
-        self.assertLessEqual(max(self.delays(client)), 80)
+        for code, ceiling in ((1001, 10), (1013, 80), (4429, 80)):
+            with self.subTest(code), Peer([code] * 20) as peer:
+                client = self.client(url=peer.url, options={"backoff": {"baseMs": 10, "capMs": 1000}, "stableMs": 0})
+                client.wait_state("waiting", 20)
+                delays = self.delays(client)
+                self.assertLessEqual(max(delays), ceiling)
+                self.assertGreater(max(delays), ceiling / 3)
+                client.stop()
 
 
 class TokenTest(SdkTest):

@@ -52,7 +52,7 @@ class DemoPageTest(unittest.TestCase):
     def open(self, query="?user=alice&labels=tier=gold"):
         page = self.stack.enter_context(Page(self.herald.page_url + query))
         self.stack.callback(page.close)
-        page.ask("waitForState", "connected")
+        page.ask("waitForState", "open")
         return page
 
     def test_what_heraldctl_sends_appears_in_order_but_for_what_excepts_its_user(self):
@@ -99,7 +99,7 @@ class DemoPageTest(unittest.TestCase):
         self.herald.ctl("kick", "--session", before, "--reconnect", "yes")
         self.herald.ctl("send", "--user", "alice", "in between")
         page.ask("waitForEntry", "in between")
-        page.ask("waitForState", "connected")
+        page.ask("waitForState", "open")
         self.herald.ctl("send", "--user", "alice", "after")
         page.ask("waitForEntry", "after")
         self.assertEqual([text for _, _, text in page.ask("entries")], ["before", "in between", "after"])

@@ -100,6 +100,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
     std::vector<std::vector<MessagePtr>> missed;
     std::size_t pending = 0;
     std::size_t missed_bytes = 0;
+    std::string previous_session_id;
     bool refused = false;
   };
   void Open(Claims claims, const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume,
@@ -114,8 +115,9 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   // A recovery that would not fit into the outbound queue is none: with the `bytes` before it, it
   // may take what the queue may. Adds its own.
   void LimitMissed(FeedStart& start, std::size_t& bytes) const;
-  // Messages of the log to this session, without those it published itself.
-  void SendMissed(const std::string& topic, const std::vector<MessagePtr>& missed);
+  // Messages of the log to this session, without those it published itself, now or as `previous`.
+  void SendMissed(const std::string& topic, const std::vector<MessagePtr>& missed,
+                  std::string_view previous = "");
   FramePtr MakeGap(const Message& last) const override;
 
   // Ending.

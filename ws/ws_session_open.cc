@@ -100,6 +100,7 @@ void WsSession::Open(Claims claims,
   phase_ = Phase::kOpen;
   auto opening = std::make_shared<Opening>();
   opening->wanted = *std::move(wanted);
+  opening->previous_session_id = previous_session_id;
   // First, so that the session before does not count for the limit of sessions a user.
   TakeOver(previous_session_id, [this, opening](std::vector<Owed> owed) {
     TakeOwed(std::move(owed));
@@ -199,7 +200,7 @@ void WsSession::OnAllSubscribed(Opening& opening) {
     Send(frame);
   }
   for (std::size_t i = 0; i < opening.missed.size(); ++i)
-    SendMissed(opening.wanted[i].topic, opening.missed[i]);
+    SendMissed(opening.wanted[i].topic, opening.missed[i], opening.previous_session_id);
   GiveUpOwed();
   Event event;
   event.kind = EventKind::kSessionOpened;
@@ -217,13 +218,15 @@ void WsSession::OnAllSubscribed(Opening& opening) {
   }
 }
 
-void WsSession::SendMissed(const std::string& topic, const std::vector<MessagePtr>& missed) {
+void WsSession::SendMissed(const std::string& topic, const std::vector<MessagePtr>& missed,
+                           std::string_view previous) {
   if (missed.empty()) return;
   const std::string self = id_text();
   const TopicSubscribers* subscribers = shard().FindTopic(topic);
   const Overflow overflow = subscribers ? subscribers->overflow : Overflow::kDisconnect;
   for (const MessagePtr& message : missed) {
-    if (message->body().sender != self) DeliverMissed(message, overflow);
+    const std::string& sender = message->body().sender;
+    if (sender.empty() || (sender != self && sender != previous)) DeliverMissed(message, overflow);
   }
 }
 

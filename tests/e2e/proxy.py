@@ -18,6 +18,7 @@ class Proxy:
         self._target = (host, int(port))
         self._lock = threading.Lock()
         self._pairs = []  # of sockets that are connected
+        self._half_open = []  # pairs of which the server does not know that the client is gone
         self._flows = threading.Event()
         self._flows.set()
         self._refusing = False
@@ -33,6 +34,8 @@ class Proxy:
         self._listener.close()
         self._flows.set()
         self.cut()
+        for _, server in self._half_open:
+            _reset(server)
 
     @property
     def url(self):
@@ -51,6 +54,18 @@ class Proxy:
         for pair in pairs:
             for end in pair:
                 _reset(end)
+
+    def lose_clients(self):
+        """Resets all connections on the clients' side; to the server they stay open, as when a phone leaves its network."""
+        with self._lock:
+            pairs, self._pairs = self._pairs, []
+            self._half_open += pairs
+        for client, _ in pairs:
+            _reset(client)
+
+    def refuse(self):
+        """Resets those that come, until `allow()`."""
+        self._refusing = True
 
     def allow(self):
         self._refusing = False
@@ -94,9 +109,12 @@ class Proxy:
             while data := source.recv(65536):
                 self._flows.wait()
                 sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
+            if pair not in self._half_open:
+                sink.shutdown(socket.SHUT_WR)
             return
         with self._lock:
+            if pair in self._half_open:
+                return
             if pair in self._pairs:
                 self._pairs.remove(pair)
         for end in pair:

@@ -1,5 +1,6 @@
 """The browser SDK in a headless Chromium: a page and a worker of another origin import /herald.js through the proxy that cuts."""
 
+import datetime
 import http.server
 import json
 import os
@@ -10,6 +11,8 @@ import time
 import unittest
 
 from harness import DEADLINE, ROOT, Process, eventually
+from producer import PushStream, deliver, push_service_pb2
+from herald_client import as_json
 from sdk_case import SdkTest
 
 # `options` and `topic` are put in; what arrives is kept in globals. The page shows it too.
@@ -107,9 +110,11 @@ class Page(Process):
 
 @unittest.skipUnless(shutil.which(os.environ.get("CHROMIUM", "/usr/bin/chromium")), "no Chromium: scripts/install-deps browser")
 class BrowserTest(SdkTest):
-    def open(self, *flags, page=PAGE, **options):
-        """No `url` is given: the SDK connects to where it came from, the proxy."""
+    def open(self, *flags, page=PAGE, user=None, **options):
+        """Without a `user` no `url` is given: the SDK connects to where it came from, the proxy."""
         self.start_with_rules("--allowed_origins=*", *flags)
+        if user:
+            options["url"] = f"{self.proxy.url}?user={user}"
         script = SCRIPT.replace("SDK", f"http://{self.proxy.addr}/herald.js").replace(
             "OPTIONS", json.dumps({"backoff": {"baseMs": 50, "capMs": 400}} | options))
         pages = self.enter(Pages({"/": ("text/html", page % script if "%s" in page else page),
@@ -135,6 +140,28 @@ class BrowserTest(SdkTest):
         self.assertEqual(page.evaluate("gaps"), [])
         eventually(lambda: page.evaluate("sent.filter(({ ack }) => ack).at(-1)") == {"ack": {"log/a": "511"}}, "the last ack")
         self.assertEqual(page.ask("problems"), [])
+
+    def test_receipts_turn_from_unacked_to_acked(self):
+        page = self.open(user="alice")
+        page.wait("client.subscriptions.includes('log/a')")
+        self.proxy.refuse()
+        self.proxy.lose_clients()  # Herald sees nothing of it
+        page.wait("client.state.name === 'waiting'")
+        stream = self.enter(PushStream(self.producer, push_service_pb2.PushOpen(default_report=push_service_pb2.REPORT_LEVEL_ACKED)))
+        minute = datetime.timedelta(seconds=60)
+        stream.send(*[{"deliver": deliver(message=as_json({"n": n}), topic="log/a", report_timeout=minute)} for n in range(500)])
+        results = [stream.take() for _ in range(500)]
+        self.assertEqual({(type(result).__name__, result.code, result.matched) for result in results}, {("CommandResult", 0, 1)})
+        self.assertTrue(stream.nothing(0.5), "unacked: no receipt yet")
+        self.proxy.allow()
+        page.wait("got.length >= 500")
+        receipts = {receipt.seq: receipt for receipt in (stream.take() for _ in range(500))}
+        self.assertEqual({(one.matched, one.written, one.acked, len(one.dropped), one.final) for one in receipts.values()},
+                         {(1, 1, 1, 0, True)})
+        self.assertEqual(len(receipts), 500)
+        shown = page.evaluate("[...document.querySelectorAll('#list li')].map((item) => Number(item.textContent))")
+        self.assertEqual(shown, list(range(500)))
+        self.assertEqual(page.evaluate("gaps"), [])
 
     def test_a_worker_has_all_too(self):
         page = self.open(page=WORKER_PAGE)

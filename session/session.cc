@@ -202,8 +202,10 @@ void Session::OnWritten(const Outbound& gone) {
     // The one written is the oldest of the topic.
     const std::uint32_t topic = TopicHash(gone.message->topic());
     auto& gaps = extras_->gaps;
-    gaps.erase(std::find_if(gaps.begin(), gaps.end(),
-                            [&](const Extras::Gap& gap) { return gap.topic == topic; }));
+    const auto written = std::find_if(gaps.begin(), gaps.end(),
+                                      [&](const Extras::Gap& gap) { return gap.topic == topic; });
+    if (written != gaps.end())
+      gaps.erase(written);  // else all were dropped while it was on the wire
     return;
   }
   if (gone.tracking == Tracking::kNone) return;

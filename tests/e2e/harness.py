@@ -117,7 +117,7 @@ class Process:
         self._popen.send_signal(number)
 
     def stop(self, timeout=DEADLINE):
-        """Asks it to end, insists after `timeout`; returns the exit code (negative: killed)."""
+        """Asks it to end, insists after `timeout`; returns the exit code (negative: killed). Fails if a sanitizer has complained."""
         if self.returncode is None:
             self.signal(signal.SIGTERM)
             try:
@@ -131,6 +131,8 @@ class Process:
                 pass
         self._reader.join(timeout)
         self._popen.stdout.close()
+        if report := re.search(r"(ERROR: \w+Sanitizer|runtime error:)(.*\n){0,60}", self.output):
+            raise AssertionError(f"{self.argv[0]}:\n{report[0]}")
         return self._popen.returncode
 
     def kill(self):

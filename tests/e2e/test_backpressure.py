@@ -4,6 +4,7 @@ Bounds are on the resident memory that a test adds to what Herald held before it
 """
 
 import contextlib
+import os
 import statistics
 import threading
 import time
@@ -15,6 +16,8 @@ from producer import Producer, PushStream, Watch
 from push import BATCH, batches, command, push_service_pb2
 
 KIB, MIB = 1024, 1024 * 1024
+# AddressSanitizer pads what is allocated and keeps what is freed: its build is held to a multiple (CMakeLists.txt).
+MEMORY_FACTOR = float(os.environ.get("HERALD_MEMORY_FACTOR", 1))
 MAX_IN_FLIGHT = 4096  # max_commands_in_flight
 SESSIONS = 1000
 SLOW = 50
@@ -140,7 +143,7 @@ class BackpressureTest(unittest.TestCase):
             self.report(f"deaf producers: Herald took {taken:.0f} commands of {producers} streams and grew {memory.grown / MIB:.1f} MiB; "
                         f"written {[one.written for one in deaf]}; round trip p50 {statistics.median(calm) * 1e3:.2f} ms before, "
                         f"{statistics.median(stuck) * 1e3:.2f} ms beside them")
-            self.assertLess(memory.grown, bound)
+            self.assertLess(memory.grown, MEMORY_FACTOR * bound)
         # Results that the client's window of 64 KiB took are in flight no longer: less than 1,024 of them.
         self.assertGreaterEqual(taken, producers * MAX_IN_FLIGHT)
         self.assertLess(taken, producers * (MAX_IN_FLIGHT + BATCH + 1024))
@@ -201,7 +204,7 @@ class BackpressureTest(unittest.TestCase):
         self.assertEqual([received[name].close_code for name in slow[:SLOW // 2]], [4413] * (SLOW // 2), "who reads again sees why")
         # Queues share frames: the messages of one queue (1 MiB), the history of $all (100 messages), the frames under way
         # to the healthy ones and, a session, the list of what is queued; 64 MiB would be 50 queues of 1 MiB with copies.
-        self.assertLess(memory.grown, SLOW * MIB + 14 * MIB)
+        self.assertLess(memory.grown, MEMORY_FACTOR * (SLOW * MIB + 14 * MIB))
         self.assertEqual(self.herald.metric("herald_sessions"), SESSIONS - SLOW)
 
     def test_no_message_is_lost_without_being_counted(self):
@@ -280,7 +283,7 @@ class BackpressureTest(unittest.TestCase):
                     f"of {bound / MIB:.0f}, mailbox depth at most {depth:.0f}")
         self.assertEqual((answered, bad), (asked, []))
         self.assertLess(depth, deepest)
-        self.assertLess(memory.grown, bound)
+        self.assertLess(memory.grown, MEMORY_FACTOR * bound)
         eventually(lambda: self.herald.metric("herald_mailbox_depth") == 0, "the mailboxes are empty")
 
 

@@ -3,6 +3,7 @@
 import json
 import unittest
 
+from harness import eventually
 from producer import Watch, push_service_pb2, to
 from service_case import ServiceTest
 
@@ -122,7 +123,9 @@ class WatchTest(ServiceTest):
         self.message(client, "a"), self.message(client, "b")
         one.event("client_message")
         lost = two.event("client_message")
+        watchers = self.herald.metric("herald_watchers")
         two.kill()
+        eventually(lambda: self.herald.metric("herald_watchers") < watchers, "Herald knows that it is gone")
         self.message(client, "c")
         one.ack(lost.id)  # not its own: no effect
         one.ack(lost.id - 1, lost.id + 1)

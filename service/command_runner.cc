@@ -179,7 +179,9 @@ ReceiptPtr CommandRunner::MakeReceipt(std::uint64_t seq, const v1::Deliver& deli
                                       v1::ReportLevel level, Done& done, Report report) {
   auto receipt = std::make_shared<Receipt>(
       level == v1::REPORT_LEVEL_ACKED ? Receipt::Level::kAcked : Receipt::Level::kWritten,
-      [seq, report = std::move(report)](const Receipt::Counts& counts) mutable {
+      [this, seq, report = std::move(report)](const Receipt::Counts& counts) mutable {
+        timeouts_.fetch_add(counts.dropped[static_cast<std::size_t>(DropReason::kTimeout)],
+                            std::memory_order_relaxed);
         report(ToProto(counts, seq));
       });
   const absl::Time deadline =
@@ -252,13 +254,14 @@ void CommandRunner::PublishOn(v1::CommandResult result, Accepted message, Done d
   // Answered once by each publication, and, where exceptions make counting the shards' work, by
   // each shard.
   const bool count_on_shards = except != nullptr;
-  auto tally = std::make_shared<Tally>([gathering](std::uint64_t matched) {
+  auto tally = std::make_shared<Tally>([this, gathering](std::uint64_t matched) {
     v1::CommandResult finished;
     {
       MutexLock lock(gathering->mutex);
       finished = std::move(gathering->result);
     }
     finished.set_matched(matched);
+    if (matched == 0) no_session_.fetch_add(1, std::memory_order_relaxed);
     if (matched == 0 && gathering->require_online && finished.code() == 0)
       SetStatus(NobodyMatched(), finished);
     gathering->done(std::move(finished));
@@ -304,9 +307,10 @@ void CommandRunner::DeliverLive(v1::CommandResult result, Accepted message, Done
         session.Deliver(message, Overflow::kDisconnect,
                         receipt != nullptr ? Tracking::kCounted : Tracking::kNone);
       },
-      [result = std::move(result), one_session, require_online = message.require_online,
+      [this, result = std::move(result), one_session, require_online = message.require_online,
        done = std::move(done)](std::uint64_t matched) mutable {
         result.set_matched(matched);
+        if (matched == 0) no_session_.fetch_add(1, std::memory_order_relaxed);
         if (matched == 0 && one_session) SetStatus(NoSuchSession(), result);
         if (matched == 0 && !one_session && require_online) SetStatus(NobodyMatched(), result);
         done(std::move(result));

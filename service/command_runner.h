@@ -61,6 +61,10 @@ class CommandRunner {
 
   const std::string& node() const { return node_; }
   std::uint64_t commands() const { return commands_.load(std::memory_order_relaxed); }
+  // Messages that matched nobody, and sessions whose receipts ran out of time: drops that no shard
+  // counts.
+  std::uint64_t no_session() const { return no_session_.load(std::memory_order_relaxed); }
+  std::uint64_t timeouts() const { return timeouts_.load(std::memory_order_relaxed); }
   // While set, deliveries are answered RESOURCE_EXHAUSTED.
   std::atomic<bool> memory_full{false};
   // While set, everything is answered UNAVAILABLE.
@@ -103,6 +107,8 @@ class CommandRunner {
   const std::size_t max_message_bytes_;
   const std::size_t max_topics_;
   std::atomic<std::uint64_t> commands_{0};
+  std::atomic<std::uint64_t> no_session_{0};
+  std::atomic<std::uint64_t> timeouts_{0};
 };
 
 }  // namespace herald

@@ -88,12 +88,14 @@ class Reports(ServiceTest):
         stream.send({"deliver": deliver(user_id="alice", report=ACKED, report_timeout=Seconds(0.3))})
         _, receipts = self.results_and_receipts(stream, 1)
         self.assert_receipt(receipts[1], 1, 1, timeout=1)
+        self.assertGreater(self.herald.metric("herald_dropped_total", reason="timeout"), 0)
 
     def test_an_absent_user_is_told_at_once(self):
         stream = self.stream(default_report=ACKED)
         stream.send({"deliver": deliver(user_id="nobody", report_timeout=Seconds(60))})
         _, receipts = self.results_and_receipts(stream, 1)
         self.assert_receipt(receipts[1], 0, 0, no_session=1)
+        self.assertGreater(self.herald.metric("herald_dropped_total", reason="no_session"), 0)
 
     def test_heraldctl_tells(self):
         alice = self.client("?user=alice")

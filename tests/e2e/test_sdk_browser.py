@@ -3,14 +3,12 @@
 import datetime
 import http.server
 import json
-import os
-import shutil
-import subprocess
 import threading
 import time
 import unittest
 
-from harness import DEADLINE, ROOT, Process, eventually
+from browser import Page, needs_chromium
+from harness import eventually
 from producer import PushStream, deliver, push_service_pb2
 from herald_client import as_json
 from sdk_case import SdkTest
@@ -77,16 +75,9 @@ class Pages:
         self._server.server_close()
 
 
-class Page(Process):
+class SdkPage(Page):
     def __init__(self, url):
-        super().__init__(["node", ROOT / "tests/e2e/node/sdk_page.mjs", url], stdin=subprocess.PIPE,
-                         env={"HERALD_NODE_MODULES": str(ROOT / "build/node/node_modules")})
-        self._answers = 0
-        self._take()
-
-    def ask(self, what, *arguments):
-        self.write_line(json.dumps([what, *arguments]))
-        return self._take()
+        super().__init__("sdk_page.mjs", url)
 
     def evaluate(self, code):
         return self.ask("evaluate", code)
@@ -94,21 +85,8 @@ class Page(Process):
     def wait(self, code=None):
         return super().wait() if code is None else self.ask("wait", code)
 
-    def close(self):
-        """Ends the browser too."""
-        self._popen.stdin.close()
-        super().wait()
 
-    def _take(self):
-        self._answers += 1
-        self.wait_line("", 3 * DEADLINE, self._answers)
-        answer = json.loads(self.lines[self._answers - 1])
-        if isinstance(answer, dict) and "error" in answer:
-            raise AssertionError(answer["error"])
-        return answer
-
-
-@unittest.skipUnless(shutil.which(os.environ.get("CHROMIUM", "/usr/bin/chromium")), "no Chromium: scripts/install-deps browser")
+@needs_chromium
 class BrowserTest(SdkTest):
     def open(self, *flags, page=PAGE, user=None, **options):
         """Without a `user` no `url` is given: the SDK connects to where it came from, the proxy."""
@@ -119,7 +97,7 @@ class BrowserTest(SdkTest):
             "OPTIONS", json.dumps({"backoff": {"baseMs": 50, "capMs": 400}} | options))
         pages = self.enter(Pages({"/": ("text/html", page % script if "%s" in page else page),
                                   "/worker.js": ("text/javascript", WORKER % script)}))
-        page = self.enter(Page(pages.url + "/"))
+        page = self.enter(SdkPage(pages.url + "/"))
         self.stack.callback(page.close)
         return page
 

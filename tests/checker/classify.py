@@ -264,6 +264,7 @@ class _Segment:
     """One connection's time on a topic."""
 
     began: float
+    gaps: int  # there had been
     open: bool = True
     got: list = field(default_factory=list)  # (gap events before it, n, time)
 
@@ -276,7 +277,6 @@ class _Live:
         self.seen = set()
         self.segments = []
         self.gaps = 0
-        self.gaps_at_end = {}
         self.wanted_from, self.wanted = None, []
 
     def asked(self, time):
@@ -285,7 +285,7 @@ class _Live:
 
     def start(self, time, offset, recovered, since):
         self.down()
-        self.segments.append(_Segment(time))
+        self.segments.append(_Segment(time, self.gaps))
 
     def gap(self):
         self.gaps += 1
@@ -326,7 +326,7 @@ class _Live:
         place = {message.n: index for index, message in enumerate(messages)}
         got = [(gaps, place[n]) for gaps, n, _ in segment.got if n in place]
         due = next((index for index, message in enumerate(messages) if message.sent > segment.began), len(messages))
-        gaps_before = got[0][0] if got else 0
+        gaps_before = segment.gaps
         last = min(due, got[0][1]) - 1 if got else due - 1
         for gaps, index in got:
             if index <= last:

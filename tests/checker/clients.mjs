@@ -28,10 +28,14 @@ class Client {
     this.staleness = staleness;
     this.random = generator(seed);
     this.positions = new Map(); // topic → the latest that the application has seen
-    this.again = new Set(); // topics to subscribe to once more
+    this.wanted = new Set(); // topics
+    this.again = new Set(); // those of them to subscribe to once more
     this.wire = this.delivered = 0;
     this.herald = new Herald({ url, ...options, WebSocket: this.recorder(useWs ? ws : WebSocket) });
-    this.herald.on('state', ({ name: state, code, reason }) => log(name, 'state', state, code, reason));
+    this.herald.on('state', ({ name: state, code, reason }) => {
+      if (state === 'waiting' || state === 'closed') this.socket = undefined;
+      log(name, 'state', state, code, reason);
+    });
     this.herald.on('gap', ({ topic, reason }) => {
       this.positions.delete(topic);
       log(name, 'gap', topic, reason);
@@ -58,14 +62,24 @@ class Client {
     return class extends Base {
       constructor(...given) {
         super(...given);
+        client.socket = this;
         this.asked = new Map(); // id → what a subscribe or unsubscribe asked for
         this.resumed = new Map(); // topic → position
         this.addEventListener('message', ({ data }) => this.receive(JSON.parse(data)));
       }
 
+      /** What is on its way was for a subscription that has been left. */
+      left(topic) {
+        this.resumed.delete(topic);
+        for (const [id, { subscribe }] of this.asked) if (subscribe?.topic === topic) this.asked.delete(id);
+      }
+
       receive({ hello, reply, message }) {
+        if (client.socket !== this) return; // the SDK has done with it
         if (message) client.wire += 1;
-        for (const state of hello?.topics ?? []) client.start(state, this.resumed.get(state.topic));
+        for (const state of hello?.topics ?? []) {
+          if (state.topic.startsWith('$') || this.resumed.has(state.topic)) client.start(state, this.resumed.get(state.topic));
+        }
         const asked = reply && this.asked.get(reply.id);
         if (asked?.unsubscribe) log(client.name, 'unsubok', asked.unsubscribe.topic);
         if (asked?.subscribe && reply.ok?.topic) client.start(reply.ok.topic, asked.subscribe.position);
@@ -97,12 +111,14 @@ class Client {
   }
 
   sub(topic) {
+    this.again.delete(topic);
+    this.wanted.add(topic);
     log(this.name, 'sub', topic);
     this.positions.delete(topic);
     this.herald.subscribe(topic, (message) => this.deliver(message)).then(
       () => log(this.name, 'subok', topic),
       ({ code, message }) => {
-        if (message === 'unsubscribed') return;
+        if (message === 'unsubscribed' || !this.wanted.has(topic)) return;
         log(this.name, 'unsub', topic);
         // Closed before the server had said yes.
         if (code === 'CANCELLED') this.again.add(topic);
@@ -112,17 +128,22 @@ class Client {
   }
 
   unsub(topic) {
+    this.wanted.delete(topic);
     if (this.again.delete(topic)) return;
     log(this.name, 'unsub', topic);
+    this.socket?.left(topic);
     // Rejected with UNKNOWN where the connection is lost: the next one is without the topic.
     this.herald.unsubscribe(topic).catch(() => {});
   }
 
   connect() {
     this.herald.connect();
-    const again = [...this.again];
-    this.again.clear();
-    for (const topic of again) this.sub(topic);
+    // What was rejected is told a little later.
+    setImmediate(() => {
+      const again = [...this.again];
+      this.again.clear();
+      for (const topic of again) this.sub(topic);
+    });
   }
 
   leave() {

@@ -69,10 +69,11 @@ class _End(asyncio.Protocol):
 
 
 class Network:
-    """What lies between one client and the servers. `pick()` gives the address for each connection."""
+    """What lies between one client and the servers. `pick()` gives the address for each connection. `receive_buffer`: bytes of
+    SO_RCVBUF on the server's side, so that less than usual fits into the kernel when the client does not read."""
 
-    def __init__(self, pick):
-        self._pick = pick
+    def __init__(self, pick, receive_buffer=0):
+        self._pick, self._receive_buffer = pick, receive_buffer
         self._pairs = []  # (the client's end, the server's end)
         self._orphans = []
         self._server = None
@@ -98,10 +99,16 @@ class Network:
         await asyncio.sleep(0)
         client.hold(True)
         host, port = self._pick().rsplit(":", 1)
+        loop, end = asyncio.get_running_loop(), socket.socket()
+        end.setblocking(False)
+        if self._receive_buffer:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
         try:
-            _, server = await asyncio.get_running_loop().create_connection(_End, host, int(port))
+            await loop.sock_connect(end, (host, int(port)))
         except OSError:
+            end.close()
             return client.reset()
+        _, server = await loop.create_connection(_End, sock=end)
         if client.lost:
             return server.reset()
         client.peer, server.peer = server, client

@@ -30,7 +30,7 @@ class Truth:
         self.positions = {}  # token → offset
         self.receipts = []
         self.awaited = []  # numbers whose receipts must come
-        self.refused = []
+        self.problems = []
         self.repeats = self.streams = 0
 
     def message(self, producer, seq, topics, key, size):
@@ -109,9 +109,12 @@ class Outbox:
                 self._kill(call)
                 await asyncio.wait([reader], timeout=5)
                 return
+            self._network.flow()
             await call.done_writing()
-            await asyncio.wait_for(reader, 30)
-            if call.done() and await call.code() == grpc.StatusCode.OK:
+            if not (await asyncio.wait([reader], timeout=15))[0]:
+                self._truth.problems.append(f"{self._id}: a stream without faults has not ended 15 s after its last command; "
+                                            f"{len(self._waiting)} results are missing")
+            elif call.done() and await call.code() == grpc.StatusCode.OK:
                 self._truth.awaited += [n for n in due if n not in self._repeated]
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError, asyncio.TimeoutError, grpc.aio.UsageError):
             pass  # the next stream tries again
@@ -157,7 +160,7 @@ class Outbox:
             self._truth.repeats += 1
             self._repeated.add(message.n)
         if result.code != 0:
-            self._truth.refused.append(f"{message}: {result.code} {result.detail}")
+            self._truth.problems.append("refused: " + f"{message}: {result.code} {result.detail}")
             return
         message.accepted = True
         for position in result.positions:

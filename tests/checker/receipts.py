@@ -28,6 +28,9 @@ class _Account:
         self.acks = defaultdict(list)  # topic → (time, offset)
         self.subscribed = defaultdict(list)  # topic → [from, to]
         self.losses = []  # times at which something under way to it may have been lost
+        self.ghosts = []  # times at which a connection ended of whose session, if there is one, the client does not know
+        self.open = []  # [from, to]
+        state = ""
         for time, kind, *what in events:
             if kind == "msg":
                 self.got.add((what[0], what[2]))
@@ -40,6 +43,14 @@ class _Account:
                 self.subscribed[what[0]][-1][1] = time
             elif kind == "state" and what[0] == "connecting" and not self.subscribed[personal_topic(user)]:
                 self.subscribed[personal_topic(user)].append([time, float("inf")])
+            if kind == "state":
+                if state == "connecting" and what[0] != "open":
+                    self.ghosts.append(time)
+                if state == "open" and what[0] != "open":
+                    self.open[-1][1] = time
+                state = what[0]
+                if state == "open":
+                    self.open.append([time, float("inf")])
             if kind in ("unsub", "close", "gap") or kind == "state" and what[0] != "open":
                 self.losses.append(time)
             if kind == "close":
@@ -51,9 +62,13 @@ class _Account:
     def was_on(self, topic, begin, end):
         return any(since <= end and begin <= until for since, until in self.subscribed[topic])
 
+    def ghosts_at(self, time):
+        return sum(ended <= time for ended in self.ghosts)
+
     def may_have_lost(self, topic, begin, end):
         """Written to its socket and never seen by it: only if its connection, or its subscription, ended meanwhile or later."""
-        return self.was_on(topic, begin, end) and any(time >= begin for time in self.losses)
+        connected = any(since <= begin <= until for since, until in self.open)
+        return self.was_on(topic, begin, end) and (not connected or any(time >= begin for time in self.losses))
 
 
 def check_receipts(messages, receipts, logs, users, awaited=()):
@@ -80,8 +95,9 @@ def check_receipts(messages, receipts, logs, users, awaited=()):
             for account in accounts:
                 got = (topic, message.n) in account.got
                 acked += account.acked(topic, message.n, message.offsets.get(topic, 0), receipt.time)
-                written += got or account.may_have_lost(topic, message.sent, receipt.time)
-                matched += got or account.was_on(topic, message.sent, receipt.time)
+                ghosts = account.ghosts_at(receipt.time)
+                written += (got or account.may_have_lost(topic, message.sent, receipt.time)) + ghosts
+                matched += (got or account.was_on(topic, message.sent, receipt.time)) + ghosts
         if receipt.acked > acked:
             overstated(f"{receipt.acked} acked, {acked} by the clients' logs")
         if receipt.written > written:

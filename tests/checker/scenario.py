@@ -31,6 +31,7 @@ NEEDLESS = ("epoch", "rollback", "refused")
 KEYS = ("EUR", "USD", "JPY")
 HEAVY_BYTES = 56_000  # 60 of them are more than the kernel takes for a socket that nobody reads, and more than a session's queue
 HEAVY_MESSAGES = 60
+VICTIM_RECEIVE_BUFFER = 65536  # with much less, TCP itself takes seconds to get going again
 HEAL_SECONDS = 30
 MARKER_SECONDS = 3
 MARKER_TRIES = 5
@@ -70,9 +71,9 @@ class Outcome:
 class Participant:
     """One place for a client: the network before it, its user, and the lives (instances of the SDK) that it has had."""
 
-    def __init__(self, round_, name, user, topics):
+    def __init__(self, round_, name, user, topics, receive_buffer=0):
         self.round, self.name, self.user, self.topics = round_, name, user, topics
-        self.network = Network(round_.pick_client)
+        self.network = Network(round_.pick_client, receive_buffer)
         self.view = None
         self.lives = 0
 
@@ -166,8 +167,8 @@ class Round:
         participants = [Participant(self, f"{name}.{user[-3:]}{tab}", user, everything) for user in users for tab in "12"]
         if self.heavy:
             # One loses old messages, the other its connection.
-            participants += [Participant(self, f"{name}.vic", f"{name}-vic", [drop, coll, tick]),
-                             Participant(self, f"{name}.big", f"{name}-big", [drop, *everything])]
+            participants += [Participant(self, f"{name}.vic", f"{name}-vic", [drop, coll, tick], VICTIM_RECEIVE_BUFFER),
+                             Participant(self, f"{name}.big", f"{name}-big", [drop, *everything], VICTIM_RECEIVE_BUFFER)]
         victims = participants[6:]
         producers = [await self.producer(f"{name}-p{index}") for index in range(self.settings.producers)]
         for outbox, _ in producers:
@@ -284,7 +285,7 @@ class Round:
         logs = {name: self.readable(self.clients.logs[name]) for name in self.users}
         self.outcome.report = classify(self.truth.messages, logs, self.users, NEEDLESS)
         self.outcome.problems += map(str, check_receipts(self.truth.messages, self.truth.receipts, logs, self.users, self.truth.awaited))
-        self.outcome.problems += self.truth.refused
+        self.outcome.problems += self.truth.problems
         self.outcome.messages = len(self.truth.messages)
         self.outcome.repeats, self.outcome.streams = self.truth.repeats, self.truth.streams
         self.outcome.receipts = len(self.truth.receipts)

@@ -50,12 +50,13 @@ def arguments():
 
 class Totals:
     def __init__(self):
-        self.counts, self.reasons, self.numbers = Counter(), Counter(), Counter()
+        self.counts, self.reasons, self.numbers, self.ends = Counter(), Counter(), Counter(), Counter()
         self.bad = []
 
     def add(self, outcome):
         self.counts += outcome.report.counts
         self.reasons += outcome.report.reasons
+        self.ends += outcome.ends
         for name in ("messages", "repeats", "dropped_by_sdk", "receipts", "acked", "streams", "connections", "faults"):
             self.numbers[name] += getattr(outcome, name)
         self.numbers["overstated"] += sum(problem.startswith(OVERSTATED) for problem in outcome.problems)
@@ -96,7 +97,7 @@ def report(options, totals):
     n = totals.numbers
     print(f"messages {n['messages']}, repeats answered as duplicates {n['repeats']}, producer streams {n['streams']}, client connections "
           f"{n['connections']}, faults {n['faults']}, receipts {n['receipts']} with {n['acked']} acks, repeats dropped by the SDK {n['dropped_by_sdk']}, "
-          f"gap events {dict(totals.reasons)}")
+          f"gap events {dict(totals.reasons)}, connections' ends {dict(totals.ends)}")
     for outcome in totals.bad[:SHOWN]:
         print(f"\nround {outcome.number} failed; again: tests/checker/run --seed {options.seed} --only {outcome.number}")
         for finding in [*outcome.problems, *outcome.report.findings][:SHOWN]:

@@ -6,6 +6,7 @@ The seed decides who does what, and when it is tried; how the threads and socket
 import asyncio
 import random
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 from classify import Report, classify, personal_topic
@@ -29,8 +30,8 @@ FLAGS = ("--max_outbound_bytes_per_session=256KiB", "--inbound_messages_per_seco
 NEEDLESS = ("epoch", "rollback", "refused")
 
 KEYS = ("EUR", "USD", "JPY")
-HEAVY_BYTES = 56_000  # 60 of them are more than the kernel takes for a socket that nobody reads, and more than a session's queue
-HEAVY_MESSAGES = 60
+HEAVY_BYTES = 56_000  # 90 of them are more than the kernel takes for a socket that nobody reads, and more than a session's queue
+HEAVY_MESSAGES = 90
 VICTIM_RECEIVE_BUFFER = 65536  # with much less, TCP itself takes seconds to get going again
 HEAL_SECONDS = 30
 MARKER_SECONDS = 3
@@ -60,6 +61,7 @@ class Outcome:
     streams: int = 0
     connections: int = 0
     faults: int = 0
+    ends: Counter = field(default_factory=Counter)  # of connections, by close code
     logs: dict = field(default_factory=dict)
     truth: Truth = None
 
@@ -77,9 +79,9 @@ class Participant:
         self.view = None
         self.lives = 0
 
-    async def open(self):
+    async def open(self, everything):
         await self.network.open()
-        self.begin(self.round.random.sample(self.topics, self.round.random.randint(1, len(self.topics))))
+        self.begin(self.topics if everything else self.round.random.sample(self.topics, self.round.random.randint(1, len(self.topics))))
 
     def begin(self, topics):
         self.lives += 1
@@ -178,7 +180,7 @@ class Round:
             self.plan_heavy(heavy[0], drop, coll, tick)
         marker = await self.producer(f"{name}-marker")
         for participant in participants:
-            await participant.open()
+            await participant.open(everything=participant in victims)
         self.expect(await until(lambda: all(one.view.steady for one in participants), HEAL_SECONDS), "the clients did not all get on")
 
         ends = time.monotonic() + self.settings.seconds
@@ -204,6 +206,7 @@ class Round:
         for one in self.users:
             stats = [event for event in self.clients.logs[one] if event[1] == "stats"]
             self.outcome.dropped_by_sdk += sum(event[2] - event[3] for event in stats)
+            self.outcome.ends.update(event[3] for event in self.clients.logs[one] if event[1] == "state" and event[2] in ("waiting", "closed"))
             self.outcome.logs[one] = self.clients.logs[one]
             self.clients.forget(one)
         return self.outcome

@@ -40,7 +40,8 @@ class IdempotentRunnerTest : public ::testing::Test {
 
   Idempotency memory_{absl::Minutes(2), 1000};
   Node node_{2};
-  CommandRunner commands_{node_.broker(), node_.table(), "node-1", 1024, 128};
+  ReceiptClock clock_;
+  CommandRunner commands_{node_.broker(), node_.table(), clock_, "node-1", 1024, 128};
 };
 
 TEST_F(IdempotentRunnerTest, CommandsWithoutKeyAreCarriedOutEachTime) {

@@ -30,7 +30,7 @@ class _Account:
         self.losses = []  # times at which something under way to it may have been lost
         self.ghosts = []  # times at which a connection ended of whose session, if there is one, the client does not know
         self.open = []  # [from, to]
-        state = ""
+        state, leaving = "", defaultdict(list)
         for time, kind, *what in events:
             if kind == "msg":
                 self.got.add((what[0], what[2]))
@@ -39,8 +39,10 @@ class _Account:
                     self.acks[topic].append((time, int(offset)))
             elif kind == "sub":
                 self.subscribed[what[0]].append([time, float("inf")])
-            elif kind == "unsubok" and self.subscribed[what[0]]:
-                self.subscribed[what[0]][-1][1] = time
+            elif kind == "unsub" and self.subscribed[what[0]]:
+                leaving[what[0]].append(self.subscribed[what[0]][-1])
+            elif kind == "unsubok" and leaving[what[0]]:
+                leaving[what[0]].pop(0)[1] = time  # it may have been asked for anew meanwhile
             elif kind == "state" and what[0] == "connecting" and not self.subscribed[personal_topic(user)]:
                 self.subscribed[personal_topic(user)].append([time, float("inf")])
             if kind == "state":
@@ -51,7 +53,7 @@ class _Account:
                 state = what[0]
                 if state == "open":
                     self.open.append([time, float("inf")])
-            if kind in ("unsub", "close", "gap") or kind == "state" and what[0] != "open":
+            if kind in ("unsub", "unsubok", "close", "gap") or kind == "state" and what[0] != "open":
                 self.losses.append(time)
             if kind == "close":
                 self.losses.append(float("inf"))  # the server may learn of it much later

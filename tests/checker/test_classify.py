@@ -185,6 +185,8 @@ class ReceiptsTest(unittest.TestCase):
         # Left before.
         self.assertEqual(self.findings(claim, on() + [(0.2, "unsub", "a"), (0.5, "unsubok", "a"), (2, "state", "waiting")]),
                          [OVERSTATED, OVERSTATED])
+        # The server learns of it only later, and of the next subscription too.
+        self.assertEqual(self.findings(claim, on() + [(0.5, "unsub", "a"), (0.6, "sub", "a"), (2, "unsubok", "a"), (2, "start", "a", 1, False, 0)]), [])
 
     def test_matched_overstated(self):
         self.assertEqual(self.findings(self.receipt(WRITTEN, matched=2, written=1, dropped={"timeout": 1}), on() + got(1, at=2)), [OVERSTATED])

@@ -85,6 +85,14 @@ void OutboundQueue::Consume(std::size_t written) {
   TidyUp();
 }
 
+void OutboundQueue::MarkLeft(std::string_view topic) {
+  for (std::size_t i = head_; i < frames_.size(); ++i) {
+    Outbound& out = frames_[i];
+    if (InQueue(i) && out.tracking != Tracking::kNone && out.message->topic() == topic)
+      out.left = true;
+  }
+}
+
 std::uint64_t OutboundQueue::TakeOut(std::size_t i, DropReason reason) {
   Outbound out = std::exchange(frames_[i], {});
   ++holes_;

@@ -32,6 +32,7 @@ struct Outbound {
   Tracking tracking = Tracking::kNone;
   bool gap = false;      // tells that messages of this topic were lost, `message` the last of them
   bool awaited = false;  // counts for awaited_gone()
+  bool left = false;     // the client has left the topic: it will not acknowledge it
 };
 
 // Frames waiting for one session's socket.
@@ -70,6 +71,9 @@ class OutboundQueue {
   std::size_t Gather(std::span<iovec> out) const;
   // `written` bytes went to the kernel. Frames that are whole on the wire are let go.
   void Consume(std::size_t written);
+
+  // The session has left `topic`: marks what is tracked of it.
+  void MarkLeft(std::string_view topic);
 
   // What follows lets go of messages of which nothing is on the wire yet, tells the observer, and
   // returns how many messages they were.

@@ -57,6 +57,7 @@ absl::Status Session::Join(const std::vector<std::string>& topics) {
 
 bool Session::Leave(const std::string& topic) {
   if (!shard_.Unsubscribe(*this, topic)) return false;
+  StopAwaitingAcks(topic);
   Event event;
   event.kind = EventKind::kUnsubscribed;
   event.topic = topic;
@@ -211,7 +212,9 @@ void Session::OnWritten(const Outbound& gone) {
   if (gone.tracking == Tracking::kNone) return;
   Receipt& receipt = *gone.message->receipt();
   if (gone.tracking == Tracking::kCounted) receipt.Written();
-  if (receipt.level() == Receipt::Level::kAcked) AddUnacked(gone.message);
+  if (receipt.level() != Receipt::Level::kAcked) return;
+  if (gone.left) return receipt.Dropped(DropReason::kDisconnected);
+  AddUnacked(gone.message);
 }
 
 void Session::OnDropped(const Outbound& gone, DropReason reason) {
@@ -223,7 +226,7 @@ void Session::OnDropped(const Outbound& gone, DropReason reason) {
   if (gone.tracking == Tracking::kNone) return;
   Receipt& receipt = *gone.message->receipt();
   const bool comes_back =
-      closing_ && may_come_back_ && !gone.message->position().empty() &&
+      closing_ && may_come_back_ && !gone.left && !gone.message->position().empty() &&
       (reason == DropReason::kDisconnected || reason == DropReason::kSlowConsumer);
   if (!comes_back || receipt.final()) return receipt.Dropped(reason);
   receipt.Away(reason);
@@ -243,6 +246,16 @@ void Session::Acknowledge(std::string_view topic, std::uint64_t offset) {
   std::erase_if(extras_->unacked, [&](const MessagePtr& message) {
     if (message->position().offset > offset || message->topic() != topic) return false;
     message->receipt()->Acked();
+    return true;
+  });
+}
+
+void Session::StopAwaitingAcks(std::string_view topic) {
+  queue_.MarkLeft(topic);
+  if (!extras_) return;
+  std::erase_if(extras_->unacked, [&](const MessagePtr& message) {
+    if (message->topic() != topic) return false;
+    message->receipt()->Dropped(DropReason::kDisconnected);
     return true;
   });
 }

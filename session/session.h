@@ -166,6 +166,8 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   template <typename Drop>
   void CountLost(DropReason reason, Drop drop);
   void AddUnacked(const MessagePtr& message);
+  // The session has left `topic`. Should it come back, its acknowledgements are for what it gets then.
+  void StopAwaitingAcks(std::string_view topic);
   // All open receipts of a session that ends.
   std::vector<Owed> CollectOwed();
 

@@ -113,6 +113,30 @@ TEST_F(ReportTest, AcksAreCumulativePerTopic) {
   EXPECT_EQ(other.receipt->Get().acked(), 1u);
 }
 
+// It may have been on its way when the client left, and then the client has never handled it.
+TEST_F(ReportTest, WhoLeavesAndComesBackDoesNotAcknowledgeWhatItWasSentBefore) {
+  for (const bool queued : {false, true}) {
+    auto session = queued ? Stalled(1000) : node_.Add();
+    const std::string topic = queued ? "kept/queued" : "kept/written";
+    ASSERT_TRUE(node_.Subscribe(*session, topic).ok());
+    const Sent before = Send(Deliver(v1::REPORT_LEVEL_ACKED, topic));
+    if (!queued) {
+      ASSERT_TRUE(node_.WaitReceived(*session, 1));
+    }
+    RunOn(node_.shard(), [&] { session->Leave(topic); });
+    ASSERT_TRUE(node_.Subscribe(*session, topic).ok());
+    const Sent after = Send(Deliver(v1::REPORT_LEVEL_ACKED, topic));
+    RunOn(node_.shard(), [&] { session->Allow(RecordingSession::kUnlimited); });
+    ASSERT_TRUE(node_.WaitReceived(*session, 2));
+    Acknowledge(*session, topic, 2);
+    const v1::Receipt receipt = before.receipt->Get();
+    EXPECT_EQ(receipt.written(), 1u);
+    EXPECT_EQ(receipt.acked(), 0u);
+    EXPECT_THAT(receipt.dropped(), UnorderedElementsAre(Pair("disconnected", 1u)));
+    EXPECT_EQ(after.receipt->Get().acked(), 1u);
+  }
+}
+
 // It says that the client has handled what it cannot have seen.
 TEST_F(ReportTest, AnAckAheadOfTheSocketCountsNothing) {
   auto session = Stalled(1000);

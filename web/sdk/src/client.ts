@@ -6,7 +6,7 @@ import { verdict } from './close-codes.js';
 import { Connection } from './connection.js';
 import { endpoint } from './endpoint.js';
 import { HeraldError } from './errors.js';
-import { type HelloFrame, type MessageFrame, type ReconnectFrame, type ServerFrame, decodePayload, encodePayload, milliseconds } from './frames.js';
+import { type HelloFrame, type MessageFrame, type ReconnectFrame, type ReplyOk, type ServerFrame, decodePayload, encodePayload, milliseconds } from './frames.js';
 import { Handlers } from './handlers.js';
 import { Requests } from './requests.js';
 import { Tokens } from './tokens.js';
@@ -47,6 +47,7 @@ export class Herald<Events extends object = Record<string, any>> {
   private current: State = NEVER_CONNECTED;
   private session_: Session | undefined;
   private attempt = 0;
+  private resumed = new Set<string>(); // topics that this connection's `connect` named
   private openedAt = 0; // 0: no hello on this connection
   private generation = 0; // of attempts; a token that comes for an old one is not used
   private retry: ReturnType<typeof setTimeout> | undefined;
@@ -124,6 +125,7 @@ export class Herald<Events extends object = Record<string, any>> {
   /** Leaves the topic and forgets its handlers. Resolves when the server knows, or at once if there is no session. */
   async unsubscribe(topic: string): Promise<void> {
     const known = this.topics.has(topic);
+    this.acks.flush();
     this.forget(topic);
     this.settle(topic, new HeraldError('CANCELLED', 'unsubscribed'));
     if (known && this.current.name === 'open') await this.requests.call({ unsubscribe: { topic } });
@@ -196,7 +198,9 @@ export class Herald<Events extends object = Record<string, any>> {
   }
 
   private introduce(token: string): void {
-    const connect: Record<string, unknown> = { resume: this.topics.resume() };
+    const resume = this.topics.resume();
+    this.resumed = new Set(resume.map(({ topic }) => topic));
+    const connect: Record<string, unknown> = { resume };
     if (token) connect.token = token;
     if (this.options.labels) connect.labels = this.options.labels;
     if (this.session_) connect.previous_session_id = this.session_.id;
@@ -219,7 +223,10 @@ export class Herald<Events extends object = Record<string, any>> {
     remember(this.ownIds, hello.session_id);
     this.openedAt = Date.now();
     this.connection?.greeted(milliseconds(hello.ping_interval) || 25_000);
-    const gaps = this.topics.onHello(hello.topics ?? []);
+    // Left between `connect` and now, when no frame could say so.
+    const left = [...this.resumed].filter((topic) => !this.topics.keeps(topic));
+    for (const topic of left) this.requests.call({ unsubscribe: { topic } }, { patient: true }).catch(() => {});
+    const gaps = this.topics.onHello((hello.topics ?? []).filter(({ topic }) => !left.includes(topic)));
     for (const { topic } of gaps) this.acks.reset(topic);
     const rate = this.session_.limits.messagesPerSecond;
     this.acks.connected(rate, (topic) => this.topics.has(topic));
@@ -237,7 +244,11 @@ export class Herald<Events extends object = Record<string, any>> {
   private requestSubscribe(topic: string, pending: Pending): void {
     const current = () => this.pending.get(topic) === pending;
     const position = this.topics.position(topic);
-    this.requests.call({ subscribe: { topic, ...(position && { position }) } }, { patient: true }).then(
+    const onOk = ({ topic: state }: ReplyOk) => {
+      const gap = state && current() && this.topics.onState(state);
+      if (gap) this.tellGap(gap);
+    };
+    this.requests.call({ subscribe: { topic, ...(position && { position }) } }, { patient: true, onOk }).then(
       () => {
         if (!current()) return;
         this.topics.confirm(topic);
@@ -349,13 +360,7 @@ export class Herald<Events extends object = Record<string, any>> {
   private receive(frame: ServerFrame): void {
     if (frame.message) return this.onMessage(frame.message);
     if (frame.hello) return this.onHello(frame.hello);
-    if (frame.reply) {
-      // Before the messages that follow it, which a promise would not be.
-      const state = frame.reply.ok?.topic;
-      const gap = state && this.topics.has(state.topic) && this.topics.onState(state);
-      this.requests.onReply(frame.reply);
-      return gap ? this.tellGap(gap) : undefined;
-    }
+    if (frame.reply) return this.requests.onReply(frame.reply);
     if (frame.gap) {
       const { topic, reason = '', position = '' } = frame.gap;
       this.topics.onGap(topic, position);

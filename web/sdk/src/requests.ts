@@ -4,6 +4,7 @@ import type { ClientFrame, ClientKind, ReplyFrame, ReplyOk } from './frames.js';
 
 interface Request {
   frame: ClientFrame & { id: number };
+  onOk: ((ok: ReplyOk) => void) | undefined;
   resolve(ok: ReplyOk): void;
   reject(error: HeraldError): void;
   timer: ReturnType<typeof setTimeout> | undefined;
@@ -37,15 +38,16 @@ export class Requests {
    * Resolves with the reply's `ok`, rejects with a HeraldError.
    *
    * What had not been sent when its time was over is not sent any more. What had been sent when the connection was lost is rejected
-   * with `UNKNOWN` and not sent again: it may have arrived. `patient` calls have no deadline and no bound.
+   * with `UNKNOWN` and not sent again: it may have arrived. `patient` calls have no deadline and no bound. `onOk` is called before the
+   * frames that follow the reply are looked at, which what awaits the promise is not.
    */
-  call(kind: ClientKind, { patient = false } = {}): Promise<ReplyOk> {
+  call(kind: ClientKind, { patient = false, onOk }: { patient?: boolean; onOk?: (ok: ReplyOk) => void } = {}): Promise<ReplyOk> {
     return new Promise((resolve, reject) => {
       if (!patient && this.queue.length >= this.options.maxQueued) {
         throw new HeraldError('RESOURCE_EXHAUSTED', `${this.queue.length} calls are waiting already`);
       }
       this.lastId = (this.lastId % 0xffffffff) + 1;
-      const request: Request = { frame: { id: this.lastId, ...kind }, resolve, reject, timer: undefined };
+      const request: Request = { frame: { id: this.lastId, ...kind }, onOk, resolve, reject, timer: undefined };
       if (!patient) request.timer = setTimeout(() => this.expire(request), this.options.timeoutMs);
       this.queue.push(request);
       this.pump();
@@ -83,6 +85,7 @@ export class Requests {
     this.sent.delete(id);
     if (error) return fail(request, error.code, error.message ?? error.code);
     clearTimeout(request.timer);
+    request.onOk?.(ok ?? {});
     request.resolve(ok ?? {});
   }
 

@@ -65,6 +65,11 @@ export class Topics {
     return any;
   }
 
+  /** Still on it as the `connect` said that named it: not left since, nor left and asked for anew. */
+  keeps(topic: string): boolean {
+    return this.known.get(topic)?.confirmed ?? false;
+  }
+
   /** What to name in `connect`. */
   resume(): TopicPosition[] {
     return [...this.known].filter(([, { confirmed }]) => confirmed).map(([topic, { position }]) => ({ topic, position }));
@@ -102,10 +107,12 @@ export class Topics {
     if (position) known.position = position;
   }
 
-  /** Takes note of a message. False if it has been seen before. */
+  /** Takes note of a message. False if it has been seen before, or comes from a subscription that was left before this one. */
   accept({ topic, offset, position }: MessageFrame): boolean {
     const known = topic && this.known.get(topic);
-    if (!known || !offset || !position) return true;
+    if (!known) return true;
+    if (!known.confirmed) return false;
+    if (!offset || !position) return true;
     const number = BigInt(offset);
     if (number <= known.offset) return false;
     known.offset = number;

@@ -32,8 +32,21 @@ bool IsPermanent(const grpc::Status& status) {
 
 }  // namespace
 
+std::shared_ptr<PushCall> ProducerStream::MakeCall() {
+  {
+    absl::MutexLock lock(&mutex_);
+    ++calls_;
+  }
+  return {new PushCall(*stub_, *this, options_.token),
+          [self = shared_from_this()](const PushCall* call) {
+            delete call;
+            absl::MutexLock lock(&self->mutex_);
+            --self->calls_;
+          }};
+}
+
 void ProducerStream::Connect() {
-  const auto call = std::make_shared<PushCall>(*stub_, shared_from_this(), options_.token);
+  const std::shared_ptr<PushCall> call = MakeCall();
   bool cancelled = false;
   {
     absl::MutexLock lock(&mutex_);
@@ -136,8 +149,9 @@ absl::Status ProducerStream::Close(absl::Time deadline) {
     if (mutex_.AwaitWithDeadline(absl::Condition(&ready), deadline)) return *end_;
   }
   End(absl::DeadlineExceededError("not all commands had their results in time"));
-  Join();
   absl::MutexLock lock(&mutex_);
+  const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return HasEnded(); };
+  mutex_.Await(absl::Condition(&ready));
   return *end_;
 }
 
@@ -153,10 +167,18 @@ void ProducerStream::End(const absl::Status& status) {
 }
 
 void ProducerStream::Join() {
+  // What must not go on a thread of gRPC's: that may hold the last reference to this for a moment.
+  std::unique_ptr<v1::PushService::Stub> stub;
+  Producer::Options options;
   std::unique_ptr<grpc::Alarm> alarm;  // holds a reference to this
+
   absl::MutexLock lock(&mutex_);
-  const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return HasEnded(); };
+  const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return HasEnded() && calls_ == 0;
+  };
   mutex_.Await(absl::Condition(&ready));
+  stub = std::move(stub_);
+  options = std::move(options_);
   alarm = std::move(alarm_);
 }
 

@@ -47,7 +47,7 @@ class ProducerStream final : public PushCall::Listener,
   absl::Status Flush(absl::Time deadline);
   absl::Status Close(absl::Time deadline);
   void End(const absl::Status& status);
-  // After End: until nothing is under way.
+  // After End: until nothing is under way. Lets the channel and the callbacks go, on this thread.
   void Join();
   std::size_t unanswered() const {
     absl::MutexLock lock(&mutex_);
@@ -76,6 +76,7 @@ class ProducerStream final : public PushCall::Listener,
   void OnWritten() override;
   void OnEnded(const grpc::Status& status) override;
 
+  std::shared_ptr<PushCall> MakeCall();
   // Starts a write if there is something to write and none is under way.
   void Pump();
   // Hands the events over, unless another thread does.
@@ -104,9 +105,9 @@ class ProducerStream final : public PushCall::Listener,
     return end_->ok() ? absl::FailedPreconditionError("the producer is closed") : *end_;
   }
 
-  const Producer::Options options_;
+  Producer::Options options_;  // as it was, until Join
   const bool resends_;
-  const std::unique_ptr<v1::PushService::Stub> stub_;
+  std::unique_ptr<v1::PushService::Stub> stub_;  // until Join
 
   // absl's, for its conditions with a deadline; ThreadSanitizer sees nothing that links gRPC anyway.
   mutable absl::Mutex mutex_;
@@ -123,6 +124,7 @@ class ProducerStream final : public PushCall::Listener,
   bool dispatching_ ABSL_GUARDED_BY(mutex_) = false;
 
   std::shared_ptr<PushCall> call_ ABSL_GUARDED_BY(mutex_);
+  int calls_ ABSL_GUARDED_BY(mutex_) = 0;  // that have not been destroyed
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool opened_ ABSL_GUARDED_BY(mutex_) = false;  // `open` has been written, where there is one
   bool half_closed_ ABSL_GUARDED_BY(mutex_) = false;

@@ -4,9 +4,8 @@
 
 namespace herald {
 
-PushCall::PushCall(v1::PushService::Stub& stub, std::shared_ptr<Listener> listener,
-                   const std::string& token)
-    : listener_(std::move(listener)) {
+PushCall::PushCall(v1::PushService::Stub& stub, Listener& listener, const std::string& token)
+    : listener_(listener) {
   if (!token.empty()) context_.AddMetadata("authorization", "Bearer " + token);
   stub.async()->Push(&context_, this);
   AddHold();
@@ -40,23 +39,23 @@ void PushCall::HalfClose() {
 
 void PushCall::OnReadDone(bool ok) {
   if (!ok) return Leave();
-  listener_->OnResponse(response_);
+  listener_.OnResponse(response_);
   StartRead(&response_);
 }
 
 void PushCall::OnWriteDone(bool) {
-  listener_->OnWritten();
+  listener_.OnWritten();
   Leave();
 }
 
 void PushCall::OnWritesDoneDone(bool) {
-  listener_->OnWritten();
+  listener_.OnWritten();
   Leave();
 }
 
 void PushCall::OnDone(const grpc::Status& status) {
   const std::shared_ptr<PushCall> self = std::move(self_);
-  listener_->OnEnded(status);
+  listener_.OnEnded(status);
 }
 
 }  // namespace herald

@@ -16,7 +16,9 @@ namespace herald {
 //
 // Threads:   Write, HalfClose and Cancel from any; the listener is called on gRPC's threads, by one
 //            OnResponse at a time, and OnEnded last.
-// Ownership: keeps itself and its listener until the call has ended.
+// Ownership: keeps itself until the call has ended; borrows its listener, which must live until this
+//            has been destroyed. It holds the channel, so a thread of gRPC's that destroys it must not
+//            hold the channel's last reference: gRPC joins its threads when that goes.
 class PushCall final : public grpc::ClientBidiReactor<v1::PushRequest, v1::PushResponse>,
                        public std::enable_shared_from_this<PushCall> {
  public:
@@ -30,8 +32,7 @@ class PushCall final : public grpc::ClientBidiReactor<v1::PushRequest, v1::PushR
     virtual void OnEnded(const grpc::Status& status) = 0;
   };
 
-  PushCall(v1::PushService::Stub& stub, std::shared_ptr<Listener> listener,
-           const std::string& token);
+  PushCall(v1::PushService::Stub& stub, Listener& listener, const std::string& token);
 
   // Once, and always: the call begins. What was to be written before goes out then.
   void Start();
@@ -56,7 +57,7 @@ class PushCall final : public grpc::ClientBidiReactor<v1::PushRequest, v1::PushR
   void OnWritesDoneDone(bool ok) override;
   void OnDone(const grpc::Status& status) override;
 
-  const std::shared_ptr<Listener> listener_;
+  Listener& listener_;
   std::shared_ptr<PushCall> self_;  // from Start to OnDone
   grpc::ClientContext context_;
   v1::PushRequest request_;

@@ -544,6 +544,7 @@ TEST(ProducerTest, ADuplicateHasNoReceipt) {
   ASSERT_TRUE(producer.Close(Deadline()).ok());
   EXPECT_TRUE(told.results.at(0).duplicate());
   EXPECT_EQ(told.receipts.at(0).status().code(), StatusCode::kUnknown);
+  EXPECT_THAT(std::string(told.receipts[0].status().message()), HasSubstr("taken before"));
 }
 
 TEST(ProducerTest, ARefusedCommandsReceiptIsItsRefusal) {

@@ -96,7 +96,7 @@ async def check(options, heralds, sdk):
 def report(options, totals):
     n = totals.numbers
     print(f"messages {n['messages']}, repeats answered as duplicates {n['repeats']}, producer streams {n['streams']}, client connections "
-          f"{n['connections']}, faults {n['faults']}, receipts {n['receipts']} with {n['acked']} acks, repeats dropped by the SDK {n['dropped_by_sdk']}, "
+          f"{n['connections']}, faults {n['faults']}, receipts {n['receipts']} with {n['acked']} acks, messages dropped by the SDK {n['dropped_by_sdk']}, "
           f"gap events {dict(totals.reasons)}, connections' ends {dict(totals.ends)}")
     for outcome in totals.bad[:SHOWN]:
         print(f"\nround {outcome.number} failed; again: tests/checker/run --seed {options.seed} --only {outcome.number}")

@@ -26,6 +26,7 @@ For topics without history the account is per connection: from the first message
 that was delivered, to the last delivered of the same producer (or the end). What was missed while there was no connection is `away`.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
@@ -76,8 +77,8 @@ def personal_topic(user):
     return f"$user/{user}"
 
 
-def classify(messages, logs, users, needless=()):
-    """`messages`: n → Message. `logs`: client → events. `users`: client → user. `needless`: reasons of gaps that must not be."""
+def classify(messages, logs, users, needless=lambda topic, reason: False):
+    """`messages`: n → Message. `logs`: client → events. `users`: client → user. `needless(topic, reason)`: a gap that must not be."""
     report = Report()
     with_history, topics = {}, defaultdict(list)
     for message in messages.values():
@@ -148,7 +149,7 @@ class _Client:
         elif kind == "gap":
             topic, reason = what
             self.report.reasons[reason] += 1
-            if reason in self.needless:
+            if self.needless(topic, reason):
                 self.count(NEEDLESS, topic, f"a gap, {reason}")
             self.follow(topic).gap()
         elif kind == "state" and what[0] != "open":
@@ -227,8 +228,8 @@ class _Logged:
 
     def pass_over(self, until):
         """What lies between the last message and `until` has not come."""
-        for offset in self.offsets:
-            if self.last < offset < until and self.places[offset].n not in self.seen:
+        for offset in self.offsets[bisect_right(self.offsets, self.last):bisect_left(self.offsets, until)]:
+            if self.places[offset].n not in self.seen:
                 self.holes[offset] = (self.told, None)
                 self.mine.append(offset)
 

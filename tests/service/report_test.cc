@@ -80,9 +80,8 @@ TEST_F(ReportTest, ASessionThatTakesNothingHoldsItUntilItsTime) {
     ASSERT_TRUE(node_.Subscribe(*session, "t").ok());
   const Sent sent = Send(Deliver(v1::REPORT_LEVEL_WRITTEN, "t"));
   ASSERT_TRUE(node_.WaitReceived(*quick, 1));
-  ASSERT_TRUE(Eventually([&] {
-    return RunOn(node_.shard(1), [&] { return stalled->queue().frames(); }) == 1;
-  }));
+  ASSERT_TRUE(Eventually(
+      [&] { return RunOn(node_.shard(1), [&] { return stalled->queue().frames(); }) == 1; }));
   EXPECT_FALSE(sent.receipt->Ready());
   Expire();
   const v1::Receipt receipt = sent.receipt->Get();

@@ -30,7 +30,7 @@ Examples:
   echo '{"deliver":{"target":{"all":true},"message":{"payload":"aGk="}}}' |
     heraldctl stream
   heraldctl stream --rate 1000 < commands.ndjson > results.ndjson
-  heraldctl stream --producer-id import-7 < commands.ndjson   # reconnects; safe to repeat
+  heraldctl stream --producer-id import-7 < commands.ndjson   # safe to repeat
 )"},
     {kSessions, "sessions", "List sessions", DeclareSessions, R"(Examples:
   heraldctl sessions

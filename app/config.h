@@ -70,6 +70,7 @@ struct Config {
   std::uint32_t drain_seconds = 30;
   std::uint64_t max_history_bytes_total = 256 * kMiB;
   std::uint32_t event_buffer_size = 65536;
+  absl::Duration presence_grace = absl::Seconds(5);
 
   Limits limits;
   TopicRules topic_rules;

@@ -64,8 +64,20 @@ std::vector<MetricFamily> Metrics::Collect() const {
   gauge("herald_topics", "Topics with subscribers, personal ones included.", size.topics);
   gauge("herald_users", "Users with sessions.", size.users);
   gauge("herald_history_bytes", "Bytes held by topic histories.", broker_.history_bytes());
+  counter("herald_history_evicted_total",
+          "Messages that left the histories early, since all together were full.",
+          broker_.evicted_messages());
+  counter("herald_topics_forgotten_total", "Histories of quiet topics let go of.",
+          broker_.forgotten_topics());
   gauge("herald_push_streams", "Open Push streams.", push_streams_());
   gauge("herald_watchers", "Open Watch streams.", events_.watchers());
+  gauge("herald_idempotency_keys", "Finished commands whose repeats are recognised.",
+        idempotency_.keys());
+  counter("herald_idempotency_evicted_total",
+          "Commands forgotten before idempotency_window, because of max_idempotency_keys.",
+          idempotency_.evicted());
+  counter("herald_duplicates_total", "Repeated commands answered with their first result.",
+          idempotency_.duplicates());
   gauge("herald_resident_bytes", "Resident set of the process.", ResidentBytes());
   std::vector<ClientMetric> dropped;
   for (std::size_t i = 0; i < kDropReasons; ++i) {

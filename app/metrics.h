@@ -5,6 +5,7 @@
 #include <string>
 
 #include "service/event_service.h"
+#include "service/idempotency.h"
 #include "service/node_stats.h"
 #include "ws/front_end.h"
 
@@ -17,12 +18,14 @@ namespace herald {
 class Metrics final : public prometheus::Collectable {
  public:
   Metrics(const NodeStats& stats, const FrontEnd& front_end, SessionTable& table, Broker& broker,
-          EventHub& events, std::function<std::size_t()> push_streams, std::string broker_name)
+          EventHub& events, const Idempotency& idempotency,
+          std::function<std::size_t()> push_streams, std::string broker_name)
       : stats_(stats),
         front_end_(front_end),
         table_(table),
         broker_(broker),
         events_(events),
+        idempotency_(idempotency),
         push_streams_(std::move(push_streams)),
         broker_name_(std::move(broker_name)) {}
 
@@ -34,6 +37,7 @@ class Metrics final : public prometheus::Collectable {
   SessionTable& table_;
   Broker& broker_;
   EventHub& events_;
+  const Idempotency& idempotency_;
   const std::function<std::size_t()> push_streams_;
   const std::string broker_name_;
 };

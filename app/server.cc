@@ -67,11 +67,12 @@ absl::Status Server::Start() {
   const auto push_streams = [this] { return grpc_ ? grpc_->push_streams() : 0; };
   stats_ = std::make_unique<NodeStats>(*table_, *broker_, *runner_, *events_, push_streams);
   metrics_ = std::make_unique<Metrics>(*stats_, *front_end_, *table_, *broker_, *events_,
-                                       push_streams, std::string(broker_->name()));
+                                       *idempotency_, push_streams, std::string(broker_->name()));
   probe_ = std::make_unique<Probe>(*broker_, shards_);
   if (absl::Status status = OpenPorts(); !status.ok()) return status;
   probe_->Send();
   EverySecond();
+  EveryTick();
   return absl::OkStatus();
 }
 
@@ -105,6 +106,8 @@ void Server::MakeShards() {
       std::clamp(static_cast<int>(config_.threads != 0 ? config_.threads
                                                        : std::thread::hardware_concurrency()),
                  1, kMaxShards);
+  auto rules = std::make_shared<const TopicRules>(config_.topic_rules);
+  presence_ = std::make_unique<PresenceNews>(shards_, index_, config_.presence_grace);
   events_ = std::make_unique<EventHub>(config_.event_buffer_size, kEventBytes);
   for (int i = 0; i < threads; ++i) {
     ShardOptions options;
@@ -116,9 +119,10 @@ void Server::MakeShards() {
         limits.max_outbound_bytes_total / static_cast<std::uint64_t>(threads);
     options.max_topics_per_session = limits.max_topics_per_session;
     options.events = events_.get();
+    options.rules = rules;
+    options.presence = presence_.get();
     shards_.push_back(std::make_unique<Shard>(std::move(options)));
   }
-  auto rules = std::make_shared<const TopicRules>(config_.topic_rules);
   broker_ = std::make_unique<MemoryBroker>(shards_, index_, rules, config_.max_history_bytes_total);
   table_ = std::make_unique<SessionTable>(shards_, index_);
   FrontEndOptions front;
@@ -134,8 +138,10 @@ void Server::MakeShards() {
   front.max_sessions = limits.max_sessions != 0 ? limits.max_sessions : SessionsFor(files);
   front_end_ = std::make_unique<FrontEnd>(std::move(front), *table_, verifier_.get());
   runner_ =
-      std::make_unique<CommandRunner>(*broker_, *table_, config_.node_name,
+      std::make_unique<CommandRunner>(*broker_, *table_, receipts_, config_.node_name,
                                       limits.max_message_bytes, limits.max_topics_per_session);
+  idempotency_ =
+      std::make_unique<Idempotency>(limits.idempotency_window, limits.max_idempotency_keys);
   for (auto& shard : shards_) shard->Start(*broker_);
 }
 
@@ -148,8 +154,9 @@ absl::Status Server::OpenPorts() {
   options.reflection = config_.enable_reflection;
   options.max_message_bytes = config_.limits.max_message_bytes;
   options.push = {config_.limits.max_push_streams, config_.limits.max_commands_in_flight};
-  absl::StatusOr<std::unique_ptr<GrpcServer>> grpc = GrpcServer::Start(
-      options, *runner_, *table_, *broker_, *events_, *executor_, producer_auth_, *stats_);
+  absl::StatusOr<std::unique_ptr<GrpcServer>> grpc =
+      GrpcServer::Start(options, *runner_, *idempotency_, *table_, *broker_, *events_, *executor_,
+                        producer_auth_, *stats_);
   if (!grpc.ok()) return grpc.status();
   grpc_ = *std::move(grpc);
   absl::StatusOr<std::unique_ptr<AdminServer>> admin = AdminServer::Open(
@@ -177,6 +184,7 @@ void Server::EverySecond() {
   stats_->Sample(now);
   probe_->Send();
   broker_->Sweep(now);
+  idempotency_->Sweep();
   if (verifier_) {
     if (absl::Status status = verifier_->ReloadIfChanged(now); !status.ok()) {
       LogError("keys not reloaded, the old ones stay", {{"error", std::string(status.message())}});
@@ -196,6 +204,15 @@ void Server::EverySecond() {
   });
 }
 
+void Server::EveryTick() {
+  receipts_.Advance(absl::Now());
+  presence_->Advance(absl::Now());
+  tick_.expires_after(absl::ToChronoMilliseconds(ReceiptClock::kTick));
+  tick_.async_wait([this](boost::system::error_code error) {
+    if (!error) EveryTick();
+  });
+}
+
 std::string Server::NotReady() const {
   if (front_end_->draining) return "draining";
   if (!probe_->Passed(absl::Now())) return "no message has passed broker and shards within 5 s";
@@ -209,6 +226,8 @@ void Server::Drain() {
   front_end_->draining = true;
   listener_->Close();
   runner_->draining = true;
+  // Whoever waits for a receipt gets what is known now.
+  receipts_.Advance(absl::InfiniteFuture());
   grpc_->Shutdown(kDrainStep);
   Target all;
   all.to = ToAll{};
@@ -237,6 +256,7 @@ void Server::Drain() {
 
 Server::~Server() {
   second_.cancel();
+  tick_.cancel();
   listener_.reset();
   admin_.reset();
   if (grpc_) grpc_->Shutdown(absl::ZeroDuration());

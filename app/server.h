@@ -25,7 +25,7 @@ class Server {
  public:
   // `io` carries the admin port and what happens once a second.
   Server(Config config, boost::asio::io_context& io)
-      : config_(std::move(config)), io_(io), second_(io) {}
+      : config_(std::move(config)), io_(io), second_(io), tick_(io) {}
   ~Server();
 
   // Opens all three ports, or says in one line why not.
@@ -41,21 +41,26 @@ class Server {
   void MakeShards();
   absl::Status OpenPorts();
   void EverySecond();
+  void EveryTick();
   std::string NotReady() const;
 
   const Config config_;
   boost::asio::io_context& io_;
   boost::asio::steady_timer second_;
+  boost::asio::steady_timer tick_;
   std::uint64_t max_memory_bytes_ = 0;
   std::unique_ptr<TokenVerifier> verifier_;
   ProducerAuth producer_auth_;
 
+  std::unique_ptr<Idempotency> idempotency_;  // shards may hold callbacks into it
   TopicIndex index_;
   std::unique_ptr<EventHub> events_;
+  std::unique_ptr<PresenceNews> presence_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::unique_ptr<MemoryBroker> broker_;
   std::unique_ptr<SessionTable> table_;
   std::unique_ptr<FrontEnd> front_end_;
+  ReceiptClock receipts_;
   std::unique_ptr<CommandRunner> runner_;
   std::unique_ptr<NodeStats> stats_;
   std::unique_ptr<Probe> probe_;

@@ -16,7 +16,6 @@ namespace herald {
 namespace {
 
 using Access = TopicRule::Access;
-using Overflow = TopicRule::Overflow;
 using setting::Choice;
 using setting::Count;
 using setting::Duration;

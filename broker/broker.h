@@ -43,10 +43,16 @@ class Broker : public TopicFeed {
   using ReadDone = absl::AnyInvocable<void(absl::StatusOr<ReadResult>)>;
   virtual void Read(ReadRequest request, ReadDone done) = 0;
 
+  // True if messages of the topic get positions, so that clients can resume and acknowledge.
+  virtual bool HasHistory(std::string_view topic) const = 0;
   // `memory` or `nats`.
   virtual std::string_view name() const = 0;
   // What the logs hold on this node, in bytes.
   virtual std::uint64_t history_bytes() const = 0;
+  // Messages that left the logs before their time, since all logs together were full, and logs of
+  // quiet topics that were forgotten; since the start.
+  virtual std::uint64_t evicted_messages() const = 0;
+  virtual std::uint64_t forgotten_topics() const = 0;
 };
 
 }  // namespace herald

@@ -17,8 +17,13 @@ TopicLog* MemoryBroker::LogOf(Stripe& stripe, std::string_view topic) {
   if (it != stripe.logs.end()) return it->second.get();
   const TopicRule& rule = rules_->Find(topic);
   if (rule.history_size == 0) return nullptr;
-  // Never 0, which means "no position".
-  auto log = std::make_unique<TopicLog>(RandomUint64() | 1, rule.history_size, rule.history_ttl);
+  // An epoch is never 0, which means "no position".
+  Position start{RandomUint64() | 1, 0, RandomUint64()};
+  if (auto known = stripe.forgotten.find(StringHash{}(topic)); known != stripe.forgotten.end()) {
+    start = known->second;
+    stripe.forgotten.erase(known);
+  }
+  auto log = std::make_unique<TopicLog>(start, rule.history_size, rule.history_ttl);
   return stripe.logs.try_emplace(std::string(topic), std::move(log)).first->second.get();
 }
 
@@ -71,8 +76,9 @@ void MemoryBroker::Publish(Publication publication, PublishDone done) {
     published.matched = found.subscribers;
     if (log != nullptr || found.shards != 0) {
       if (log != nullptr) published.position = log->Next();
-      auto message = std::make_shared<const Message>(
-          std::move(publication.body), std::move(publication.topic), published.position);
+      auto message =
+          std::make_shared<const Message>(std::move(publication.body), std::move(publication.topic),
+                                          published.position, std::move(publication.options));
       if (log != nullptr) {
         const std::size_t before = log->bytes();
         log->Append(message, absl::FromUnixMillis(message->body().accepted_unix_ms));
@@ -80,11 +86,13 @@ void MemoryBroker::Publish(Publication publication, PublishDone done) {
                    max_history_bytes_ &&
                !log->empty()) {
           log->PopOldest();
+          evicted_.fetch_add(1, std::memory_order_relaxed);
         }
         CountHistory(before, log->bytes());
       }
       for (std::uint64_t left = found.shards; left != 0; left &= left - 1) {
         if (publication.tally) publication.tally->Expect();
+        if (Receipt* receipt = message->receipt()) receipt->Hold();
         shards_[static_cast<std::size_t>(std::countr_zero(left))]->Deliver(
             message, publication.except, publication.tally);
       }
@@ -94,6 +102,18 @@ void MemoryBroker::Publish(Publication publication, PublishDone done) {
   done(published);
 }
 
+void MemoryBroker::Forget(Stripe& stripe, std::string_view topic, const Position& position) {
+  const std::size_t hash = StringHash{}(topic);
+  if (stripe.forgotten.insert_or_assign(hash, position).second)
+    stripe.forgotten_order.push_back(hash);
+  // Some in the order have come back since: they go with their turn.
+  while (stripe.forgotten_order.size() > kMaxForgotten / stripes_.size()) {
+    stripe.forgotten.erase(stripe.forgotten_order.front());
+    stripe.forgotten_order.pop_front();
+  }
+  forgotten_.fetch_add(1, std::memory_order_relaxed);
+}
+
 void MemoryBroker::Read(ReadRequest request, ReadDone done) {
   ReadResult result;
   {
@@ -101,7 +121,9 @@ void MemoryBroker::Read(ReadRequest request, ReadDone done) {
     MutexLock lock(stripe.mutex);
     auto it = stripe.logs.find(request.topic);
     if (it == stripe.logs.end()) {
-      result.complete = !request.since.has_value();
+      const auto known = stripe.forgotten.find(StringHash{}(request.topic));
+      if (known != stripe.forgotten.end()) result.current = known->second;
+      result.complete = !request.since || *request.since == result.current;
     } else {
       TopicLog& log = *it->second;
       const absl::Time now = absl::Now();
@@ -124,8 +146,10 @@ void MemoryBroker::Sweep(absl::Time now) {
       const std::size_t before = log.bytes();
       log.Expire(now);
       CountHistory(before, log.bytes());
-      return log.empty() && log.last_used() + kForgotten < now &&
-             index_.Find(entry.first).subscribers == 0;
+      const bool forget = log.empty() && log.last_used() + kForgotten < now &&
+                          index_.Find(entry.first).subscribers == 0;
+      if (forget) Forget(stripe, entry.first, log.current());
+      return forget;
     });
   }
 }

@@ -3,11 +3,13 @@
 #include <array>
 #include <atomic>
 #include <bit>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "broker/broker.h"
 #include "broker/topic_log.h"
 #include "session/mutex.h"
@@ -25,10 +27,12 @@ namespace herald {
 //            all of them.
 // Limits:    each topic's history_size and history_ttl; `max_history_bytes` for all logs together:
 //            past it the stripe that appends lets go of its own oldest messages. Logs that have
-//            been empty and unused for kForgotten are forgotten (their epoch with them).
+//            been empty and unused for kForgotten are forgotten but for their position, so that a
+//            quiet topic resumes; of those kMaxForgotten are kept, the newest.
 class MemoryBroker final : public Broker {
  public:
   static constexpr absl::Duration kForgotten = absl::Minutes(10);
+  static constexpr std::size_t kMaxForgotten = std::size_t{1} << 20;
 
   MemoryBroker(std::vector<std::unique_ptr<Shard>>& shards, TopicIndex& index,
                std::shared_ptr<const TopicRules> rules, std::size_t max_history_bytes);
@@ -38,9 +42,19 @@ class MemoryBroker final : public Broker {
   void Unsubscribe(Shard& shard, const std::string& topic) override;
   void Publish(Publication publication, PublishDone done) override;
   void Read(ReadRequest request, ReadDone done) override;
+  bool HasHistory(std::string_view topic) const override {
+    return rules_->Find(topic).history_size > 0;
+  }
   std::string_view name() const override { return "memory"; }
   std::uint64_t history_bytes() const override {
     return history_bytes_.load(std::memory_order_relaxed);
+  }
+
+  std::uint64_t evicted_messages() const override {
+    return evicted_.load(std::memory_order_relaxed);
+  }
+  std::uint64_t forgotten_topics() const override {
+    return forgotten_.load(std::memory_order_relaxed);
   }
 
   // Lets go of expired messages and forgotten logs; to be called now and then.
@@ -50,6 +64,10 @@ class MemoryBroker final : public Broker {
   struct alignas(64) Stripe {
     Mutex mutex;
     StringMap<std::unique_ptr<TopicLog>> logs ABSL_GUARDED_BY(mutex);
+    // Where forgotten logs go on, by the hash of their topic. Two topics of one hash do no harm:
+    // epoch and fence tell them apart.
+    absl::flat_hash_map<std::size_t, Position> forgotten ABSL_GUARDED_BY(mutex);
+    std::deque<std::size_t> forgotten_order ABSL_GUARDED_BY(mutex);
   };
 
   Stripe& StripeOf(std::string_view topic) {
@@ -58,6 +76,8 @@ class MemoryBroker final : public Broker {
   // The topic's log, made if it is not there; null if the topic keeps none.
   TopicLog* LogOf(Stripe& stripe, std::string_view topic)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
+  void Forget(Stripe& stripe, std::string_view topic, const Position& position)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   void CountHistory(std::size_t before, std::size_t after);
 
   std::vector<std::unique_ptr<Shard>>& shards_;
@@ -65,6 +85,8 @@ class MemoryBroker final : public Broker {
   const std::shared_ptr<const TopicRules> rules_;
   const std::size_t max_history_bytes_;
   std::atomic<std::uint64_t> history_bytes_{0};
+  std::atomic<std::uint64_t> forgotten_{0};
+  std::atomic<std::uint64_t> evicted_{0};
   std::array<Stripe, 256> stripes_;
 };
 

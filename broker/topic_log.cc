@@ -1,18 +1,27 @@
 #include "broker/topic_log.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "absl/time/clock.h"
 #include "session/random.h"
 
 namespace herald {
 
-TopicLog::TopicLog(std::uint64_t epoch, std::size_t max_messages, absl::Duration max_age)
-    : max_messages_(max_messages), max_age_(max_age) {
-  current_ = {epoch, 0, RandomUint64()};
-  before_oldest_ = current_;
-  last_used_ = absl::Now();
+namespace {
+
+bool Lives(const MessagePtr& message, std::int64_t now_unix_ms) {
+  return message->options() == nullptr || !message->options()->ExpiredAt(now_unix_ms);
 }
+
+}  // namespace
+
+TopicLog::TopicLog(Position start, std::size_t max_messages, absl::Duration max_age)
+    : max_messages_(max_messages),
+      max_age_(max_age),
+      current_(start),
+      before_oldest_(start),
+      last_used_(absl::Now()) {}
 
 Position TopicLog::Next() const { return {current_.epoch, current_.offset + 1, RandomUint64()}; }
 
@@ -47,7 +56,11 @@ TopicLog::Missed TopicLog::After(const Position& since, absl::Time now) {
     missed.reason = NotRecovered::kRollback;
     return missed;
   }
-  missed.messages.assign(messages_.begin() + static_cast<std::ptrdiff_t>(skip), messages_.end());
+  std::copy_if(messages_.begin() + static_cast<std::ptrdiff_t>(skip), messages_.end(),
+               std::back_inserter(missed.messages),
+               [now_ms = absl::ToUnixMillis(now)](const MessagePtr& message) {
+                 return Lives(message, now_ms);
+               });
   return missed;
 }
 
@@ -58,8 +71,11 @@ std::vector<MessagePtr> TopicLog::Read(std::optional<Position> since, std::size_
   if (since && since->epoch == current_.epoch && since->offset > before_oldest_.offset) {
     skip = std::min<std::size_t>(since->offset - before_oldest_.offset, messages_.size());
   }
-  std::vector<MessagePtr> read(messages_.begin() + static_cast<std::ptrdiff_t>(skip),
-                               messages_.end());
+  std::vector<MessagePtr> read;
+  std::copy_if(messages_.begin() + static_cast<std::ptrdiff_t>(skip), messages_.end(),
+               std::back_inserter(read), [now_ms = absl::ToUnixMillis(now)](const auto& message) {
+                 return Lives(message, now_ms);
+               });
   if (reverse) std::reverse(read.begin(), read.end());
   if (read.size() > limit) read.resize(limit);
   return read;

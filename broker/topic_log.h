@@ -17,7 +17,8 @@ namespace herald {
 // Limits:    `max_messages`, and messages older than `max_age` are gone.
 class TopicLog {
  public:
-  TopicLog(std::uint64_t epoch, std::size_t max_messages, absl::Duration max_age);
+  // `start`: the position before the first message.
+  TopicLog(Position start, std::size_t max_messages, absl::Duration max_age);
 
   // The position that the next message will get; `Append` must follow with a message at it.
   Position Next() const;
@@ -30,7 +31,8 @@ class TopicLog {
     std::vector<MessagePtr> messages;
     NotRecovered reason = NotRecovered::kNone;
   };
-  // Exactly what follows `since`, or why it cannot be told.
+  // Exactly what follows `since`, or why it cannot be told. Messages whose time is up (their ttl)
+  // are not handed out any more, and not missed.
   Missed After(const Position& since, absl::Time now);
   // At most `limit` of the messages behind `since` (or of all), oldest first or newest first.
   std::vector<MessagePtr> Read(std::optional<Position> since, std::size_t limit, bool reverse,

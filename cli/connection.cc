@@ -158,6 +158,9 @@ absl::StatusOr<Connection> Connection::Open(const ConnectionOptions& options) {
   // Notice a server that vanished under `watch` or `stream`; no oftener than servers allow by
   // default.
   args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 300'000);
+  // `stream` comes back soon after its server did.
+  args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
+  args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2'000);
   connection.channel_ = grpc::CreateCustomChannel(connection.addr_, *credentials, args);
   return connection;
 }

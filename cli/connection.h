@@ -38,6 +38,7 @@ class Connection {
   static absl::StatusOr<Connection> Open(const ConnectionOptions& options);
 
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
+  const std::string& token() const { return token_; }
 
   // For one answer: `--timeout`, and `extra` for what the server was asked to wait.
   std::unique_ptr<grpc::ClientContext> CallContext(

@@ -3,9 +3,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <condition_variable>
 #include <mutex>
+#include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "cli/command_line.h"
 #include "cli/line_reader.h"
@@ -16,132 +19,143 @@ namespace herald::cli {
 namespace {
 
 constexpr std::size_t kMaxLineBytes = 8 << 20;
-// A gRPC server refuses requests above 4 MiB unless told otherwise.
-constexpr std::size_t kMaxRequestBytes = 512 << 10;
+constexpr std::size_t kMaxUnansweredBytes = 4 << 20;
 
-using Stream = grpc::ClientReaderWriterInterface<v1::PushRequest, v1::PushResponse>;
-
-// Whole lines from two threads to one descriptor.
+// Lines from any thread to one descriptor, which may block: a thread of its own writes them.
 class Output {
  public:
-  explicit Output(int fd) : fd_(fd) {}
+  // `on_lost` is called on that thread when nobody reads any more.
+  Output(int fd, std::function<void()> on_lost)
+      : fd_(fd), on_lost_(std::move(on_lost)), writing_([this] { Run(); }) {}
+  ~Output() { Finish(); }
 
-  // False, now and later, when nobody reads any more.
-  bool Write(std::string_view text) {
+  // Never blocks.
+  void Write(std::string_view text) {
     const std::lock_guard lock(mutex_);
-    while (!text.empty() && !lost_) {
-      const ssize_t n = write(fd_, text.data(), text.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) lost_ = true;
-      if (n > 0) text.remove_prefix(static_cast<std::size_t>(n));
-    }
+    if (lost_) return;
+    waiting_ += text;
+    changed_.notify_all();
+  }
+  // Blocks while much waits. False, now and later, when nobody reads any more.
+  bool WaitForRoom() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return lost_ || waiting_.size() < kMaxWaitingBytes; });
     return !lost_;
   }
-  bool lost() const {
-    const std::lock_guard lock(mutex_);
-    return lost_;
+  // Blocks until all is written. False if it could not be.
+  bool Finish() {
+    {
+      const std::lock_guard lock(mutex_);
+      finished_ = true;
+      changed_.notify_all();
+    }
+    if (writing_.joinable()) writing_.join();
+    return !lost_;
   }
 
  private:
-  const int fd_;
-  mutable std::mutex mutex_;
-  bool lost_ = false;
-};
+  static constexpr std::size_t kMaxWaitingBytes = 1 << 20;
 
-// The reading half: prints what the server says. On its own thread.
-class Results {
- public:
-  Results(Stream& stream, Output& output) : stream_(stream), output_(output) {}
-
-  // Until the server ends the stream.
-  void Run(grpc::ClientContext& context) {
-    v1::PushResponse response;
-    while (stream_.Read(&response)) {
-      if (response.has_opened()) last_seq = response.opened().last_seq();
-      std::string lines;
-      for (const v1::CommandResult& result : response.results()) {
-        ++(result.code() == 0 ? ok : refused);
-        if (result.duplicate()) ++duplicates;
-        lines += ToJson(result) + "\n";
-      }
-      for (const v1::Receipt& receipt : response.receipts()) {
-        ++receipts;
-        lines += ToJson(receipt) + "\n";
-      }
-      if (!output_.Write(lines)) context.TryCancel();
+  void Run() {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [this] { return finished_ || !waiting_.empty(); });
+      if (waiting_.empty()) return;
+      const std::string text = std::exchange(waiting_, {});
+      changed_.notify_all();
+      lock.unlock();
+      const bool written = WriteAll(text);
+      lock.lock();
+      if (written) continue;
+      lost_ = true;
+      waiting_.clear();
+      changed_.notify_all();
+      lock.unlock();
+      return on_lost_();
     }
   }
+  bool WriteAll(std::string_view text) const {
+    while (!text.empty()) {
+      const ssize_t n = write(fd_, text.data(), text.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return false;
+      text.remove_prefix(static_cast<std::size_t>(n));
+    }
+    return true;
+  }
 
-  std::uint64_t ok = 0;
-  std::uint64_t refused = 0;
-  std::uint64_t duplicates = 0;
-  std::uint64_t receipts = 0;
-  std::uint64_t last_seq = 0;
-
- private:
-  Stream& stream_;
-  Output& output_;
+  const int fd_;
+  const std::function<void()> on_lost_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::string waiting_;
+  bool lost_ = false;
+  bool finished_ = false;
+  std::thread writing_;
 };
 
-// The writing half: gathers commands into requests.
-class Batch {
+// Counts and prints what the server says. Called by one thread at a time.
+class Results {
  public:
-  Batch(Stream& stream, const PushStreamOptions& options)
-      : stream_(stream), max_commands_(options.batch) {
-    if (options.producer_id.empty() && options.default_report == v1::REPORT_LEVEL_UNSPECIFIED)
-      return;
-    request_.mutable_open()->set_producer_id(options.producer_id);
-    request_.mutable_open()->set_default_report(options.default_report);
-  }
+  Results(Output& output, PushStreamSummary& summary) : output_(output), summary_(summary) {}
 
-  // False when the stream has ended.
-  bool Add(v1::Command command) {
-    const std::size_t bytes = command.ByteSizeLong();
-    if (bytes_ + bytes > kMaxRequestBytes && !Flush()) return false;
-    bytes_ += bytes;
-    *request_.add_commands() = std::move(command);
-    return static_cast<std::size_t>(request_.commands_size()) < max_commands_ || Flush();
+  Producer::OnResult OnResult(std::uint64_t seq) {
+    return [this, seq](const absl::StatusOr<v1::CommandResult>& result) {
+      if (result.ok()) return Print(*result);
+      // Given up alone, as too old to be repeated. Those that fell with the stream are counted.
+      if (result.status().code() != absl::StatusCode::kUnknown) return;
+      Print(FailedResult(seq, result.status()));
+    };
   }
-
-  // Blocks while HTTP/2 flow control says so.
-  bool Flush() {
-    if (request_.commands().empty() && !request_.has_open()) return true;
-    const bool written = stream_.Write(request_);
-    request_.Clear();
-    bytes_ = 0;
-    return written;
+  Producer::OnReceipt OnReceipt() {
+    return [this](const absl::StatusOr<v1::Receipt>& receipt) {
+      if (receipt.ok()) {
+        ++summary_.receipts;
+        output_.Write(ToJson(*receipt) + "\n");
+      } else if (receipt.status().code() == absl::StatusCode::kUnknown) {
+        ++summary_.lost_receipts;
+      }
+    };
+  }
+  void Print(const v1::CommandResult& result) {
+    ++(result.code() == 0 ? summary_.ok : summary_.refused);
+    if (result.duplicate()) ++summary_.duplicates;
+    output_.Write(ToJson(result) + "\n");
+  }
+  static v1::CommandResult FailedResult(std::uint64_t seq, const absl::Status& status) {
+    v1::CommandResult result;
+    result.set_seq(seq);
+    result.set_code(static_cast<int>(status.code()));
+    result.set_detail(std::string(status.message()));
+    return result;
   }
 
  private:
-  Stream& stream_;
-  const std::size_t max_commands_;
-  v1::PushRequest request_;
-  std::size_t bytes_ = 0;
+  Output& output_;
+  PushStreamSummary& summary_;
 };
 
-void SendLines(LineReader& reader, Batch& batch, Output& output, double rate,
-               PushStreamSummary& summary) {
-  Pacer pacer(rate);
+void SendLines(LineReader& reader, Producer& producer, Output& output, Results& results,
+               const PushStreamOptions& options, PushStreamSummary& summary) {
+  Pacer pacer(options.rate);
   std::uint64_t line_number = 0;
   std::string_view line;
   const auto refuse = [&](std::string_view detail) {
     ++summary.lines;
     ++summary.bad_lines;
-    return output.Write(ToJson(BadLineResult(line_number, detail)) + "\n");
+    output.Write(ToJson(BadLineResult(line_number, detail)) + "\n");
   };
-  if (!batch.Flush()) return;  // `open`, also when no line ever comes
-  for (;;) {
+  while (output.WaitForRoom() && producer.WaitForRoom(absl::InfiniteFuture()).ok()) {
     switch (reader.Next(&line)) {
       case LineReader::kEnd:
-        batch.Flush();
         return;
       case LineReader::kNotYet:
-        if (!batch.Flush()) return;
+        producer.Kick();
         reader.Wait();
         continue;
       case LineReader::kTooLong:
         ++line_number;
-        if (!refuse("the line is longer than 8 MiB")) return;
+        refuse("the line is longer than 8 MiB");
         continue;
       case LineReader::kLine:
         ++line_number;
@@ -151,44 +165,58 @@ void SendLines(LineReader& reader, Batch& batch, Output& output, double rate,
     auto command = ParseCommandLine(line, line_number);
     if (!command.ok()) {
       const auto detail = command.status().message();
-      if (!refuse({detail.data(), detail.size()})) return;
+      refuse({detail.data(), detail.size()});
       continue;
     }
     ++summary.lines;
     const auto wait = pacer.Take(Pacer::Clock::now());
     if (wait > wait.zero()) {
-      if (!batch.Flush()) return;
+      producer.Kick();
       reader.Sleep(wait);
     }
-    if (!batch.Add(*std::move(command))) return;
+    auto on_result = results.OnResult(command->seq());
+    Producer::OnReceipt on_receipt;
+    if (Producer::AsksReport(*command, options.default_report)) on_receipt = results.OnReceipt();
+    if (!producer
+             .Send(*std::move(command), std::move(on_result), std::move(on_receipt),
+                   Producer::More::kYes)
+             .ok()) {
+      return;
+    }
     ++summary.commands;
   }
 }
 
 }  // namespace
 
-grpc::Status RunPushStream(v1::PushService::StubInterface& stub, grpc::ClientContext& context,
-                           int in_fd, int out_fd, const PushStreamOptions& options,
+absl::Status RunPushStream(const std::shared_ptr<grpc::ChannelInterface>& channel, int in_fd,
+                           int out_fd, const PushStreamOptions& options,
                            PushStreamSummary& summary) {
-  Output output(out_fd);
   LineReader reader(in_fd, kMaxLineBytes);
-  const auto stream = stub.Push(&context);
-  Results results(*stream, output);
-  std::thread reading([&] {
-    results.Run(context);
-    reader.Stop();  // the server takes nothing more
-  });
-  Batch batch(*stream, options);
-  SendLines(reader, batch, output, options.rate, summary);
-  stream->WritesDone();
-  reading.join();
-  summary.ok = results.ok;
-  summary.refused = results.refused;
-  summary.duplicates = results.duplicates;
-  summary.receipts = results.receipts;
-  summary.last_seq = results.last_seq;
-  summary.output_lost = output.lost();
-  return stream->Finish();
+  Producer::Options producer_options;
+  producer_options.token = options.token;
+  producer_options.producer_id = options.producer_id;
+  producer_options.default_report = options.default_report;
+  producer_options.max_batch = options.batch;
+  producer_options.max_unanswered_bytes = kMaxUnansweredBytes;
+  producer_options.max_command_bytes = kMaxLineBytes;
+  bool opened = false;
+  producer_options.on_opened = [&](const v1::PushOpened& news) {
+    if (!std::exchange(opened, true)) summary.last_seq = news.last_seq();
+  };
+  producer_options.on_broken = [&](const Producer::Outage& outage) {
+    if (!outage.connected_before || outage.lasting >= options.retry_for) return false;
+    if (options.on_retry) options.on_retry(outage);
+    return true;
+  };
+  producer_options.on_end = [&](const absl::Status&) { reader.Stop(); };
+  Producer producer(channel, std::move(producer_options));
+  Output output(out_fd, [&] { producer.Cancel(); });
+  Results results(output, summary);
+  SendLines(reader, producer, output, results, options, summary);
+  const absl::Status status = producer.Close(absl::InfiniteFuture());
+  summary.output_lost = !output.Finish();
+  return status;
 }
 
 }  // namespace herald::cli

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <optional>
 #include <string>
 
 #include "cli/commands.h"
@@ -18,6 +19,7 @@ namespace {
 struct StreamFlags {
   PushStreamOptions options;
   int report = 0;
+  std::optional<absl::Duration> retry_for;
   bool summary = false;
 };
 
@@ -38,12 +40,19 @@ ExitCode Stream(StreamFlags flags, const GlobalOptions& globals) {
   std::signal(SIGPIPE, SIG_IGN);
   flags.options.default_report = static_cast<v1::ReportLevel>(flags.report);
 
-  const auto stub = v1::PushService::NewStub(connection->channel());
-  const auto context = connection->StreamContext();
+  flags.options.token = connection->token();
+  if (flags.retry_for) flags.options.retry_for = *flags.retry_for;
+  flags.options.on_retry = [](const Producer::Outage& outage) {
+    if (outage.attempt > 1) return;
+    PrintError(
+        fmt::format("the stream broke ({}); trying again", std::string(outage.status.message())));
+  };
   PushStreamSummary summary;
   const absl::Time start = absl::Now();
-  const grpc::Status status =
-      RunPushStream(*stub, *context, STDIN_FILENO, STDOUT_FILENO, flags.options, summary);
+  const absl::Status ended =
+      RunPushStream(connection->channel(), STDIN_FILENO, STDOUT_FILENO, flags.options, summary);
+  const grpc::Status status(static_cast<grpc::StatusCode>(ended.code()),
+                            std::string(ended.message()));
   if (flags.summary) PrintSummary(summary, absl::Now() - start);
   if (summary.output_lost) {
     PrintError("stdout was closed; what was under way is unknown");
@@ -56,6 +65,10 @@ ExitCode Stream(StreamFlags flags, const GlobalOptions& globals) {
         "repeated without harm",
         Thousands(summary.commands - answered)));
   }
+  if (summary.lost_receipts > 0) {
+    PrintError(fmt::format("the receipts of {} accepted commands were lost with a broken stream",
+                           Thousands(summary.lost_receipts)));
+  }
   if (!status.ok()) return connection->Report(status);
   return summary.all_ok() ? kOk : kRefused;
 }
@@ -64,8 +77,10 @@ ExitCode Stream(StreamFlags flags, const GlobalOptions& globals) {
 
 Action DeclareStream(CLI::App& app) {
   auto flags = std::make_shared<StreamFlags>();
-  app.add_option("--producer-id", flags->options.producer_id, "Makes repeats safe, by seq")
+  app.add_option("--producer-id", flags->options.producer_id,
+                 "Makes repeats safe, by seq, and reconnects")
       ->option_text("ID");
+  AddDuration(app, "--retry-for", flags->retry_for, "With an ID: try a broken stream so long [1m]");
   AddChoice(app, "--report", flags->report,
             {{"accepted", v1::REPORT_LEVEL_ACCEPTED},
              {"written", v1::REPORT_LEVEL_WRITTEN},

@@ -2,6 +2,7 @@
 
 #include "fmt/format.h"
 #include "service/convert.h"
+#include "service/idempotency.h"
 #include "session/topic_name.h"
 #include "session/utf8.h"
 
@@ -22,30 +23,8 @@ void Fail(std::uint64_t seq, const absl::Status& status, CommandRunner::Done& do
 }
 
 absl::Status NoSuchSession() { return absl::NotFoundError("target.session_id: no such session"); }
-absl::Status NobodyMatched() { return absl::NotFoundError("nobody matched the target"); }
-
-// What is designed and not built yet is refused, never ignored.
-absl::Status CheckSupported(const v1::Deliver& deliver, v1::ReportLevel default_report) {
-  const auto later = [](std::string_view field) {
-    return absl::UnimplementedError(fmt::format("{} is not available in this version", field));
-  };
-  const v1::ReportLevel report =
-      deliver.report() == v1::REPORT_LEVEL_UNSPECIFIED ? default_report : deliver.report();
-  if (!deliver.idempotency_key().empty()) return later("idempotency_key");
-  const v1::Policy& policy = deliver.policy();
-  if (!v1::ReportLevel_IsValid(report)) return absl::InvalidArgumentError("report is no level");
-  if (!v1::Priority_IsValid(policy.priority())) {
-    return absl::InvalidArgumentError("policy.priority is no priority");
-  }
-  if (!v1::Overflow_IsValid(policy.overflow())) {
-    return absl::InvalidArgumentError("policy.overflow is no overflow");
-  }
-  if (report > v1::REPORT_LEVEL_ACCEPTED) return later("report above ACCEPTED");
-  if (policy.has_ttl()) return later("policy.ttl");
-  if (policy.priority() > v1::PRIORITY_NORMAL) return later("policy.priority");
-  if (!policy.collapse_key().empty()) return later("policy.collapse_key");
-  if (policy.overflow() > v1::OVERFLOW_DISCONNECT) return later("policy.overflow");
-  return absl::OkStatus();
+absl::Status NobodyMatched() {
+  return absl::NotFoundError("nobody matched the target (no_session)");
 }
 
 // How many sessions could not be changed, counted on several shards at once, and why.
@@ -85,6 +64,15 @@ std::vector<std::string> TopicsOf(const Target& target) {
   return {std::string(kBroadcastTopic)};
 }
 
+// Straight to sessions, without a topic.
+bool IsLive(const Target& target) {
+  return std::holds_alternative<SessionId>(target.to) ||
+         std::holds_alternative<Selector>(target.to);
+}
+
+constexpr absl::Duration kDefaultReportTimeout = absl::Seconds(5);
+constexpr absl::Duration kMaxReportTimeout = absl::Minutes(1);
+
 }  // namespace
 
 bool CommandRunner::MayFollowChanges(const v1::Command& command) {
@@ -107,14 +95,15 @@ bool CommandRunner::MayFollowChanges(const v1::Command& command) {
   return false;
 }
 
-void CommandRunner::Run(const v1::Command& command, const Context& context, Done done) {
+void CommandRunner::Run(const v1::Command& command, const Context& context, Done done,
+                        Report report) {
   commands_.fetch_add(1, std::memory_order_relaxed);
   const std::uint64_t seq = command.seq();
   if (draining)
     return Fail(seq, absl::UnavailableError("this replica is draining; send it to another"), done);
   switch (command.action_case()) {
     case v1::Command::kDeliver:
-      return RunDeliver(seq, command.deliver(), context, std::move(done));
+      return RunDeliver(seq, command.deliver(), context, std::move(done), std::move(report));
     case v1::Command::kJoin:
       return RunJoin(seq, command.join().target(), command.join().topics(), true, std::move(done));
     case v1::Command::kLeave:
@@ -133,41 +122,114 @@ void CommandRunner::Run(const v1::Command& command, const Context& context, Done
        done);
 }
 
+absl::StatusOr<CommandRunner::Accepted> CommandRunner::Accept(const v1::Deliver& deliver,
+                                                              const Context& context) const {
+  Accepted accepted;
+  if (absl::Status bad = CheckIdempotencyKey("idempotency_key", deliver.idempotency_key());
+      !bad.ok()) {
+    return bad;
+  }
+  absl::StatusOr<Target> target = ParseTarget(deliver.target(), node_);
+  if (!target.ok()) return target.status();
+  accepted.target = *std::move(target);
+  absl::StatusOr<DeliveryOptions> options = ParsePolicy(deliver.policy(), absl::Now());
+  if (!options.ok()) return options.status();
+  if (*options != DeliveryOptions{})
+    accepted.options = std::make_shared<const DeliveryOptions>(*std::move(options));
+  MessageBody unchecked = ToBody(deliver.message());
+  if (!context.traceparent.empty() && !deliver.message().attributes().contains("traceparent"))
+    unchecked.attributes.emplace_back("traceparent", context.traceparent);
+  absl::StatusOr<MessageBodyPtr> body = AcceptMessage(std::move(unchecked), max_message_bytes_);
+  if (!body.ok()) return body.status();
+  accepted.body = *std::move(body);
+  // With exceptions a message is live-only: a later resume could not tell who was excepted.
+  accepted.keep = !deliver.policy().skip_history() && accepted.target.except == nullptr &&
+                  !IsLive(accepted.target);
+  accepted.require_online = deliver.require_online();
+  return accepted;
+}
+
+absl::Status CommandRunner::CheckReport(const v1::Deliver& deliver, v1::ReportLevel level,
+                                        const Accepted& message) const {
+  if (!v1::ReportLevel_IsValid(level)) return absl::InvalidArgumentError("report is no level");
+  if (level <= v1::REPORT_LEVEL_ACCEPTED) return absl::OkStatus();
+  if (deliver.has_report_timeout()) {
+    const absl::Duration timeout = ToDuration(deliver.report_timeout());
+    if (timeout <= absl::ZeroDuration() || timeout > kMaxReportTimeout) {
+      return absl::InvalidArgumentError("report_timeout must be over 0 and at most 1 minute");
+    }
+  }
+  if (level != v1::REPORT_LEVEL_ACKED) return absl::OkStatus();
+  // Clients acknowledge offsets.
+  if (!message.keep) {
+    return absl::InvalidArgumentError(
+        "report: ACKED needs a message that is kept, so no target session_id or selector, no "
+        "exceptions and no policy.skip_history; ask for WRITTEN");
+  }
+  for (const std::string& topic : TopicsOf(message.target)) {
+    if (broker_.HasHistory(topic)) continue;
+    return absl::InvalidArgumentError(fmt::format(
+        "report: ACKED needs history, and the rule of topic {} has history_size 0; ask for WRITTEN",
+        topic));
+  }
+  return absl::OkStatus();
+}
+
+ReceiptPtr CommandRunner::MakeReceipt(std::uint64_t seq, const v1::Deliver& deliver,
+                                      v1::ReportLevel level, Done& done, Report report) {
+  auto receipt = std::make_shared<Receipt>(
+      level == v1::REPORT_LEVEL_ACKED ? Receipt::Level::kAcked : Receipt::Level::kWritten,
+      [this, seq, report = std::move(report)](const Receipt::Counts& counts) mutable {
+        timeouts_.fetch_add(counts.dropped[static_cast<std::size_t>(DropReason::kTimeout)],
+                            std::memory_order_relaxed);
+        report(ToProto(counts, seq));
+      });
+  const absl::Time deadline =
+      absl::Now() +
+      (deliver.has_report_timeout() ? ToDuration(deliver.report_timeout()) : kDefaultReportTimeout);
+  done = [this, receipt, deadline, done = std::move(done)](v1::CommandResult result) mutable {
+    const bool ok = result.code() == 0;
+    if (!ok) receipt->Cancel();
+    done(std::move(result));
+    if (!ok) return;
+    clock_.Schedule(receipt, deadline);
+    receipt->Release();
+  };
+  return receipt;
+}
+
 void CommandRunner::RunDeliver(std::uint64_t seq, const v1::Deliver& deliver,
-                               const Context& context, Done done) {
+                               const Context& context, Done done, Report report) {
   if (memory_full) {
     return Fail(
         seq, absl::ResourceExhaustedError("the server is at its memory limit (max_memory_bytes)"),
         done);
   }
-  if (absl::Status later = CheckSupported(deliver, context.default_report); !later.ok())
-    return Fail(seq, later, done);
-  absl::StatusOr<Target> target = ParseTarget(deliver.target(), node_);
-  if (!target.ok()) return Fail(seq, target.status(), done);
-  MessageBody unchecked = ToBody(deliver.message());
-  if (!context.traceparent.empty() && !deliver.message().attributes().contains("traceparent")) {
-    unchecked.attributes.emplace_back("traceparent", context.traceparent);
+  absl::StatusOr<Accepted> message = Accept(deliver, context);
+  if (!message.ok()) return Fail(seq, message.status(), done);
+  const v1::ReportLevel level = LevelOf(deliver, context);
+  if (absl::Status bad = CheckReport(deliver, level, *message); !bad.ok())
+    return Fail(seq, bad, done);
+  if (level > v1::REPORT_LEVEL_ACCEPTED) {
+    auto options = std::make_shared<DeliveryOptions>();
+    if (message->options) *options = *message->options;
+    options->receipt = MakeReceipt(seq, deliver, level, done, std::move(report));
+    message->options = std::move(options);
   }
-  absl::StatusOr<MessageBodyPtr> body = AcceptMessage(std::move(unchecked), max_message_bytes_);
-  if (!body.ok()) return Fail(seq, body.status(), done);
   v1::CommandResult result;
   result.set_seq(seq);
-  result.set_message_id((*body)->id);
-  if (std::holds_alternative<SessionId>(target->to) ||
-      std::holds_alternative<Selector>(target->to)) {
-    return DeliverLive(std::move(result), *std::move(body), *target, deliver.require_online(),
-                       std::move(done));
+  result.set_message_id(message->body->id);
+  if (IsLive(message->target)) {
+    DeliverLive(std::move(result), *std::move(message), std::move(done));
+  } else {
+    PublishOn(std::move(result), *std::move(message), std::move(done));
   }
-  // With exceptions a message is live-only: a later resume could not tell who was excepted.
-  const bool keep = !deliver.policy().skip_history() && target->except == nullptr;
-  PublishOn(std::move(result), *std::move(body), TopicsOf(*target), std::move(target->except), keep,
-            deliver.require_online(), std::move(done));
 }
 
-void CommandRunner::PublishOn(v1::CommandResult result, MessageBodyPtr body,
-                              std::vector<std::string> topics, ExceptionsPtr except, bool keep,
-                              bool require_online, Done done) {
-  if (require_online) {
+void CommandRunner::PublishOn(v1::CommandResult result, Accepted message, Done done) {
+  std::vector<std::string> topics = TopicsOf(message.target);
+  const ExceptionsPtr& except = message.target.except;
+  if (message.require_online) {
     // Asked before: what nobody is there for must not be kept either.
     std::uint64_t subscribers = 0;
     for (const std::string& topic : topics) subscribers += table_.index().Find(topic).subscribers;
@@ -188,26 +250,29 @@ void CommandRunner::PublishOn(v1::CommandResult result, MessageBodyPtr body,
     gathering->result = std::move(result);
   }
   gathering->done = std::move(done);
-  gathering->require_online = require_online;
+  gathering->require_online = message.require_online;
   // Answered once by each publication, and, where exceptions make counting the shards' work, by
   // each shard.
   const bool count_on_shards = except != nullptr;
-  auto tally = std::make_shared<Tally>([gathering](std::uint64_t matched) {
+  auto tally = std::make_shared<Tally>([this, gathering](std::uint64_t matched) {
     v1::CommandResult finished;
     {
       MutexLock lock(gathering->mutex);
       finished = std::move(gathering->result);
     }
     finished.set_matched(matched);
+    if (matched == 0) no_session_.fetch_add(1, std::memory_order_relaxed);
     if (matched == 0 && gathering->require_online && finished.code() == 0)
       SetStatus(NobodyMatched(), finished);
     gathering->done(std::move(finished));
   });
+  Receipt* const receipt = message.options ? message.options->receipt.get() : nullptr;
   for (std::string& topic : topics) {
     tally->Expect();
-    std::string name = keep ? topic : std::string();
-    broker_.Publish({body, std::move(topic), except, count_on_shards ? tally : nullptr, keep},
-                    [gathering, tally, count_on_shards,
+    std::string name = message.keep ? topic : std::string();
+    broker_.Publish({message.body, std::move(topic), except, count_on_shards ? tally : nullptr,
+                     message.keep, message.options},
+                    [gathering, tally, count_on_shards, receipt,
                      name = std::move(name)](absl::StatusOr<Published> published) {
                       if (count_on_shards && published.ok()) {
                         // The tally that went along gave one answer of its own for the publication.
@@ -221,22 +286,31 @@ void CommandRunner::PublishOn(v1::CommandResult result, MessageBodyPtr body,
                           *gathering->result.add_positions() = ToProto(published->position, name);
                         }
                       }
-                      tally->Answer(published.ok() ? published->matched : 0);
+                      const std::uint64_t matched = published.ok() ? published->matched : 0;
+                      // Lives: `gathering->done` holds it.
+                      if (receipt != nullptr && matched == 0) receipt->NoSession();
+                      tally->Answer(matched);
                     });
   }
   tally->Answer(0);
 }
 
-void CommandRunner::DeliverLive(v1::CommandResult result, MessageBodyPtr body, const Target& target,
-                                bool require_online, Done done) {
-  const bool one_session = std::holds_alternative<SessionId>(target.to);
-  const std::size_t bytes = body->payload.size();
-  auto message = std::make_shared<const Message>(std::move(body), "", Position{});
+void CommandRunner::DeliverLive(v1::CommandResult result, Accepted message, Done done) {
+  const bool one_session = std::holds_alternative<SessionId>(message.target.to);
+  const std::size_t bytes = message.body->payload.size();
   table_.ForEach(
-      target, [message](Session& session) { session.Enqueue(*message); },
-      [result = std::move(result), one_session, require_online,
+      message.target,
+      [message = std::make_shared<const Message>(std::move(message.body), "", Position{},
+                                                 std::move(message.options))](Session& session) {
+        Receipt* const receipt = message->receipt();
+        if (receipt != nullptr) receipt->Matched();
+        session.Deliver(message, Overflow::kDisconnect,
+                        receipt != nullptr ? Tracking::kCounted : Tracking::kNone);
+      },
+      [this, result = std::move(result), one_session, require_online = message.require_online,
        done = std::move(done)](std::uint64_t matched) mutable {
         result.set_matched(matched);
+        if (matched == 0) no_session_.fetch_add(1, std::memory_order_relaxed);
         if (matched == 0 && one_session) SetStatus(NoSuchSession(), result);
         if (matched == 0 && !one_session && require_online) SetStatus(NobodyMatched(), result);
         done(std::move(result));

@@ -9,6 +9,9 @@
 namespace herald {
 namespace {
 
+constexpr absl::Duration kMaxTtl = absl::Hours(24 * 366);
+constexpr std::size_t kMaxCollapseKeyBytes = 128;
+
 absl::Status Invalid(std::string_view field, const absl::Status& why) {
   return absl::InvalidArgumentError(fmt::format("{}: {}", field, std::string(why.message())));
 }
@@ -134,6 +137,56 @@ absl::StatusOr<Target> ParseTarget(const v1::Target& target, std::string_view no
   }
   return absl::InvalidArgumentError(
       "target is not set: one of session_id, user_id, users, topic, topics, all, selector");
+}
+
+absl::StatusOr<DeliveryOptions> ParsePolicy(const v1::Policy& policy, absl::Time now) {
+  DeliveryOptions options;
+  if (policy.has_ttl()) {
+    const absl::Duration ttl = ToDuration(policy.ttl());
+    if (ttl <= absl::ZeroDuration() || ttl > kMaxTtl)
+      return absl::InvalidArgumentError("policy.ttl must be over 0 and at most 366 days");
+    // Rounded up: a message never goes before its time.
+    options.expires_unix_ms = absl::ToUnixMillis(now + ttl) + 1;
+  }
+  if (!v1::Priority_IsValid(policy.priority()))
+    return absl::InvalidArgumentError("policy.priority is no priority");
+  options.high_priority = policy.priority() == v1::PRIORITY_HIGH;
+  if (policy.collapse_key().size() > kMaxCollapseKeyBytes) {
+    return absl::InvalidArgumentError(
+        fmt::format("policy.collapse_key is {} bytes, over the limit of {}",
+                    policy.collapse_key().size(), kMaxCollapseKeyBytes));
+  }
+  options.collapse_key = policy.collapse_key();
+  switch (policy.overflow()) {
+    case v1::OVERFLOW_UNSPECIFIED:
+      break;
+    case v1::OVERFLOW_DISCONNECT:
+      options.overflow = Overflow::kDisconnect;
+      break;
+    case v1::OVERFLOW_DROP_OLDEST:
+      options.overflow = Overflow::kDropOldest;
+      break;
+    case v1::OVERFLOW_DROP_NEWEST:
+      options.overflow = Overflow::kDropNewest;
+      break;
+    default:
+      return absl::InvalidArgumentError("policy.overflow is no overflow");
+  }
+  return options;
+}
+
+v1::Receipt ToProto(const Receipt::Counts& counts, std::uint64_t seq) {
+  v1::Receipt receipt;
+  receipt.set_seq(seq);
+  receipt.set_matched(counts.matched);
+  receipt.set_written(counts.written);
+  receipt.set_acked(counts.acked);
+  for (std::size_t i = 0; i < counts.dropped.size(); ++i) {
+    if (counts.dropped[i] > 0)
+      (*receipt.mutable_dropped())[kDropReasonNames[i]] = counts.dropped[i];
+  }
+  receipt.set_final(true);
+  return receipt;
 }
 
 MessageBody ToBody(const v1::Message& message) {

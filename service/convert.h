@@ -6,6 +6,7 @@
 #include "absl/time/time.h"
 #include "herald/v1/common.pb.h"
 #include "herald/v1/event_service.pb.h"
+#include "herald/v1/push_service.pb.h"
 #include "herald/v1/session_service.pb.h"
 #include "session/event_hub.h"
 #include "session/message.h"
@@ -27,6 +28,10 @@ absl::StatusOr<Target> ParseTarget(const v1::Target& target, std::string_view no
 absl::StatusOr<std::vector<std::string>> ParseTopics(
     const google::protobuf::RepeatedPtrField<std::string>& topics, std::size_t max,
     std::string_view field);
+
+// Everything but the receipt.
+absl::StatusOr<DeliveryOptions> ParsePolicy(const v1::Policy& policy, absl::Time now);
+v1::Receipt ToProto(const Receipt::Counts& counts, std::uint64_t seq);
 
 MessageBody ToBody(const v1::Message& message);
 v1::Message ToProto(const MessageBody& body);

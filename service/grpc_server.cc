@@ -60,22 +60,24 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
 
 }  // namespace
 
-GrpcServer::GrpcServer(const GrpcServerOptions& options, CommandRunner& runner, SessionTable& table,
-                       Broker& broker, EventHub& events, Executor& executor,
-                       const ProducerAuth& auth, const NodeStats& stats)
-    : push_(runner, table.shards(), executor, auth, options.push),
+GrpcServer::GrpcServer(const GrpcServerOptions& options, CommandRunner& runner,
+                       Idempotency& idempotency, SessionTable& table, Broker& broker,
+                       EventHub& events, Executor& executor, const ProducerAuth& auth,
+                       const NodeStats& stats)
+    : push_(runner, idempotency, table.shards(), executor, auth, options.push),
       sessions_(runner, table, broker, executor, auth),
       events_(events, runner.node(), executor, auth),
       admin_(stats, std::string(broker.name()), auth),
       executor_(executor) {}
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
-    const GrpcServerOptions& options, CommandRunner& runner, SessionTable& table, Broker& broker,
-    EventHub& events, Executor& executor, const ProducerAuth& auth, const NodeStats& stats) {
+    const GrpcServerOptions& options, CommandRunner& runner, Idempotency& idempotency,
+    SessionTable& table, Broker& broker, EventHub& events, Executor& executor,
+    const ProducerAuth& auth, const NodeStats& stats) {
   absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> credentials = Credentials(options);
   if (!credentials.ok()) return credentials.status();
   std::unique_ptr<GrpcServer> server(
-      new GrpcServer(options, runner, table, broker, events, executor, auth, stats));
+      new GrpcServer(options, runner, idempotency, table, broker, events, executor, auth, stats));
   // For the whole process, and to be set before the builder.
   grpc::EnableDefaultHealthCheckService(true);
   if (options.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();

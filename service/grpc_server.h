@@ -31,8 +31,9 @@ class GrpcServer {
   // Listens at once. kUnavailable with one clear line if the port is taken; kInvalidArgument for
   // key files that cannot be read.
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(
-      const GrpcServerOptions& options, CommandRunner& runner, SessionTable& table, Broker& broker,
-      EventHub& events, Executor& executor, const ProducerAuth& auth, const NodeStats& stats);
+      const GrpcServerOptions& options, CommandRunner& runner, Idempotency& idempotency,
+      SessionTable& table, Broker& broker, EventHub& events, Executor& executor,
+      const ProducerAuth& auth, const NodeStats& stats);
   ~GrpcServer();
 
   int port() const { return port_; }
@@ -42,9 +43,9 @@ class GrpcServer {
   void Shutdown(absl::Duration grace);
 
  private:
-  GrpcServer(const GrpcServerOptions& options, CommandRunner& runner, SessionTable& table,
-             Broker& broker, EventHub& events, Executor& executor, const ProducerAuth& auth,
-             const NodeStats& stats);
+  GrpcServer(const GrpcServerOptions& options, CommandRunner& runner, Idempotency& idempotency,
+             SessionTable& table, Broker& broker, EventHub& events, Executor& executor,
+             const ProducerAuth& auth, const NodeStats& stats);
 
   PushService push_;
   SessionService sessions_;

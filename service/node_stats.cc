@@ -35,6 +35,8 @@ NodeStats::Totals NodeStats::Count() const {
     for (int i = 0; i < kDropReasons; ++i)
       totals.dropped[static_cast<std::size_t>(i)] += stats.dropped[i];
   }
+  totals.dropped[static_cast<std::size_t>(DropReason::kNoSession)] = runner_.no_session();
+  totals.dropped[static_cast<std::size_t>(DropReason::kTimeout)] = runner_.timeouts();
   totals.commands = runner_.commands();
   return totals;
 }

@@ -11,11 +11,13 @@ namespace herald {
 // through Advance.
 class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse> {
  public:
-  PushReactor(PushService& service, std::string traceparent, absl::Status refused)
+  PushReactor(PushService& service, std::string producer, std::string traceparent,
+              absl::Status refused)
       : service_(service),
-        stream_(std::make_shared<PushStream>(service.runner_, service.shards_, service.executor_,
-                                             service.options_.max_in_flight,
-                                             std::move(traceparent))) {
+        stream_(std::make_shared<PushStream>(
+            IdempotentRunner(service.runner_, service.idempotency_, std::move(producer)),
+            service.shards_, service.executor_, service.options_.max_in_flight,
+            std::move(traceparent))) {
     {
       MutexLock lock(service_.mutex_);
       service_.reactors_.insert(this);
@@ -126,30 +128,49 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
 
 namespace {
 
-// Runs one command for a unary call; `answer` fills the response.
-grpc::ServerUnaryReactor* RunOne(CommandRunner& runner, Executor& executor,
-                                 const ProducerAuth& auth, grpc::CallbackServerContext* context,
-                                 const v1::Command& command,
-                                 absl::AnyInvocable<void(v1::CommandResult)> answer) {
+// Runs one command for a unary call; `answer` fills the response, once the receipt is there too
+// if one was asked for.
+grpc::ServerUnaryReactor* RunOne(CommandRunner& runner, Idempotency& idempotency,
+                                 Executor& executor, const ProducerAuth& auth,
+                                 grpc::CallbackServerContext* context, const v1::Command& command,
+                                 absl::AnyInvocable<void(v1::CommandResult, v1::Receipt)> answer) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  if (auto producer = auth.Check(Metadata(*context, "authorization")); !producer.ok()) {
+  absl::StatusOr<std::string> producer = auth.Check(Metadata(*context, "authorization"));
+  if (!producer.ok()) {
     reactor->Finish(ToGrpc(producer.status()));
     return reactor;
   }
   CommandRunner::Context run_context;
   run_context.traceparent = Metadata(*context, "traceparent");
-  runner.Run(
-      command, run_context,
-      [&executor, reactor, answer = std::move(answer)](v1::CommandResult result) mutable {
-        executor.Post([reactor, answer = std::move(answer), result = std::move(result)]() mutable {
-          if (result.code() != 0) {
-            reactor->Finish({static_cast<grpc::StatusCode>(result.code()), result.detail()});
-            return;
-          }
-          answer(std::move(result));
-          reactor->Finish(grpc::Status::OK);
-        });
+  struct Call {
+    Executor& executor;
+    grpc::ServerUnaryReactor* reactor;
+    absl::AnyInvocable<void(v1::CommandResult, v1::Receipt)> answer;
+    v1::CommandResult result;
+
+    static void Finish(std::shared_ptr<Call> call, v1::Receipt receipt) {
+      Executor& executor = call->executor;
+      executor.Post([call = std::move(call), receipt = std::move(receipt)]() mutable {
+        if (call->result.code() != 0) {
+          call->reactor->Finish(
+              {static_cast<grpc::StatusCode>(call->result.code()), call->result.detail()});
+          return;
+        }
+        call->answer(std::move(call->result), std::move(receipt));
+        call->reactor->Finish(grpc::Status::OK);
       });
+    }
+  };
+  std::shared_ptr<Call> call(new Call{executor, reactor, std::move(answer), {}});
+  const bool reports = CommandRunner::AsksReport(command, run_context);
+  IdempotentRunner(runner, idempotency, *std::move(producer))
+      .Run(
+          command, run_context,
+          [call, reports](v1::CommandResult result) {
+            call->result = std::move(result);
+            if (!reports || !CommandRunner::ReceiptFollows(call->result)) Call::Finish(call, {});
+          },
+          [call](v1::Receipt receipt) { Call::Finish(call, std::move(receipt)); });
   return reactor;
 }
 
@@ -157,7 +178,8 @@ grpc::ServerUnaryReactor* RunOne(CommandRunner& runner, Executor& executor,
 
 grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse>* PushService::Push(
     grpc::CallbackServerContext* context) {
-  absl::Status refused = auth_.Check(Metadata(*context, "authorization")).status();
+  absl::StatusOr<std::string> producer = auth_.Check(Metadata(*context, "authorization"));
+  absl::Status refused = producer.status();
   const std::size_t streams = streams_.fetch_add(1, std::memory_order_relaxed);
   if (refused.ok() && streams >= options_.max_streams) {
     refused = absl::ResourceExhaustedError(fmt::format(
@@ -165,15 +187,18 @@ grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse>* PushService::Push(
   }
   if (refused.ok() && runner_.draining)
     refused = absl::UnavailableError("this replica is draining; use another");
-  return new PushReactor(*this, Metadata(*context, "traceparent"), std::move(refused));
+  return new PushReactor(*this, producer.ok() ? *std::move(producer) : "",
+                         Metadata(*context, "traceparent"), std::move(refused));
 }
 
 grpc::ServerUnaryReactor* PushService::Send(grpc::CallbackServerContext* context,
                                             const v1::SendRequest* request,
                                             v1::SendResponse* response) {
-  return RunOne(
-      runner_, executor_, auth_, context, request->command(),
-      [response](v1::CommandResult result) { *response->mutable_result() = std::move(result); });
+  return RunOne(runner_, idempotency_, executor_, auth_, context, request->command(),
+                [response](v1::CommandResult result, v1::Receipt receipt) {
+                  *response->mutable_result() = std::move(result);
+                  if (receipt.final()) *response->mutable_receipt() = std::move(receipt);
+                });
 }
 
 grpc::ServerUnaryReactor* PushService::Broadcast(grpc::CallbackServerContext* context,
@@ -188,11 +213,12 @@ grpc::ServerUnaryReactor* PushService::Broadcast(grpc::CallbackServerContext* co
   } else {
     *deliver.mutable_target()->mutable_topics()->mutable_topics() = request->topics();
   }
-  return RunOne(runner_, executor_, auth_, context, command, [response](v1::CommandResult result) {
-    response->set_message_id(result.message_id());
-    response->set_matched(result.matched());
-    response->mutable_positions()->Swap(result.mutable_positions());
-  });
+  return RunOne(runner_, idempotency_, executor_, auth_, context, command,
+                [response](v1::CommandResult result, const v1::Receipt&) {
+                  response->set_message_id(result.message_id());
+                  response->set_matched(result.matched());
+                  response->mutable_positions()->Swap(result.mutable_positions());
+                });
 }
 
 void PushService::Drain() {

@@ -8,6 +8,7 @@
 #include "herald/v1/push_service.grpc.pb.h"
 #include "service/command_runner.h"
 #include "service/executor.h"
+#include "service/idempotency.h"
 #include "service/producer_auth.h"
 #include "session/mutex.h"
 
@@ -25,9 +26,15 @@ class PushService final : public v1::PushService::CallbackService {
     std::size_t max_streams = 1024;
     std::size_t max_in_flight = 4096;
   };
-  PushService(CommandRunner& runner, std::vector<std::unique_ptr<Shard>>& shards,
-              Executor& executor, const ProducerAuth& auth, Options options)
-      : runner_(runner), shards_(shards), executor_(executor), auth_(auth), options_(options) {}
+  PushService(CommandRunner& runner, Idempotency& idempotency,
+              std::vector<std::unique_ptr<Shard>>& shards, Executor& executor,
+              const ProducerAuth& auth, Options options)
+      : runner_(runner),
+        idempotency_(idempotency),
+        shards_(shards),
+        executor_(executor),
+        auth_(auth),
+        options_(options) {}
 
   grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse>* Push(
       grpc::CallbackServerContext* context) override;
@@ -45,6 +52,7 @@ class PushService final : public v1::PushService::CallbackService {
  private:
   friend class PushReactor;
   CommandRunner& runner_;
+  Idempotency& idempotency_;
   std::vector<std::unique_ptr<Shard>>& shards_;
   Executor& executor_;
   const ProducerAuth& auth_;

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "service/command_runner.h"
 #include "service/executor.h"
+#include "service/idempotent_runner.h"
 #include "session/mutex.h"
 
 namespace herald {
@@ -16,10 +17,12 @@ namespace herald {
 // The commands and results of one Push stream: order, flow control, nothing of gRPC.
 //
 // Order:     commands run in the order of the stream; after a join, leave, disconnect or set-
-//            labels the deliveries wait until it is in force.
+//            labels the deliveries wait until it is in force, and behind a repeat of what another
+//            stream has in flight everything waits for its result.
 // Limits:    at most `max_in_flight` commands without a written result before WantsRequest says no
 //            (one request may go over it by its own size, at most kMaxCommandsARequest). While a
-//            mailbox of a shard stands above its high watermark WantsRequest says no too. Together
+//            mailbox of a shard stands above its high watermark, or kMaxOpenReceipts are awaited or
+//            not written yet, WantsRequest says no too. Together
 //            with HTTP/2 flow control that bounds what a producer can make Herald hold.
 // Threads:   OnRequest, WantsRequest, TakeResponse and OnWritten are called by the reactor,
 //            OnRequest never twice at once; results come from any thread. `wake` is called on the
@@ -27,9 +30,10 @@ namespace herald {
 class PushStream : public std::enable_shared_from_this<PushStream> {
  public:
   static constexpr int kMaxCommandsARequest = 4096;
+  static constexpr std::size_t kMaxOpenReceipts = 65'536;
 
-  PushStream(CommandRunner& runner, std::vector<std::unique_ptr<Shard>>& shards, Executor& executor,
-             std::size_t max_in_flight, std::string traceparent);
+  PushStream(IdempotentRunner runner, std::vector<std::unique_ptr<Shard>>& shards,
+             Executor& executor, std::size_t max_in_flight, std::string traceparent);
 
   void set_wake(absl::AnyInvocable<void()> wake) { wake_ = std::move(wake); }
   // On the executor: no wake comes after this.
@@ -43,16 +47,17 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   bool TakeResponse(v1::PushResponse* response);
   // The response taken last is on its way.
   void OnWritten();
-  // True if every command has its result, and all results are written.
+  // True if every command has its result and its receipt, and all are written.
   bool Idle();
 
  private:
   // Runs commands until one has to wait. Never on two threads at once.
   void Pump();
-  void OnResult(bool change, v1::CommandResult result);
+  void OnResult(bool change, bool reports, v1::CommandResult result);
+  void OnReceipt(v1::Receipt receipt);
   void ScheduleWake();
 
-  CommandRunner& runner_;
+  IdempotentRunner runner_;
   std::vector<std::unique_ptr<Shard>>& shards_;
   Executor& executor_;
   const std::size_t max_in_flight_;
@@ -68,7 +73,9 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   bool wake_scheduled_ ABSL_GUARDED_BY(mutex_) = false;
   std::size_t changes_ ABSL_GUARDED_BY(mutex_) = 0;    // control commands not in force yet
   std::size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;  // read, and result not written
+  std::size_t receipts_ ABSL_GUARDED_BY(mutex_) = 0;   // asked for, and not written
   std::size_t writing_ ABSL_GUARDED_BY(mutex_) = 0;    // results in the response taken last
+  std::size_t writing_receipts_ ABSL_GUARDED_BY(mutex_) = 0;
   v1::PushResponse ready_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -43,6 +43,24 @@ struct CloseRequest {
   std::optional<ReconnectAdvice> advice;  // told in a `reconnect` frame before the close
 };
 
+// True if a client whose session ended like this is expected again (docs/client-protocol.md).
+constexpr bool MayComeBack(CloseCode code) {
+  switch (code) {
+    case CloseCode::kAbnormal:
+    case CloseCode::kRestart:
+    case CloseCode::kTryLater:
+    case CloseCode::kUnauthenticated:
+    case CloseCode::kTokenExpired:
+    case CloseCode::kTimeout:
+    case CloseCode::kResumedElsewhere:  // it has come back already
+    case CloseCode::kSlowConsumer:
+    case CloseCode::kTooMany:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // Why a message did not reach a session; the names are those in receipts and metrics.
 enum class DropReason : std::uint8_t {
   kNoSession,

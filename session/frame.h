@@ -20,6 +20,7 @@ enum class Opcode : std::uint8_t { kText = 1, kBinary = 2, kClose = 8, kPing = 9
 struct Frame {
   std::string bytes;
   std::uint32_t messages = 1;  // carried by these bytes, for the counters; 0 for control frames
+  std::uint32_t topic = 0;     // of the messages: a hash, for their order among others
 };
 using FramePtr = std::shared_ptr<const Frame>;
 

@@ -54,6 +54,10 @@ struct Limits {
   std::uint32_t max_push_streams = 1024;
   // Commands of one Push stream without a result. Herald stops reading the stream.
   std::uint32_t max_commands_in_flight = 4096;
+  // How long after a command succeeded its repeat is recognised.
+  absl::Duration idempotency_window = absl::Minutes(2);
+  // Commands whose repeats are recognised. Past it the oldest are forgotten early.
+  std::uint32_t max_idempotency_keys = 1'000'000;
   // What waits in one shard's mailbox. Past either, Push streams are not read until the mailbox is
   // down to half.
   std::uint32_t mailbox_high_watermark_messages = 65536;

@@ -76,11 +76,16 @@ std::size_t Message::size_bytes() const {
   return bytes;
 }
 
+std::uint32_t TopicHash(std::string_view topic) {
+  return static_cast<std::uint32_t>(StringHash{}(topic));
+}
+
 const FramePtr& Message::EncodedFor(Protocol protocol, const Encoders& encoders) const {
   const auto slot = static_cast<std::size_t>(protocol);
   std::call_once(encoded_[slot], [&] {
     auto frame = std::make_shared<Frame>();
     encoders[slot]->Encode(*this, frame->bytes);
+    frame->topic = TopicHash(topic_);
     frames_[slot] = std::move(frame);
   });
   return frames_[slot];

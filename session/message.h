@@ -11,6 +11,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
+#include "session/delivery_options.h"
 #include "session/frame.h"
 #include "session/position.h"
 #include "session/session_id.h"
@@ -64,13 +65,20 @@ using Encoders = std::array<const MessageEncoder*, kProtocols>;
 // Threads: any. The first shard that needs a protocol encodes; the others use the same frame.
 class Message {
  public:
-  // `topic` is empty for messages to a session or a selector.
-  Message(MessageBodyPtr body, std::string topic, Position position)
-      : body_(std::move(body)), topic_(std::move(topic)), position_(position) {}
+  // `topic` is empty for messages to a session or a selector; `options` is null for most.
+  Message(MessageBodyPtr body, std::string topic, Position position,
+          DeliveryOptionsPtr options = nullptr)
+      : body_(std::move(body)),
+        topic_(std::move(topic)),
+        position_(position),
+        options_(std::move(options)) {}
 
   const MessageBody& body() const { return *body_; }
   const std::string& topic() const { return topic_; }
   const Position& position() const { return position_; }
+  const DeliveryOptions* options() const { return options_.get(); }
+  // Null if nobody asked for one.
+  Receipt* receipt() const { return options_ ? options_->receipt.get() : nullptr; }
   // What it costs to keep: payload and fixed parts, in bytes.
   std::size_t size_bytes() const;
 
@@ -80,10 +88,14 @@ class Message {
   const MessageBodyPtr body_;
   const std::string topic_;
   const Position position_;
+  const DeliveryOptionsPtr options_;
   mutable std::array<std::once_flag, kProtocols> encoded_;
   mutable std::array<FramePtr, kProtocols> frames_;
 };
 using MessagePtr = std::shared_ptr<const Message>;
+
+// Names a topic in frames; two topics may share a name, and are then treated as one.
+std::uint32_t TopicHash(std::string_view topic);
 
 // Sessions and users that do not get a message. Shared, immutable.
 struct Exceptions {

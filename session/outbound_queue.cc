@@ -1,22 +1,58 @@
 #include "session/outbound_queue.h"
 
-namespace herald {
+#include <algorithm>
+#include <utility>
 
-void OutboundQueue::Push(FramePtr frame) {
-  bytes_ += frame->bytes.size();
+namespace herald {
+namespace {
+
+bool MayGoByItself(const Outbound& out) {
+  if (out.gap || out.message == nullptr || out.message->options() == nullptr) return false;
+  const DeliveryOptions& options = *out.message->options();
+  return options.expires_unix_ms != 0 || !options.collapse_key.empty();
+}
+
+}  // namespace
+
+void OutboundQueue::Append(Outbound out) {
   if (head_ > 0 && frames_.size() == frames_.capacity()) {
     // Reuse the room of what has been written before asking for more.
     frames_.erase(frames_.begin(), frames_.begin() + static_cast<std::ptrdiff_t>(head_));
     head_ = 0;
   }
-  frames_.push_back(std::move(frame));
+  frames_.push_back(std::move(out));
+}
+
+void OutboundQueue::Push(Outbound out) {
+  bytes_ += out.frame->bytes.size();
+  if (MayGoByItself(out)) ++with_options_;
+  Append(std::move(out));
+}
+
+void OutboundQueue::PushAhead(Outbound out) {
+  bytes_ += out.frame->bytes.size();
+  if (MayGoByItself(out)) ++with_options_;
+  const std::uint32_t topic = out.frame->topic;
+  std::size_t place = frames_.size();
+  while (place > FirstUnsent()) {
+    const Outbound& before = frames_[place - 1];
+    if (before.frame != nullptr) {
+      const bool control = before.frame->messages == 0;
+      const bool ahead =
+          before.message && before.message->options() && before.message->options()->high_priority;
+      if (control || ahead || before.frame->topic == topic) break;
+    }
+    --place;
+  }
+  frames_.insert(frames_.begin() + static_cast<std::ptrdiff_t>(place), std::move(out));
 }
 
 std::size_t OutboundQueue::Gather(std::span<iovec> out) const {
   std::size_t n = 0;
   std::size_t skip = head_written_;
   for (std::size_t i = head_; i < frames_.size() && n < out.size(); ++i) {
-    const std::string& bytes = frames_[i]->bytes;
+    if (!InQueue(i)) continue;
+    const std::string& bytes = frames_[i].frame->bytes;
     out[n++] = {const_cast<char*>(bytes.data()) + skip, bytes.size() - skip};
     skip = 0;
   }
@@ -27,51 +63,109 @@ void OutboundQueue::Consume(std::size_t written) {
   bytes_ -= written;
   bytes_written_ += written;
   written += head_written_;
-  while (head_ < frames_.size() && written >= frames_[head_]->bytes.size()) {
-    written -= frames_[head_]->bytes.size();
-    messages_written_ += frames_[head_]->messages;
-    frames_[head_].reset();
+  while (head_ < frames_.size()) {
+    Outbound& out = frames_[head_];
+    if (out.frame == nullptr) {
+      --holes_;
+      ++head_;
+      continue;
+    }
+    if (written < out.frame->bytes.size()) break;
+    written -= out.frame->bytes.size();
+    messages_written_ += out.frame->messages;
+    if (out.awaited) ++awaited_gone_;
+    if (out.message) {
+      if (MayGoByItself(out)) --with_options_;
+      observer_.OnWritten(out);
+    }
+    out = {};
     ++head_;
-    ++popped_;
   }
   head_written_ = written;
-  ReleaseIfEmpty();
+  TidyUp();
 }
 
-std::uint64_t OutboundQueue::DropUnsent() {
+void OutboundQueue::MarkLeft(std::string_view topic) {
+  for (std::size_t i = head_; i < frames_.size(); ++i) {
+    Outbound& out = frames_[i];
+    if (InQueue(i) && out.tracking != Tracking::kNone && out.message->topic() == topic)
+      out.left = true;
+  }
+}
+
+std::uint64_t OutboundQueue::TakeOut(std::size_t i, DropReason reason) {
+  Outbound out = std::exchange(frames_[i], {});
+  ++holes_;
+  bytes_ -= out.frame->bytes.size();
+  if (out.awaited) ++awaited_gone_;
+  if (out.message) {
+    if (MayGoByItself(out)) --with_options_;
+    observer_.OnDropped(out, reason);
+  }
+  return out.frame->messages;
+}
+
+std::uint64_t OutboundQueue::DropCollapsed(const Message& by) {
+  if (with_options_ == 0) return 0;
   std::uint64_t lost = 0;
-  const std::size_t keep = head_ + (head_written_ > 0 ? 1 : 0);
-  while (frames_.size() > keep) {
-    bytes_ -= frames_.back()->bytes.size();
-    lost += frames_.back()->messages;
-    frames_.pop_back();
-    ++popped_;
+  for (std::size_t i = FirstUnsent(); i < frames_.size(); ++i) {
+    if (!InQueue(i) || !MayGoByItself(frames_[i])) continue;
+    const Message& message = *frames_[i].message;
+    if (message.options()->collapse_key != by.options()->collapse_key) continue;
+    if (message.topic() == by.topic()) lost += TakeOut(i, DropReason::kCollapsed);
   }
-  ReleaseIfEmpty();
+  TidyUp();
   return lost;
 }
 
-std::uint64_t OutboundQueue::DropAll() {
-  std::uint64_t lost = DropUnsent();
-  if (!empty()) {
-    lost += frames_[head_]->messages;
-    bytes_ = 0;
+std::uint64_t OutboundQueue::DropExpired(std::int64_t now_unix_ms) {
+  if (with_options_ == 0) return 0;
+  std::uint64_t lost = 0;
+  for (std::size_t i = FirstUnsent(); i < frames_.size(); ++i) {
+    if (!InQueue(i) || !MayGoByItself(frames_[i])) continue;
+    if (frames_[i].message->options()->ExpiredAt(now_unix_ms))
+      lost += TakeOut(i, DropReason::kExpired);
+  }
+  TidyUp();
+  return lost;
+}
+
+std::uint64_t OutboundQueue::DropUnsent(DropReason reason) {
+  std::uint64_t lost = 0;
+  for (std::size_t i = FirstUnsent(); i < frames_.size(); ++i) {
+    if (InQueue(i)) lost += TakeOut(i, reason);
+  }
+  TidyUp();
+  return lost;
+}
+
+std::uint64_t OutboundQueue::DropAll(DropReason reason) {
+  if (head_written_ > 0) {
+    bytes_ += head_written_;  // TakeOut counts it whole
     head_written_ = 0;
-    ++head_;
-    ++popped_;
-    ReleaseIfEmpty();
   }
-  return lost;
+  return DropUnsent(reason);
 }
 
-void OutboundQueue::ReleaseIfEmpty() {
-  if (!empty()) return;
-  head_ = 0;
-  // Bursts of a few frames are the common case: keep that little, give back the rest.
-  if (frames_.capacity() > 4) {
-    std::vector<FramePtr>().swap(frames_);
-  } else {
-    frames_.clear();
+void OutboundQueue::TidyUp() {
+  while (head_ < frames_.size() && !InQueue(head_)) {
+    ++head_;
+    --holes_;
+  }
+  if (empty()) {
+    head_ = 0;
+    // Bursts of a few frames are the common case: keep that little, give back the rest.
+    if (frames_.capacity() > 2) {
+      std::vector<Outbound>().swap(frames_);
+    } else {
+      frames_.clear();
+    }
+    return;
+  }
+  if (holes_ > 16 && 2 * holes_ > frames_.size() - head_) {
+    std::erase_if(frames_, [](const Outbound& out) { return out.frame == nullptr; });
+    head_ = 0;
+    holes_ = 0;
   }
 }
 

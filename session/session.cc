@@ -1,14 +1,16 @@
 #include "session/session.h"
 
 #include <algorithm>
+#include <utility>
 
+#include "absl/time/clock.h"
 #include "session/shard.h"
 #include "session/topic_name.h"
 
 namespace herald {
 
 Session::Session(Shard& shard, Protocol protocol, std::size_t max_outbound_bytes)
-    : queue_(max_outbound_bytes), shard_(shard), protocol_(protocol) {}
+    : queue_(max_outbound_bytes, *this), shard_(shard), protocol_(protocol) {}
 
 Session::~Session() = default;
 
@@ -55,6 +57,7 @@ absl::Status Session::Join(const std::vector<std::string>& topics) {
 
 bool Session::Leave(const std::string& topic) {
   if (!shard_.Unsubscribe(*this, topic)) return false;
+  StopAwaitingAcks(topic);
   Event event;
   event.kind = EventKind::kUnsubscribed;
   event.topic = topic;
@@ -64,46 +67,255 @@ bool Session::Leave(const std::string& topic) {
 
 bool Session::Enqueue(const FramePtr& frame) {
   if (closing_) return false;
-  const std::size_t bytes = frame->bytes.size();
-  if (!queue_.Fits(bytes) || shard_.outbound_full(bytes)) {
-    Flush();
-    if (closing_) return false;
-    if (!queue_.empty() && (!queue_.Fits(bytes) || shard_.outbound_full(bytes))) {
-      dropped_ += frame->messages;
-      shard_.CountDropped(DropReason::kSlowConsumer, frame->messages);
-      Close({CloseCode::kSlowConsumer, "slow consumer: its outbound queue is over the limit", {}});
-      return false;
-    }
-  }
-  queue_.Push(frame);
-  // A session outside the table, such as the readiness probe's, is nobody's delivery.
-  const bool listed = id_ != SessionId{};
-  shard_.CountQueued(static_cast<std::int64_t>(bytes), listed ? frame->messages : 0);
-  shard_.Touch(*this);
+  Outbound out{frame, nullptr};
+  if (!MakeRoom(out)) return false;
+  Put(std::move(out), /*ahead=*/false);
   return true;
 }
 
-bool Session::Enqueue(const Message& message) {
-  return Enqueue(message.EncodedFor(protocol_, shard_.encoders()));
+void Session::Deliver(const MessagePtr& message, Overflow overflow, Tracking tracking) {
+  const FramePtr& frame = message->EncodedFor(protocol_, shard_.encoders());
+  const DeliveryOptions* options = message->options();
+  if (options == nullptr && overflow == Overflow::kDisconnect) {
+    Enqueue(frame);
+    return;
+  }
+  Outbound out{frame, message, overflow, tracking};
+  if (options != nullptr) {
+    if (options->overflow) out.overflow = *options->overflow;
+    if (options->expires_unix_ms != 0 && options->ExpiredAt(absl::ToUnixMillis(absl::Now())))
+      return Lose(out, DropReason::kExpired);
+    if (!options->collapse_key.empty())
+      CountLost(DropReason::kCollapsed, [&] { return queue_.DropCollapsed(*message); });
+  }
+  if (closing_) return Lose(out, DropReason::kDisconnected);
+  if (!MakeRoom(out)) return;
+  Put(std::move(out), options != nullptr && options->high_priority);
+}
+
+bool Session::MakeRoom(const Outbound& out) {
+  const std::size_t bytes = out.frame->bytes.size();
+  const auto fits = [&] { return queue_.Fits(bytes) && !shard_.outbound_full(bytes); };
+  if (fits()) return true;
+  Flush();
+  if (closing_) {
+    Lose(out, DropReason::kDisconnected);
+    return false;
+  }
+  if (queue_.empty() || fits()) return true;
+  DropExpired();
+  if (fits()) return true;
+  if (out.overflow == Overflow::kDisconnect) {
+    // Lost with all that is queued, so that it may be owed like them.
+    shard_.CountQueued(static_cast<std::int64_t>(bytes), 0);
+    queue_.Push(out);
+    Close({CloseCode::kSlowConsumer, "slow consumer: its outbound queue is over the limit", {}});
+    return false;
+  }
+  if (out.overflow == Overflow::kDropOldest) {
+    CountLost(DropReason::kSlowConsumer, [&] {
+      return queue_.DropOldest(bytes, [&](const MessagePtr& last) -> FramePtr {
+        const std::uint32_t topic = TopicHash(last->topic());
+        for (const Extras::Gap& gap : extras().gaps) {
+          if (gap.topic == topic) return nullptr;
+        }
+        FramePtr frame = MakeGap(*last);
+        // In the place of the oldest: whatever of the topic is left is behind it.
+        if (frame) extras().gaps.push_back({topic, true});
+        return frame;
+      });
+    });
+    if (fits()) return true;
+  }
+  Lose(out, DropReason::kSlowConsumer);
+  const std::uint32_t topic = out.frame->topic;
+  for (const Extras::Gap& gap : extras().gaps) {
+    if (gap.topic == topic && !gap.message_after) return false;
+  }
+  if (FramePtr frame = MakeGap(*out.message)) {
+    Put(Outbound{std::move(frame), out.message, Overflow::kDisconnect, Tracking::kNone, true},
+        /*ahead=*/false);
+    extras().gaps.push_back({topic, false});
+  }
+  return false;
+}
+
+void Session::Put(Outbound out, bool ahead) {
+  // A session outside the table, such as the readiness probe's, is nobody's delivery.
+  const bool listed = id_ != SessionId{};
+  shard_.CountQueued(static_cast<std::int64_t>(out.frame->bytes.size()),
+                     listed ? out.frame->messages : 0);
+  if (extras_ && out.frame->messages > 0) {
+    for (Extras::Gap& gap : extras_->gaps) {
+      if (gap.topic == out.frame->topic) gap.message_after = true;
+    }
+  }
+  if (ahead) {
+    queue_.PushAhead(std::move(out));
+  } else {
+    queue_.Push(std::move(out));
+  }
+  shard_.Touch(*this);
+}
+
+template <typename Drop>
+void Session::CountLost(DropReason reason, Drop drop) {
+  const std::size_t before = queue_.bytes();
+  const std::uint64_t lost = drop();
+  shard_.CountQueued(static_cast<std::int64_t>(queue_.bytes()) - static_cast<std::int64_t>(before),
+                     0);
+  dropped_[static_cast<std::size_t>(reason)] += static_cast<std::uint32_t>(lost);
+  shard_.CountDropped(reason, lost);
+}
+
+void Session::Lose(const Outbound& out, DropReason reason) {
+  CountLost(reason, [&] { return out.frame->messages; });
+  OnDropped(out, reason);
+}
+
+void Session::DropExpired() {
+  if (!queue_.may_expire()) return;
+  CountLost(DropReason::kExpired,
+            [&] { return queue_.DropExpired(absl::ToUnixMillis(absl::Now())); });
+}
+
+void Session::DropQueued(DropReason reason, bool ended) {
+  CountLost(reason, [&] { return ended ? queue_.DropAll(reason) : queue_.DropUnsent(reason); });
 }
 
 void Session::Close(CloseRequest request) {
   if (closing_) return;
   // No owner may let go of it while it closes.
   auto self = shared_from_this();
-  if (request.code == CloseCode::kSlowConsumer) DropQueued(/*ended=*/false);
   closing_ = true;
+  may_come_back_ = MayComeBack(request.code) || (request.advice && !request.advice->never);
+  if (request.code == CloseCode::kSlowConsumer)
+    DropQueued(DropReason::kSlowConsumer, /*ended=*/false);
   // From now on it is nobody's: not counted, not present, not met.
   shard_.LeaveAll(*this);
   DoClose(std::move(request));
 }
 
-void Session::DropQueued(bool ended) {
-  const std::size_t before = queue_.bytes();
-  const std::uint64_t lost = ended ? queue_.DropAll() : queue_.DropUnsent();
-  shard_.CountQueued(-static_cast<std::int64_t>(before - queue_.bytes()), 0);
-  dropped_ += lost;
-  shard_.CountDropped(closing_ ? DropReason::kDisconnected : DropReason::kSlowConsumer, lost);
+// --- receipts ---
+
+void Session::OnWritten(const Outbound& gone) {
+  if (gone.gap) {
+    // The one written is the oldest of the topic.
+    const std::uint32_t topic = TopicHash(gone.message->topic());
+    auto& gaps = extras_->gaps;
+    const auto written = std::find_if(gaps.begin(), gaps.end(),
+                                      [&](const Extras::Gap& gap) { return gap.topic == topic; });
+    if (written != gaps.end())
+      gaps.erase(written);  // else all were dropped while it was on the wire
+    return;
+  }
+  if (gone.tracking == Tracking::kNone) return;
+  Receipt& receipt = *gone.message->receipt();
+  if (gone.tracking == Tracking::kCounted) receipt.Written();
+  if (receipt.level() != Receipt::Level::kAcked) return;
+  if (gone.left) return receipt.Dropped(DropReason::kDisconnected);
+  AddUnacked(gone.message);
+}
+
+void Session::OnDropped(const Outbound& gone, DropReason reason) {
+  if (gone.gap) {
+    const std::uint32_t topic = TopicHash(gone.message->topic());
+    std::erase_if(extras_->gaps, [&](const Extras::Gap& gap) { return gap.topic == topic; });
+    return;
+  }
+  if (gone.tracking == Tracking::kNone) return;
+  Receipt& receipt = *gone.message->receipt();
+  const bool comes_back =
+      closing_ && may_come_back_ && !gone.left && !gone.message->position().empty() &&
+      (reason == DropReason::kDisconnected || reason == DropReason::kSlowConsumer);
+  if (!comes_back || receipt.final()) return receipt.Dropped(reason);
+  receipt.Away(reason);
+  extras().owed.push_back({gone.message, gone.tracking == Tracking::kAgain, reason});
+}
+
+void Session::AddUnacked(const MessagePtr& message) {
+  std::vector<MessagePtr>& unacked = extras().unacked;
+  // A client that never acknowledges must not make it grow: receipts end by their timeout.
+  if (unacked.size() == unacked.capacity())
+    std::erase_if(unacked, [](const MessagePtr& old) { return old->receipt()->final(); });
+  unacked.push_back(message);
+}
+
+void Session::Acknowledge(std::string_view topic, std::uint64_t offset) {
+  if (!extras_) return;
+  std::erase_if(extras_->unacked, [&](const MessagePtr& message) {
+    if (message->position().offset > offset || message->topic() != topic) return false;
+    message->receipt()->Acked();
+    return true;
+  });
+}
+
+void Session::StopAwaitingAcks(std::string_view topic) {
+  queue_.MarkLeft(topic);
+  if (!extras_) return;
+  std::erase_if(extras_->unacked, [&](const MessagePtr& message) {
+    if (message->topic() != topic) return false;
+    message->receipt()->Dropped(DropReason::kDisconnected);
+    return true;
+  });
+}
+
+std::vector<Owed> Session::CollectOwed() {
+  if (!extras_) return {};
+  std::vector<Owed> owed = std::exchange(extras_->owed, {});
+  for (MessagePtr& message : std::exchange(extras_->unacked, {})) {
+    if (message->receipt()->final()) continue;
+    message->receipt()->Away(DropReason::kDisconnected);
+    owed.push_back({std::move(message), true, DropReason::kDisconnected});
+  }
+  if (may_come_back_ && !user_.empty() && protocol_ != Protocol::kRaw) return owed;
+  for (const Owed& one : owed) one.GiveUp();
+  return {};
+}
+
+void Owed::GiveUp() const {
+  message->receipt()->Back(reason);
+  message->receipt()->Dropped(reason);
+}
+
+void Session::TakeOwed(std::vector<Owed> owed) {
+  if (!owed.empty()) extras().owed = std::move(owed);
+}
+
+void Session::SettleOwed(std::string_view topic, std::uint64_t since, bool recovered) {
+  if (!extras_) return;
+  std::erase_if(extras_->owed, [&](Owed& one) {
+    if (one.message->topic() != topic) return false;
+    Receipt& receipt = *one.message->receipt();
+    if (recovered && one.message->position().offset > since) return false;  // comes again
+    receipt.Back(one.reason);
+    if (!recovered || !one.written) {
+      receipt.Dropped(one.reason);
+    } else {
+      AddUnacked(one.message);  // the client has it
+    }
+    return true;
+  });
+}
+
+void Session::DeliverMissed(const MessagePtr& message, Overflow overflow) {
+  Tracking tracking = Tracking::kNone;
+  if (extras_ && message->receipt() != nullptr) {
+    auto& owed = extras_->owed;
+    const auto one = std::find_if(owed.begin(), owed.end(),
+                                  [&](const Owed& owed) { return owed.message == message; });
+    if (one != owed.end()) {
+      tracking = one->written ? Tracking::kAgain : Tracking::kCounted;
+      message->receipt()->Back(one->reason);
+      owed.erase(one);
+    }
+  }
+  Deliver(message, overflow, tracking);
+}
+
+void Session::GiveUpOwed() {
+  if (!extras_) return;
+  for (const Owed& one : std::exchange(extras_->owed, {})) one.GiveUp();
 }
 
 }  // namespace herald

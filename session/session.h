@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -11,6 +12,7 @@
 #include "session/labels.h"
 #include "session/message.h"
 #include "session/outbound_queue.h"
+#include "session/presence_news.h"
 #include "session/session_id.h"
 
 namespace herald {
@@ -27,6 +29,19 @@ struct TopicSubscribers {
   };
   std::string topic;
   std::vector<Entry> entries;
+  // By the topic's rule.
+  Overflow overflow = Overflow::kDisconnect;
+  bool join_leave = false;
+};
+
+// A message whose receipt is open for a session that has ended, and may come back for it.
+struct Owed {
+  MessagePtr message;
+  bool written = false;  // to the session that ended
+  DropReason reason = DropReason::kDisconnected;
+
+  // Nobody comes for it.
+  void GiveUp() const;
 };
 
 // One live client connection, as the shard sees it. ws/ derives the connection; tests derive a
@@ -35,7 +50,7 @@ struct TopicSubscribers {
 // Threads:   owning shard only.
 // Ownership: the shard's table holds a shared_ptr until the session ends; the connection's pending
 //            operations hold others.
-class Session : public std::enable_shared_from_this<Session> {
+class Session : public std::enable_shared_from_this<Session>, private OutboundQueue::Observer {
  public:
   Session(Shard& shard, Protocol protocol, std::size_t max_outbound_bytes);
   virtual ~Session();
@@ -66,8 +81,15 @@ class Session : public std::enable_shared_from_this<Session> {
   // Queues `frame`, to be written when the shard's drain ends. If it does not fit even after a
   // flush the session is closed as a slow consumer, and false comes back.
   bool Enqueue(const FramePtr& frame);
-  bool Enqueue(const Message& message);
+  // Queues one message, as its options and `overflow` (its topic's) say. `tracking`: for its
+  // receipt, which must have counted the session as matched already.
+  void Deliver(const MessagePtr& message, Overflow overflow = Overflow::kDisconnect,
+               Tracking tracking = Tracking::kNone);
+  // The client has handled all messages of `topic` up to `offset`.
+  void Acknowledge(std::string_view topic, std::uint64_t offset);
 
+  // The news as a frame, the same for all sessions of a protocol; null where it has none.
+  virtual FramePtr MakePresence(const PresenceChange& /*change*/) const { return nullptr; }
   // Writes what is queued, as much as the socket takes.
   virtual void Flush() = 0;
   // Begins the close; what is queued goes out first (for a slow consumer it is dropped).
@@ -79,7 +101,8 @@ class Session : public std::enable_shared_from_this<Session> {
   absl::Time opened_at() const { return opened_at_; }
   std::uint64_t messages_in() const { return messages_in_; }
   std::uint64_t bytes_in() const { return bytes_in_; }
-  std::uint64_t dropped() const { return dropped_; }
+  // Messages that did not reach it, by reason.
+  const std::array<std::uint32_t, kDropReasons>& dropped() const { return dropped_; }
 
  protected:
   // Does the close. Called once, with closing() true.
@@ -93,7 +116,21 @@ class Session : public std::enable_shared_from_this<Session> {
   }
   // Everything queued and unsent is lost, and counted; so is, once the connection has `ended`, a
   // frame partly on the wire.
-  void DropQueued(bool ended);
+  void DropQueued(DropReason reason, bool ended);
+  // Tells the client that messages of a topic were lost, `last` the last of them; null where the
+  // protocol has no such frame.
+  // To be called before anything is written.
+  void DropExpired();
+  virtual FramePtr MakeGap(const Message& /*last*/) const { return nullptr; }
+
+  // What the session that this one follows was owed. To be settled before it is delivered anything:
+  // a topic that goes on after `since` is answered for (`missed` is what will be sent), and at the
+  // end the rest is given up.
+  void TakeOwed(std::vector<Owed> owed);
+  void SettleOwed(std::string_view topic, std::uint64_t since, bool recovered);
+  void GiveUpOwed();
+  // Delivers a message of the log, for the receipt too if it was owed.
+  void DeliverMissed(const MessagePtr& message, Overflow overflow);
 
   OutboundQueue queue_;
 
@@ -104,6 +141,36 @@ class Session : public std::enable_shared_from_this<Session> {
     std::uint32_t index;  // in topic->entries
   };
 
+  // What only few sessions have at a time.
+  struct Extras {
+    // A gap frame that is queued and not written.
+    struct Gap {
+      std::uint32_t topic;
+      bool message_after = false;  // a message of the topic is queued behind it
+    };
+    std::vector<Gap> gaps;
+    std::vector<MessagePtr> unacked;  // written, and their receipts wait for the client
+    std::vector<Owed> owed;           // by this session's own end, or that of the one before
+  };
+  Extras& extras() {
+    if (!extras_) extras_ = std::make_unique<Extras>();
+    return *extras_;
+  }
+
+  void OnWritten(const Outbound& gone) override;
+  void OnDropped(const Outbound& gone, DropReason reason) override;
+  // False if `out` cannot be queued; it has been dropped then.
+  bool MakeRoom(const Outbound& out);
+  void Put(Outbound out, bool ahead);
+  void Lose(const Outbound& out, DropReason reason);
+  template <typename Drop>
+  void CountLost(DropReason reason, Drop drop);
+  void AddUnacked(const MessagePtr& message);
+  // The session has left `topic`. Should it come back, its acknowledgements are for what it gets then.
+  void StopAwaitingAcks(std::string_view topic);
+  // All open receipts of a session that ends.
+  std::vector<Owed> CollectOwed();
+
   Shard& shard_;
   SessionId id_;
   std::string user_;
@@ -112,10 +179,12 @@ class Session : public std::enable_shared_from_this<Session> {
   absl::Time opened_at_;
   std::uint64_t messages_in_ = 0;
   std::uint64_t bytes_in_ = 0;
-  std::uint64_t dropped_ = 0;
+  std::unique_ptr<Extras> extras_;
+  std::array<std::uint32_t, kDropReasons> dropped_{};
   const Protocol protocol_;
   bool closing_ = false;
-  bool touched_ = false;  // in the shard's list of sessions to flush
+  bool may_come_back_ = true;  // once closing, or ended
+  bool touched_ = false;       // in the shard's list of sessions to flush
 };
 
 }  // namespace herald

@@ -29,7 +29,7 @@ SessionInfo Describe(Session& session) {
   info.messages_in = session.messages_in();
   info.bytes_in = session.bytes_in();
   info.queued_bytes = session.queue().bytes();
-  info.dropped = session.dropped();
+  for (const std::uint32_t dropped : session.dropped()) info.dropped += dropped;
   return info;
 }
 

@@ -16,6 +16,9 @@ constexpr std::size_t kMailsATurn = 1024;
 constexpr std::size_t kMaxRunMessages = 256;
 constexpr std::size_t kMaxRunBytes = 128 * 1024;
 
+// No receipt waits longer (push_service.proto, `report_timeout`).
+constexpr auto kOwedFor = std::chrono::minutes(1);
+
 // The counters have one writer, so no read-modify-write is needed.
 template <typename T, typename V>
 void Bump(std::atomic<T>& counter, V by) {
@@ -118,10 +121,12 @@ void Shard::HandleMail(Mail& mail) {
   auto it = topics_.find(std::string_view(mail.message->topic()));
   if (it == topics_.end()) {
     if (mail.tally) mail.tally->Answer(0);
+    if (Receipt* receipt = mail.message->receipt()) receipt->Release();
     return;
   }
   TopicSubscribers& topic = *it->second;
-  if (mail.except || mail.tally) {
+  if (mail.except || mail.tally || mail.message->options() ||
+      topic.overflow != Overflow::kDisconnect) {
     FinishRun();
     DeliverSingly(topic, mail);
     return;
@@ -137,14 +142,18 @@ void Shard::DeliverSingly(TopicSubscribers& topic, const Mail& mail) {
   std::uint64_t met = 0;
   delivering_ = true;
   const std::uint64_t offset = mail.message->position().offset;
+  Receipt* const receipt = mail.message->receipt();
   for (const TopicSubscribers::Entry& entry : topic.entries) {
     if (entry.session->closing()) continue;
     if (mail.except && mail.except->Cover(entry.session->id(), entry.session->user())) continue;
     if (offset != 0 && offset <= entry.start_offset) continue;
     ++met;
-    entry.session->Enqueue(*mail.message);
+    if (receipt != nullptr) receipt->Matched();
+    entry.session->Deliver(mail.message, topic.overflow,
+                           receipt != nullptr ? Tracking::kCounted : Tracking::kNone);
   }
   delivering_ = false;
+  if (receipt != nullptr) receipt->Release();
   if (mail.tally) mail.tally->Answer(met);
 }
 
@@ -159,6 +168,7 @@ void Shard::FinishRun() {
       return frame = run_.messages[0]->EncodedFor(protocol, options_.encoders);
     auto joined = std::make_shared<Frame>();
     joined->messages = static_cast<std::uint32_t>(run_.messages.size());
+    joined->topic = TopicHash(topic.topic);
     std::size_t bytes = 0;
     for (const MessagePtr& message : run_.messages) {
       bytes += message->EncodedFor(protocol, options_.encoders)->bytes.size();
@@ -184,7 +194,7 @@ void Shard::FinishRun() {
     // It subscribed while this run was under way: only what lies behind its start.
     for (const MessagePtr& message : run_.messages) {
       const std::uint64_t offset = message->position().offset;
-      if (offset == 0 || offset > entry.start_offset) entry.session->Enqueue(*message);
+      if (offset == 0 || offset > entry.start_offset) entry.session->Deliver(message);
     }
   }
   delivering_ = false;
@@ -266,13 +276,45 @@ void Shard::Remove(Session& session) {
   sessions_.erase(it);
   Bump(stats_.sessions, -1);
   session.closing_ = true;
-  session.DropQueued(/*ended=*/true);
+  session.DropQueued(DropReason::kDisconnected, /*ended=*/true);
+  KeepOwed(session.id_, session.user_, session.CollectOwed());
   LeaveAll(session);
   if (session.touched_) {
     for (Session*& touched : touched_) {
       if (touched == &session) touched = nullptr;
     }
     session.touched_ = false;
+  }
+}
+
+void Shard::KeepOwed(const SessionId& id, std::string user, std::vector<Owed> owed) {
+  if (owed.empty()) return;
+  owed_[id] = {std::move(user), std::move(owed)};
+  owed_until_.emplace_back(std::chrono::steady_clock::now() + kOwedFor, id);
+}
+
+std::vector<Owed> Shard::TakeOver(const SessionId& id, std::string_view user) {
+  assert(IsCurrent());
+  if (user.empty()) return {};  // nobody can be told from anybody
+  if (Session* session = FindAny(id); session != nullptr && session->user() == user) {
+    auto self = session->shared_from_this();
+    session->Close(
+        {CloseCode::kResumedElsewhere, "this session was resumed on another connection", {}});
+    session->DropQueued(DropReason::kDisconnected, /*ended=*/false);
+    KeepOwed(id, session->user(), session->CollectOwed());
+  }
+  auto it = owed_.find(id);
+  if (it == owed_.end() || it->second.user != user) return {};
+  std::vector<Owed> owed = std::move(it->second.owed);
+  owed_.erase(it);
+  return owed;
+}
+
+void Shard::ForgetOwed() {
+  const auto now = std::chrono::steady_clock::now();
+  while (!owed_until_.empty() && owed_until_.front().first <= now) {
+    owed_.erase(owed_until_.front().second);
+    owed_until_.pop_front();
   }
 }
 
@@ -316,16 +358,44 @@ void Shard::Subscribe(Session& session, const std::string& topic, std::optional<
                        done(absl::AlreadyExistsError("already subscribed"));
                        return;
                      }
-                     auto& subscribers = topics_[topic];
-                     if (!subscribers)
-                       subscribers =
-                           std::make_unique<TopicSubscribers>(TopicSubscribers{topic, {}});
+                     TopicSubscribers& subscribers = SubscribersOf(topic);
                      const auto slot = static_cast<std::uint32_t>(alive->subscriptions_.size());
-                     const auto index = static_cast<std::uint32_t>(subscribers->entries.size());
-                     subscribers->entries.push_back({alive.get(), slot, start->position.offset});
-                     alive->subscriptions_.push_back({subscribers.get(), index});
+                     const auto index = static_cast<std::uint32_t>(subscribers.entries.size());
+                     subscribers.entries.push_back({alive.get(), slot, start->position.offset});
+                     alive->subscriptions_.push_back({&subscribers, index});
+                     if (subscribers.join_leave) options_.presence->Joined(*alive, topic);
                      done(std::move(start));
                    });
+}
+
+TopicSubscribers& Shard::SubscribersOf(const std::string& topic) {
+  auto& subscribers = topics_[topic];
+  if (subscribers) return *subscribers;
+  subscribers = std::make_unique<TopicSubscribers>();
+  subscribers->topic = topic;
+  if (options_.rules) {
+    const TopicRule& rule = options_.rules->Find(topic);
+    subscribers->overflow = rule.overflow;
+    subscribers->join_leave = rule.join_leave && options_.presence != nullptr;
+  }
+  return *subscribers;
+}
+
+void Shard::TellPresence(const PresenceChange& change) {
+  const TopicSubscribers* topic = FindTopic(change.topic);
+  if (topic == nullptr) return;
+  // Held, since one that is full ends.
+  std::vector<std::shared_ptr<Session>> sessions;
+  for (const TopicSubscribers::Entry& entry : topic->entries) {
+    if (entry.session->id_text() != change.session_id)
+      sessions.push_back(entry.session->shared_from_this());
+  }
+  std::array<FramePtr, kProtocols> frames;
+  for (const auto& session : sessions) {
+    FramePtr& frame = frames[static_cast<std::size_t>(session->protocol())];
+    if (!frame) frame = session->MakePresence(change);
+    if (frame) session->Enqueue(frame);
+  }
 }
 
 bool Shard::Unsubscribe(Session& session, std::string_view name) {
@@ -344,6 +414,10 @@ bool Shard::Unsubscribe(Session& session, std::string_view name) {
       moved.topic->entries[moved.index].slot = slot;
     }
     feed_->Unsubscribe(*this, topic.topic);
+    if (topic.join_leave) {
+      options_.presence->Left(session, topic.topic, session.closing_ && session.may_come_back_,
+                              absl::Now());
+    }
     if (topic.entries.empty()) topics_.erase(topics_.find(std::string_view(topic.topic)));
     return true;
   }
@@ -385,6 +459,7 @@ void Shard::ScheduleTick() {
     const auto ticks = (std::chrono::steady_clock::now() - last_tick_) / tick;
     last_tick_ += ticks * tick;
     timers_.Advance(static_cast<std::uint64_t>(ticks));
+    ForgetOwed();
     ScheduleTick();
   });
 }

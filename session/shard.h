@@ -4,6 +4,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -22,6 +23,7 @@
 #include "session/string_map.h"
 #include "session/timer_wheel.h"
 #include "session/topic_feed.h"
+#include "session/topic_rules.h"
 
 namespace herald {
 
@@ -32,7 +34,10 @@ struct ShardOptions {
   MailboxLimits mailbox;
   std::size_t max_outbound_bytes = std::size_t{1} << 30;  // queued for all its sessions
   std::uint32_t max_topics_per_session = 128;
-  EventHub* events = nullptr;  // may be null: then nobody watches
+  EventHub* events = nullptr;        // may be null: then nobody watches
+  PresenceNews* presence = nullptr;  // may be null: then nobody is told
+  // Null: nothing but the defaults holds for any topic.
+  std::shared_ptr<const TopicRules> rules;
 };
 
 // Counters of one shard: written by its thread alone, read by any.
@@ -93,6 +98,11 @@ class Shard {
   void LeaveAll(Session& session);
   // Leaves all topics and lets go of it. The caller keeps it alive for the call.
   void Remove(Session& session);
+  // Keeps what an ended session is owed, for the one that follows it.
+  void KeepOwed(const SessionId& id, std::string user, std::vector<Owed> owed);
+  // Ends the session `id` of `user`, if it is still there, as resumed elsewhere (4409), and hands
+  // out what it is owed. Sessions of another user stay as they are.
+  std::vector<Owed> TakeOver(const SessionId& id, std::string_view user);
   // Null if it is not here or is closing.
   Session* Find(const SessionId& id);
   Session* FindAny(const SessionId& id);  // closing ones too
@@ -108,6 +118,8 @@ class Shard {
   // session that has ended meanwhile.
   void Subscribe(Session& session, const std::string& topic, std::optional<Position> since,
                  std::uint64_t max_subscribers, SubscribeDone done);
+  // Tells the subscribers of the topic, but not the one it is about.
+  void TellPresence(const PresenceChange& change);
   // False if it was not on it.
   bool Unsubscribe(Session& session, std::string_view topic);
 
@@ -144,6 +156,8 @@ class Shard {
   // topics of runs must stay.
   void RemoveEnded();
   void ScheduleTick();
+  void ForgetOwed();
+  TopicSubscribers& SubscribersOf(const std::string& topic);
 
   const ShardOptions options_;
   TopicFeed* feed_ = nullptr;
@@ -154,6 +168,13 @@ class Shard {
   TimerWheel timers_;
   absl::flat_hash_map<SessionId, std::shared_ptr<Session>> sessions_;
   StringMap<std::unique_ptr<TopicSubscribers>> topics_;
+  // What sessions that have ended are owed: by then their receipts have run out.
+  struct Ended {
+    std::string user;
+    std::vector<Owed> owed;
+  };
+  absl::flat_hash_map<SessionId, Ended> owed_;
+  std::deque<std::pair<std::chrono::steady_clock::time_point, SessionId>> owed_until_;
   std::vector<Session*> touched_;
   std::vector<Mail> draining_;
   std::size_t drained_ = 0;

@@ -36,6 +36,8 @@ struct Publication {
   ExceptionsPtr except;  // may be null
   TallyPtr tally;    // may be null; else each shard that is asked answers how many sessions it met
   bool keep = true;  // false: live-only, even where the topic has a history
+  // May be null. Its receipt, if any, is held for each shard that is asked.
+  DeliveryOptionsPtr options;
 };
 
 struct Published {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "session/delivery_options.h"
 #include "session/topic_name.h"
 
 namespace herald {
@@ -18,9 +19,6 @@ namespace herald {
 struct TopicRule {
   // Which clients: none, those with a valid token, all.
   enum class Access { kNone, kToken, kAny };
-  // What a full outbound queue does: closes the session (4413), or drops from its front, or drops
-  // what comes.
-  enum class Overflow { kDisconnect, kDropOldest, kDropNewest };
 
   TopicPattern pattern;
   std::uint32_t history_size = 0;  // messages kept; 0 = no history, and no resume

@@ -10,6 +10,7 @@
 namespace herald {
 
 void FrameStream::Flush() {
+  if (queue_.may_expire() && observer_ != nullptr) observer_->BeforeWrite();
   while (!waiting_ && !failed_ && !queue_.empty()) {
     // Asio would pass at most 64 buffers a write; the kernel takes 1,024 (IOV_MAX).
     std::array<iovec, 256> buffers;
@@ -61,15 +62,18 @@ void FrameStream::WriteForBeast(FramePtr frame, Written done) {
   const auto code = close ? static_cast<std::uint16_t>(static_cast<std::uint8_t>(bytes[2]) << 8 |
                                                        static_cast<std::uint8_t>(bytes[3]))
                           : std::uint16_t{0};
-  queue_.Push(std::move(frame));
-  beast_writes_.push_back({queue_.pushed(), std::move(done)});
+  Outbound out{std::move(frame), nullptr};
+  out.awaited = true;
+  queue_.Push(std::move(out));
+  beast_writes_.push_back({++beast_frames_, std::move(done)});
   if (close) observer_->OnBeastCloses(code);
   Flush();
 }
 
 void FrameStream::CompleteWritten(error_code error) {
   std::size_t done = 0;
-  while (done < beast_writes_.size() && (error || beast_writes_[done].done_at <= queue_.popped()))
+  while (done < beast_writes_.size() &&
+         (error || beast_writes_[done].done_at <= queue_.awaited_gone()))
     ++done;
   if (done == 0) return;
   std::vector<BeastWrite> completed(

@@ -42,6 +42,8 @@ class FrameStream {
   class Observer {
    public:
     virtual void OnBeastCloses(std::uint16_t code) = 0;
+    // What has expired may be let go before the rest is written.
+    virtual void BeforeWrite() = 0;
 
    protected:
     ~Observer() = default;
@@ -120,7 +122,7 @@ class FrameStream {
  private:
   using Written = absl::AnyInvocable<void(error_code)>;
   struct BeastWrite {
-    std::uint64_t done_at;  // when the queue has let go of this many frames
+    std::uint64_t done_at;  // when the queue has let go of this many awaited frames
     Written done;
   };
   // The handler that waits for writability. Beast's writes wait with it, and hold the owner, which
@@ -153,6 +155,7 @@ class FrameStream {
   Observer* observer_ = nullptr;
   std::string prefix_;
   std::vector<BeastWrite> beast_writes_;  // empty at rest
+  std::uint64_t beast_frames_ = 0;        // queued since the start
   bool waiting_ = false;                  // for the socket to become writable
   bool failed_ = false;
 };

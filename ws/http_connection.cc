@@ -136,7 +136,8 @@ void HttpConnection::OnUpgrade(const UpgradeRequest& request) {
 void HttpConnection::OnPage(const UpgradeRequest& request) {
   std::string_view path(request.target().data(), request.target().size());
   path = path.substr(0, path.find('?'));
-  const Asset* asset = front_end_.options.enable_demo ? FindAsset(path) : nullptr;
+  const bool sdk = path == kSdkPath;
+  const Asset* asset = sdk || front_end_.options.enable_demo ? FindAsset(path) : nullptr;
   if (asset == nullptr)
     return Refuse(http::status::not_found, "there is nothing here; clients connect to /ws");
   if (request.method() != http::verb::get && request.method() != http::verb::head) {
@@ -144,8 +145,15 @@ void HttpConnection::OnPage(const UpgradeRequest& request) {
   }
   Response response{http::status::ok, 11};
   response.set(http::field::etag, beast::string_view(asset->etag.data(), asset->etag.size()));
-  response.set(http::field::cache_control, "no-cache");
-  response.set("Content-Security-Policy", "default-src 'self'");
+  if (sdk) {
+    // Pages of other origins import it too; whether they may connect is decided at /ws.
+    response.set(http::field::cache_control, "public, max-age=300, must-revalidate");
+    response.set(http::field::access_control_allow_origin, "*");
+    response.set("Cross-Origin-Resource-Policy", "cross-origin");
+  } else {
+    response.set(http::field::cache_control, "no-cache");
+    response.set("Content-Security-Policy", "default-src 'self'");
+  }
   response.set("X-Content-Type-Options", "nosniff");
   const auto known = request[http::field::if_none_match];
   if (std::string_view(known.data(), known.size()) == asset->etag) {

@@ -227,8 +227,7 @@ void WsSession::End(CloseCode code, std::string reason) {
   phase_ = Phase::kEnded;
   shard().timers().Cancel(*this);
   ws_.next_layer().Abort();
-  if (!was_open) return DropQueued(/*ended=*/true);
-  const std::uint64_t dropped_before = dropped();
+  if (!was_open) return DropQueued(DropReason::kDisconnected, /*ended=*/true);
   shard().Remove(*this);
   if (!announced_) return;
   Event event;
@@ -240,8 +239,9 @@ void WsSession::End(CloseCode code, std::string reason) {
   event.messages_out = queue_.messages_written();
   event.bytes_in = bytes_in();
   event.messages_in = messages_in();
-  if (dropped_before > 0) event.dropped["slow_consumer"] = dropped_before;
-  if (dropped() > dropped_before) event.dropped["disconnected"] = dropped() - dropped_before;
+  for (std::size_t i = 0; i < dropped().size(); ++i) {
+    if (dropped()[i] > 0) event.dropped[kDropReasonNames[i]] = dropped()[i];
+  }
   shard().Emit(*this, std::move(event));
 }
 

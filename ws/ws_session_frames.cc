@@ -28,8 +28,7 @@ void WsSession::OnClientFrame(const v1::ClientFrame& frame) {
     case v1::ClientFrame::kMessage:
       return OnUpstream(frame.id(), frame.message());
     case v1::ClientFrame::kAck:
-      return ReplyError(frame.id(), absl::UnimplementedError(
-                                        "acknowledgements come with receipts, in a later version"));
+      return OnAck(frame.id(), frame.ack());
     case v1::ClientFrame::kRefresh:
       return OnRefresh(frame.id(), frame.refresh());
     case v1::ClientFrame::kPing: {
@@ -89,10 +88,12 @@ void WsSession::OnSubscribe(std::uint32_t id, const v1::Subscribe& subscribe) {
                       if (absl::IsAlreadyExists(start.status()))
                         return Reply(id);  // asked for twice at once
                       if (!start.ok()) return ReplyError(id, start.status());
+                      std::size_t bytes = queue_.bytes();
+                      LimitMissed(*start, bytes);
                       v1::Ok ok;
                       *ok.mutable_topic() = StateOf(topic, *start, asked);
                       Reply(id, std::move(ok));
-                      SendMissed(start->missed);
+                      SendMissed(topic, start->missed);
                       Event event;
                       event.kind = EventKind::kSubscribed;
                       event.topic = topic;
@@ -158,6 +159,14 @@ void WsSession::OnUpstream(std::uint32_t id, const v1::Upstream& upstream) {
   event.payload = (*body)->payload;
   event.content_type = (*body)->content_type;
   shard().Emit(*this, std::move(event));
+  Reply(id);
+}
+
+void WsSession::OnAck(std::uint32_t id, const v1::Ack& ack) {
+  for (const auto& [topic, offset] : ack.offsets()) {
+    if (topic.empty()) return ReplyError(id, absl::InvalidArgumentError("ack: a topic is empty"));
+  }
+  for (const auto& [topic, offset] : ack.offsets()) Acknowledge(topic, offset);
   Reply(id);
 }
 

@@ -41,6 +41,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   std::string remote_address() const override { return details_.remote_address; }
   std::string user_agent() const override { return details_.user_agent; }
 
+  FramePtr MakePresence(const PresenceChange& change) const override;
   void Flush() override { ws_.next_layer().Flush(); }
 
  protected:
@@ -79,6 +80,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   void OnUnsubscribe(std::uint32_t id, const v1::Unsubscribe& unsubscribe);
   void OnPublish(std::uint32_t id, const v1::Publish& publish);
   void OnUpstream(std::uint32_t id, const v1::Upstream& upstream);
+  void OnAck(std::uint32_t id, const v1::Ack& ack);
   void OnRefresh(std::uint32_t id, const v1::Refresh& refresh);
   static void SetDuration(absl::Duration duration, google::protobuf::Duration* to);
   absl::StatusOr<MessageBodyPtr> Accept(MessageBody body) const;
@@ -93,22 +95,34 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
     std::uint64_t max_subscribers = 0;
   };
   struct Opening {
+    std::vector<Wanted> wanted;
     std::vector<v1::TopicState> states;
     std::vector<std::vector<MessagePtr>> missed;
     std::size_t pending = 0;
+    std::size_t missed_bytes = 0;
+    std::string previous_session_id;
     bool refused = false;
   };
   void Open(Claims claims, const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume,
             const std::string& previous_session_id);
   absl::StatusOr<std::vector<Wanted>> WantedTopics(
       const Claims& claims, const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume);
+  // Ends the session before this one, and goes on with what it was owed.
+  void TakeOver(const std::string& previous_session_id,
+                absl::AnyInvocable<void(std::vector<Owed>)> then);
+  void SubscribeAll(std::shared_ptr<Opening> opening);
   void OnAllSubscribed(Opening& opening);
-  void TakeOver(const std::string& previous_session_id, const std::string& user);
-  // Messages of the log to this session, without those it published itself.
-  void SendMissed(const std::vector<MessagePtr>& missed);
+  // A recovery that would not fit into the outbound queue is none: with the `bytes` before it, it
+  // may take what the queue may. Adds its own.
+  void LimitMissed(FeedStart& start, std::size_t& bytes) const;
+  // Messages of the log to this session, without those it published itself, now or as `previous`.
+  void SendMissed(const std::string& topic, const std::vector<MessagePtr>& missed,
+                  std::string_view previous = "");
+  FramePtr MakeGap(const Message& last) const override;
 
   // Ending.
   void OnBeastCloses(std::uint16_t code) override;
+  void BeforeWrite() override { DropExpired(); }
   void OnTimer() override;
   void ScheduleNext();
   void End(CloseCode code, std::string reason);

@@ -93,37 +93,88 @@ void WsSession::Open(Claims claims,
                   std::string(wanted.status().message()),
                   {}});
   }
-  if (!previous_session_id.empty()) TakeOver(previous_session_id, claims.subject);
   details_.topics = {};
   expires_at_ = claims.expires_at;
   mutable_labels() = std::move(claims.labels);
   shard().Add(shared_from_this(), std::move(claims.subject));
   phase_ = Phase::kOpen;
-
   auto opening = std::make_shared<Opening>();
-  opening->states.resize(wanted->size());
-  opening->missed.resize(wanted->size());
-  opening->pending = wanted->size();
-  for (std::size_t i = 0; i < wanted->size(); ++i) {
-    Wanted& want = (*wanted)[i];
+  opening->wanted = *std::move(wanted);
+  opening->previous_session_id = previous_session_id;
+  // First, so that the session before does not count for the limit of sessions a user.
+  TakeOver(previous_session_id, [this, opening](std::vector<Owed> owed) {
+    TakeOwed(std::move(owed));
+    SubscribeAll(opening);
+  });
+}
+
+void WsSession::TakeOver(const std::string& previous_session_id,
+                         absl::AnyInvocable<void(std::vector<Owed>)> then) {
+  if (previous_session_id.empty()) return then({});
+  absl::StatusOr<ParsedSessionId> previous = ParseSessionId(previous_session_id);
+  const auto& shards = front_end_.table.shards();
+  if (!previous.ok() || previous->node != shard().node() || previous->id.shard >= shards.size())
+    return then({});  // it is gone, or another node's
+  // The id alone proves nothing: other clients see it as the sender of what was published. So the
+  // user is asked for too.
+  Shard& theirs = *shards[previous->id.shard];
+  if (&theirs == &shard()) return then(shard().TakeOver(previous->id, user()));
+  // Held weakly: a session must not end on another shard's thread.
+  theirs.Post([&theirs, &mine = shard(), id = previous->id, user = user(), me = weak_from_this(),
+               then = std::move(then)]() mutable {
+    mine.Post(
+        [me = std::move(me), owed = theirs.TakeOver(id, user), then = std::move(then)]() mutable {
+          if (const auto alive = me.lock(); alive && !alive->closing())
+            return then(std::move(owed));
+          for (const Owed& one : owed) one.GiveUp();
+        });
+  });
+}
+
+void WsSession::SubscribeAll(std::shared_ptr<Opening> opening) {
+  opening->states.resize(opening->wanted.size());
+  opening->missed.resize(opening->wanted.size());
+  opening->pending = opening->wanted.size();
+  for (std::size_t i = 0; i < opening->wanted.size(); ++i) {
+    const Wanted& want = opening->wanted[i];
     shard().Subscribe(
         *this, want.topic, want.since, want.max_subscribers,
-        [this, opening, i, topic = want.topic,
-         asked = want.since.has_value()](absl::StatusOr<FeedStart> start) {
+        [this, opening, i](absl::StatusOr<FeedStart> start) {
+          const Wanted& want = opening->wanted[i];
+          if (opening->refused) return;
+          // A producer's join may have been faster.
+          if (absl::IsAlreadyExists(start.status())) {
+            start = FeedStart{};
+            if (want.since) start->reason = NotRecovered::kExpired;
+          }
           if (!start.ok()) {
-            if (opening->refused) return;
             opening->refused = true;
             const bool many = start.status().code() == absl::StatusCode::kResourceExhausted;
-            const std::string reason = many && IsReserved(topic)
+            const std::string reason = many && IsReserved(want.topic)
                                            ? "this user has as many sessions as it may"
                                            : std::string(start.status().message());
             return Close({many ? CloseCode::kTooMany : CloseCode::kTryLater, reason, {}});
           }
-          opening->states[i] = StateOf(topic, *start, asked);
+          LimitMissed(*start, opening->missed_bytes);
+          if (want.since) SettleOwed(want.topic, want.since->offset, start->recovered);
+          opening->states[i] = StateOf(want.topic, *start, want.since.has_value());
           opening->missed[i] = std::move(start->missed);
           if (--opening->pending == 0) OnAllSubscribed(*opening);
         });
-    if (opening->refused) return;
+    if (opening->refused) return GiveUpOwed();
+  }
+}
+
+void WsSession::LimitMissed(FeedStart& start, std::size_t& bytes) const {
+  std::size_t more = 0;
+  for (const MessagePtr& message : start.missed)
+    more += message->EncodedFor(protocol(), shard().encoders())->bytes.size();
+  if (bytes + more > Limit().max_outbound_bytes_per_session) {
+    start.recovered = false;
+    start.reason = NotRecovered::kLimit;
+    start.missed.clear();
+  } else {
+    bytes += more;
   }
 }
 
@@ -148,7 +199,9 @@ void WsSession::OnAllSubscribed(Opening& opening) {
     for (v1::TopicState& state : opening.states) *hello.add_topics() = std::move(state);
     Send(frame);
   }
-  for (const auto& missed : opening.missed) SendMissed(missed);
+  for (std::size_t i = 0; i < opening.missed.size(); ++i)
+    SendMissed(opening.wanted[i].topic, opening.missed[i], opening.previous_session_id);
+  GiveUpOwed();
   Event event;
   event.kind = EventKind::kSessionOpened;
   announced_ = true;
@@ -165,31 +218,37 @@ void WsSession::OnAllSubscribed(Opening& opening) {
   }
 }
 
-void WsSession::TakeOver(const std::string& previous_session_id, const std::string& user) {
-  absl::StatusOr<ParsedSessionId> previous = ParseSessionId(previous_session_id);
-  if (!previous.ok() || previous->node != shard().node()) return;  // it is gone, or another node's
-  // The id alone proves nothing: other clients see it as the sender of what was published.
-  if (user.empty()) return;
-  const auto end = [user](Session& session) {
-    if (session.user() != user) return;
-    session.Close(
-        {CloseCode::kResumedElsewhere, "this session was resumed on another connection", {}});
-  };
-  if (previous->id.shard == shard().index()) {
-    // At once, so that it does not count for the limit of sessions a user.
-    if (Session* session = shard().Find(previous->id)) end(*session);
-    return;
+void WsSession::SendMissed(const std::string& topic, const std::vector<MessagePtr>& missed,
+                           std::string_view previous) {
+  if (missed.empty()) return;
+  const std::string self = id_text();
+  const TopicSubscribers* subscribers = shard().FindTopic(topic);
+  const Overflow overflow = subscribers ? subscribers->overflow : Overflow::kDisconnect;
+  for (const MessagePtr& message : missed) {
+    const std::string& sender = message->body().sender;
+    if (sender.empty() || (sender != self && sender != previous)) DeliverMissed(message, overflow);
   }
-  Target target;
-  target.to = previous->id;
-  front_end_.table.ForEach(target, end, [](std::uint64_t) {});
 }
 
-void WsSession::SendMissed(const std::vector<MessagePtr>& missed) {
-  const std::string self = id_text();
-  for (const MessagePtr& message : missed) {
-    if (message->body().sender != self) Enqueue(*message);
-  }
+FramePtr WsSession::MakeGap(const Message& last) const {
+  if (codec() == nullptr) return nullptr;
+  v1::ServerFrame frame;
+  v1::Gap& gap = *frame.mutable_gap();
+  gap.set_topic(last.topic());
+  gap.set_reason(kDropReasonNames[static_cast<int>(DropReason::kSlowConsumer)]);
+  gap.set_position(last.position().ToToken());
+  return codec()->EncodeFrame(frame);
+}
+
+FramePtr WsSession::MakePresence(const PresenceChange& change) const {
+  if (codec() == nullptr) return nullptr;
+  v1::ServerFrame frame;
+  v1::PresenceNews& news =
+      change.kind == PresenceChange::Kind::kJoin ? *frame.mutable_join() : *frame.mutable_leave();
+  news.set_topic(change.topic);
+  news.set_session_id(change.session_id);
+  news.set_user_id(change.user);
+  return codec()->EncodeFrame(frame);
 }
 
 }  // namespace herald

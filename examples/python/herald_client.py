@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+import uuid
 from pathlib import Path
 
 import grpc
@@ -22,6 +23,10 @@ try:
     from herald.v1 import event_service_pb2_grpc, push_service_pb2_grpc, session_service_pb2_grpc
 except ModuleNotFoundError as error:
     sys.exit(f"no Python stubs of Herald ({error}): run scripts/gen-python")
+
+# Trying again would not help.
+FATAL = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED,
+         grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED)
 
 
 class Herald:
@@ -46,6 +51,10 @@ class Herald:
     def open_push(self, on_result=None):
         """A Push stream. `on_result(result)` is called, on another thread, for every command's result."""
         return PushStream(self, on_result)
+
+    def open_safe_push(self, on_result=None):
+        """A Push stream that survives its connections."""
+        return SafePush(self, on_result)
 
     def watch(self, kinds=(), topics=()):
         """Yields events until the stream ends. `kinds`: names such as "session_opened"; none means all."""
@@ -115,6 +124,70 @@ class PushStream:
             pass  # `send` raises it where somebody can act on it
 
 
+class SafePush:
+    """Opens its stream again when it breaks, and sends again what has no result: each command is carried out once and in order.
+
+    That holds for outages shorter than the server's idempotency_window (2 minutes). `send` blocks while 4,096 have no result.
+    """
+
+    def __init__(self, herald, on_result=None):
+        self._herald, self._on_result = herald, on_result or report_failure
+        self._opening = push_service_pb2.PushRequest(open=push_service_pb2.PushOpen(producer_id=uuid.uuid4().hex))
+        self._waiting = {}  # seq → its request, in order, until its result is there
+        self._requests = queue.SimpleQueue()  # of the stream that is open
+        self._seq = 0
+        self._closing, self._error = False, None
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def send(self, **command):
+        """As PushStream's. Raises the RpcError that ended it for good."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._error or len(self._waiting) < 4096)
+            if self._error:
+                raise self._error
+            self._seq += 1
+            request = push_service_pb2.PushRequest(commands=[push_service_pb2.Command(seq=self._seq, **command)])
+            self._waiting[self._seq] = request
+            self._requests.put(request)
+            return self._seq
+
+    deliver = PushStream.deliver
+
+    def close(self, timeout=60):
+        """Waits for the results that are still to come."""
+        with self._changed:
+            self._closing = True
+            self._requests.put(None)
+        self._thread.join(timeout)
+
+    def _run(self):
+        attempt = 0
+        while not self._error and (self._waiting or not self._closing):
+            with self._changed:
+                self._requests = requests = queue.SimpleQueue()
+                for request in [self._opening, *self._waiting.values(), *([None] if self._closing else [])]:
+                    requests.put(request)
+            try:
+                for response in self._herald.push.Push(iter(requests.get, None), metadata=self._herald.metadata):
+                    attempt = 0
+                    for result in response.results:
+                        with self._changed:
+                            self._waiting.pop(result.seq, None)
+                            self._changed.notify_all()
+                        self._on_result(result)
+            except RpcError as error:
+                if error.code() in FATAL:
+                    with self._changed:
+                        self._error = error
+                        self._changed.notify_all()
+            requests.put(None)  # ends the thread that gRPC has for them
+            if self._waiting or not self._closing:
+                time.sleep(random.uniform(0, min(10, 0.2 * 2 ** attempt)))
+                attempt += 1
+
+
 def to(**target):
     """A Target: `to(session_id=…)`, `to(topic=…)`, `to(all=True, except_sessions=[…])`."""
     return common_pb2.Target(**target)
@@ -153,8 +226,7 @@ def run_forever(addr, work, token=None):
         except grpc.FutureTimeoutError:
             problem = "no answer"
         except RpcError as error:
-            if error.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED,
-                                grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED):
+            if error.code() in FATAL:
                 sys.exit(f"{addr}: {error.code().name}: {error.details()}")  # trying again would not help
             if error.code() != grpc.StatusCode.OK:
                 problem = f"{error.code().name}: {error.details()}"

@@ -220,7 +220,7 @@ topic_rules:
   EXPECT_EQ(chat.client_publish, TopicRule::Access::kToken);
   EXPECT_TRUE(chat.presence);
   EXPECT_TRUE(chat.join_leave);
-  EXPECT_EQ(chat.overflow, TopicRule::Overflow::kDropOldest);
+  EXPECT_EQ(chat.overflow, Overflow::kDropOldest);
   EXPECT_EQ(chat.max_subscribers, 20u);
   EXPECT_EQ(config->topic_rules.Find("news").history_size, 7u);
   EXPECT_EQ(config->topic_rules.Find("$all").history_size, 100u);

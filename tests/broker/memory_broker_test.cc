@@ -74,16 +74,39 @@ TEST_F(MemoryBrokerTest, SweepLetsGoOfWhatIsExpired) {
   EXPECT_EQ(broker_->history_bytes(), 0u);
 }
 
-TEST_F(MemoryBrokerTest, SweepForgetsLogsThatNobodyUsesAndTheirEpochWithThem) {
+TEST_F(MemoryBrokerTest, SweepForgetsLogsThatNobodyUsesButNotWhereTheyGoOn) {
   const auto before = node_.Publish("kept/a", "x");
   broker_->Sweep(absl::Now() + MemoryBroker::kForgotten - absl::Minutes(1));
-  EXPECT_EQ(node_.Read({.topic = "kept/a"}).current, before->position);
+  EXPECT_EQ(broker_->forgotten_topics(), 0u);
   broker_->Sweep(absl::Now() + MemoryBroker::kForgotten + absl::Minutes(1));
-  EXPECT_TRUE(node_.Read({.topic = "kept/a"}).current.empty());
+  EXPECT_EQ(broker_->forgotten_topics(), 1u);
+  EXPECT_EQ(node_.Read({.topic = "kept/a"}).current, before->position);
+  EXPECT_TRUE(node_.Read({.topic = "kept/a", .since = before->position}).complete);
   auto session = node_.Add();
   const auto start = node_.Subscribe(*session, "kept/a", before->position);
-  EXPECT_FALSE(start->recovered);
-  EXPECT_EQ(start->reason, NotRecovered::kEpoch);
+  EXPECT_TRUE(start->recovered);
+  EXPECT_EQ(node_.Publish("kept/a", "y")->position.offset, 2u);
+  ASSERT_TRUE(node_.WaitReceived(*session, 1));
+  // Whoever missed what was forgotten is told so.
+  auto other = node_.Add();
+  const auto late = node_.Subscribe(*other, "kept/a",
+                                    Position{before->position.epoch, 0, before->position.fence});
+  EXPECT_FALSE(late->recovered);
+  EXPECT_EQ(late->reason, NotRecovered::kExpired);
+}
+
+TEST_F(MemoryBrokerTest, RemembersAsManyForgottenTopicsAsItMay) {
+  // One stripe's share, through one topic and its hash's neighbours.
+  std::vector<Position> positions;
+  const int topics = 4 * static_cast<int>(MemoryBroker::kMaxForgotten / 256);
+  for (int i = 0; i < topics; ++i)
+    positions.push_back(node_.Publish("kept/" + std::to_string(i), "x")->position);
+  broker_->Sweep(absl::Now() + MemoryBroker::kForgotten + absl::Minutes(1));
+  EXPECT_EQ(broker_->forgotten_topics(), static_cast<std::uint64_t>(topics));
+  EXPECT_EQ(broker_->history_bytes(), 0u);
+  for (int i = 0; i < topics; ++i)
+    EXPECT_EQ(node_.Read({.topic = "kept/" + std::to_string(i)}).current,
+              positions[static_cast<std::size_t>(i)]);
 }
 
 TEST_F(MemoryBrokerTest, SweepKeepsTheLogOfATopicWithSubscribers) {

@@ -32,7 +32,7 @@ class TopicLogTest : public ::testing::Test {
     return Payloads(log_.Read({}, 100, false, now));
   }
 
-  TopicLog log_{7, 3, absl::Seconds(10)};
+  TopicLog log_{{7, 0, 70}, 3, absl::Seconds(10)};
 };
 
 TEST_F(TopicLogTest, BeginsBeforeItsFirstMessage) {
@@ -69,7 +69,7 @@ TEST_F(TopicLogTest, KeepsMessagesForTheirTime) {
 }
 
 TEST_F(TopicLogTest, KeepsForEverIfTheTimeIsInfinite) {
-  TopicLog log(1, 3, absl::InfiniteDuration());
+  TopicLog log({1, 0, 10}, 3, absl::InfiniteDuration());
   auto body = std::make_shared<MessageBody>();
   log.Append(std::make_shared<const Message>(body, "t", log.Next()), kStart);
   log.Expire(kStart + absl::Hours(1'000'000));

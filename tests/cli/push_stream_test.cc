@@ -20,6 +20,8 @@
 #include <thread>
 #include <vector>
 
+#include "herald/v1/push_service.grpc.pb.h"
+
 namespace herald::cli {
 namespace {
 
@@ -57,12 +59,7 @@ class PushStreamTest : public testing::Test {
   void Start(Handler handler, PushStreamOptions options = {}) {
     service_ = std::make_unique<FakePush>(std::move(handler));
     server_ = grpc::ServerBuilder().RegisterService(service_.get()).BuildAndStart();
-    stub_ = v1::PushService::NewStub(server_->InProcessChannel({}));
-    running_ = std::async(std::launch::async, [this, options] {
-      auto status = RunPushStream(*stub_, context_, in_[0], out_[1], options, summary_);
-      close(out_[1]);
-      return status;
-    });
+    Run(server_->InProcessChannel({}), options);
   }
   void StartOverTcp(Handler handler) {
     service_ = std::make_unique<FakePush>(std::move(handler));
@@ -72,10 +69,14 @@ class PushStreamTest : public testing::Test {
                   .RegisterService(service_.get())
                   .BuildAndStart();
     ASSERT_GT(port, 0);
-    stub_ = v1::PushService::NewStub(grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
-                                                         grpc::InsecureChannelCredentials()));
-    running_ = std::async(std::launch::async, [this] {
-      auto status = RunPushStream(*stub_, context_, in_[0], out_[1], {}, summary_);
+    Run(grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
+                            grpc::InsecureChannelCredentials()),
+        {});
+  }
+
+  void Run(const std::shared_ptr<grpc::Channel>& channel, const PushStreamOptions& options) {
+    running_ = std::async(std::launch::async, [this, channel, options] {
+      auto status = RunPushStream(channel, in_[0], out_[1], options, summary_);
       close(out_[1]);
       return status;
     });
@@ -113,7 +114,7 @@ class PushStreamTest : public testing::Test {
     }
     return results;
   }
-  grpc::Status Join() {
+  absl::Status Join() {
     EXPECT_EQ(running_.wait_for(kDeadline), std::future_status::ready);
     return running_.get();
   }
@@ -121,13 +122,11 @@ class PushStreamTest : public testing::Test {
   int in_[2] = {-1, -1};
   int out_[2] = {-1, -1};
   PushStreamSummary summary_;
-  grpc::ClientContext context_;
 
  private:
   std::unique_ptr<FakePush> service_;
   std::unique_ptr<grpc::Server> server_;
-  std::unique_ptr<v1::PushService::Stub> stub_;
-  std::future<grpc::Status> running_;
+  std::future<absl::Status> running_;
   std::string output_;
 };
 
@@ -232,11 +231,11 @@ TEST_F(PushStreamTest, OpenComesFirstAndOnce) {
       [&](ServerStream& stream) {
         v1::PushRequest request;
         while (stream.Read(&request)) {
-          if (request.has_open()) {
-            v1::PushResponse response;
-            response.mutable_opened()->set_last_seq(17);
-            stream.Write(response);
-          }
+          v1::PushResponse response;
+          if (request.has_open()) response.mutable_opened()->set_last_seq(17);
+          for (const v1::Command& command : request.commands())
+            response.add_results()->set_seq(command.seq());
+          stream.Write(response);
           requests.push_back(request);
         }
         return grpc::Status::OK;
@@ -245,11 +244,15 @@ TEST_F(PushStreamTest, OpenComesFirstAndOnce) {
   Type(std::string(kLine) + "\n" + kLine + "\n");
   CloseInput();
   EXPECT_TRUE(Join().ok());
-  ASSERT_EQ(requests.size(), 3U);
-  EXPECT_EQ(requests[0].open().producer_id(), "p");
+  std::vector<std::uint64_t> seqs;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    EXPECT_EQ(requests[i].has_open(), i == 0);
+    EXPECT_LE(requests[i].commands_size(), 1);
+    for (const v1::Command& command : requests[i].commands()) seqs.push_back(command.seq());
+  }
+  EXPECT_THAT(seqs, testing::ElementsAre(1, 2));
+  EXPECT_EQ(requests.at(0).open().producer_id(), "p");
   EXPECT_EQ(requests[0].open().default_report(), v1::REPORT_LEVEL_WRITTEN);
-  EXPECT_FALSE(requests[1].has_open());
-  EXPECT_EQ(requests[1].commands_size(), 1);
   EXPECT_EQ(summary_.last_seq, 17U);
 }
 
@@ -318,18 +321,110 @@ TEST_F(PushStreamTest, AServerThatDoesNotReadStopsTheInput) {
 
 TEST_F(PushStreamTest, AServerThatEndsTheStreamEndsTheRun) {
   Start([](ServerStream&) { return grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "no"); });
-  const grpc::Status status = Join();  // though the input is open and silent
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
-  EXPECT_EQ(status.error_message(), "no");
+  EXPECT_EQ(Join(), absl::PermissionDeniedError("no"));  // though the input is open and silent
 }
 
 TEST_F(PushStreamTest, NobodyReadingTheResultsEndsTheRun) {
   Start(Echo);
   CloseOutput();
   Type(std::string(kLine) + "\n");
-  Join();
+  EXPECT_EQ(Join().code(), absl::StatusCode::kCancelled);
   EXPECT_TRUE(summary_.output_lost);
   EXPECT_FALSE(summary_.all_ok());
+}
+
+// A server whose first stream ends when it has read the third command, and whose others do not.
+Handler CutAtTheThird(std::atomic<int>& streams, std::vector<std::uint64_t>& read) {
+  return [&](ServerStream& stream) -> grpc::Status {
+    const bool cut = streams++ == 0;
+    v1::PushRequest request;
+    while (stream.Read(&request)) {
+      v1::PushResponse response;
+      if (request.has_open()) response.mutable_opened();
+      for (const v1::Command& command : request.commands()) {
+        read.push_back(command.seq());
+        if (cut && read.size() == 3) return {grpc::StatusCode::UNAVAILABLE, "cut"};
+        response.add_results()->set_seq(command.seq());
+      }
+      stream.Write(response);
+    }
+    return grpc::Status::OK;
+  };
+}
+
+TEST_F(PushStreamTest, WithAProducerIdABrokenStreamIsTriedAgain) {
+  std::atomic<int> streams = 0, retries = 0;
+  std::vector<std::uint64_t> read;
+  PushStreamOptions options;
+  options.producer_id = "p";
+  options.batch = 1;
+  options.on_retry = [&](const Producer::Outage& outage) {
+    EXPECT_EQ(outage.status, absl::UnavailableError("cut"));
+    ++retries;
+  };
+  Start(CutAtTheThird(streams, read), options);
+  for (int i = 1; i <= 2; ++i) {
+    Type(std::string(kLine) + "\n");
+    EXPECT_EQ(ReadResults(1).size(), 1U);
+  }
+  Type(std::string(kLine) + "\n" + kLine + "\n");
+  CloseInput();
+  const auto results = ReadResults(100);
+  ASSERT_EQ(results.size(), 2U);
+  EXPECT_EQ(results[0].seq(), 3U);
+  EXPECT_EQ(results[1].seq(), 4U);
+  EXPECT_TRUE(Join().ok());
+  EXPECT_TRUE(summary_.all_ok());
+  EXPECT_EQ(retries, 1);
+  EXPECT_THAT(read, testing::ElementsAre(1, 2, 3, 3, 4));
+}
+
+TEST_F(PushStreamTest, WithoutAProducerIdABrokenStreamIsTheEnd) {
+  std::atomic<int> streams = 0;
+  std::vector<std::uint64_t> read;
+  Start(CutAtTheThird(streams, read));
+  for (int i = 1; i <= 2; ++i) {
+    Type(std::string(kLine) + "\n");
+    EXPECT_EQ(ReadResults(1).size(), 1U);
+  }
+  Type(std::string(kLine) + "\n");
+  EXPECT_EQ(Join(), absl::UnavailableError("cut"));  // though the input is open
+  EXPECT_EQ(streams, 1);
+  EXPECT_EQ(summary_.commands, 3U);
+  EXPECT_EQ(summary_.ok, 2U);
+}
+
+TEST_F(PushStreamTest, AnOutageThatLastsTooLongIsTheEnd) {
+  std::atomic<int> streams = 0;
+  std::vector<std::uint64_t> read;
+  PushStreamOptions options;
+  options.producer_id = "p";
+  options.retry_for = absl::Milliseconds(300);
+  Start(
+      [&](ServerStream& stream) -> grpc::Status {
+        if (streams++ > 0) return {grpc::StatusCode::UNAVAILABLE, "still not"};
+        std::atomic<int> first = 0;
+        return CutAtTheThird(first, read)(stream);
+      },
+      options);
+  for (int i = 1; i <= 3; ++i) Type(std::string(kLine) + "\n");
+  EXPECT_EQ(Join(), absl::UnavailableError("still not"));
+  EXPECT_GT(streams, 1);
+  EXPECT_FALSE(summary_.all_ok());
+}
+
+TEST_F(PushStreamTest, AServerThatNeverAnsweredIsNotWaitedFor) {
+  std::atomic<int> streams = 0;
+  PushStreamOptions options;
+  options.producer_id = "p";
+  Start(
+      [&](ServerStream&) -> grpc::Status {
+        ++streams;
+        return {grpc::StatusCode::UNAVAILABLE, "nobody"};
+      },
+      options);
+  EXPECT_EQ(Join(), absl::UnavailableError("nobody"));
+  EXPECT_EQ(streams, 1);
 }
 
 TEST_F(PushStreamTest, TheRateIsKept) {
@@ -360,7 +455,9 @@ TEST_F(PushStreamTest, ReceiptsAreLinesToo) {
     stream.Write(response);
     return Echo(stream);
   });
-  Type(std::string(kLine) + "\n");
+  Type(
+      R"({"deliver":{"target":{"all":true},"message":{"payload":"aGk="},"report":"REPORT_LEVEL_WRITTEN"}})"
+      "\n");
   CloseInput();
   std::string text;
   char buffer[4096];

@@ -37,6 +37,7 @@ class Spec:
     rcvbuf: int = 0  # bytes of SO_RCVBUF, 0: as the system has it
     reads: bool = True  # after the hello
     labels: dict = field(default_factory=dict)  # in the connect frame
+    resume: dict = field(default_factory=dict)  # topic → position, in the connect frame
 
 
 @dataclass
@@ -250,7 +251,8 @@ class _Loop:
                 return self.end(session, 1006, buffer[:end].decode(errors="replace"))
             session.upgraded = True
             del buffer[:end + 4]
-            self.send(session, 1, json.dumps({"id": 1, "connect": {"labels": session.spec.labels}}).encode())
+            resume = [{"topic": topic, "position": position} for topic, position in session.spec.resume.items()]
+            self.send(session, 1, json.dumps({"id": 1, "connect": {"labels": session.spec.labels, "resume": resume}}).encode())
         at, size = 0, len(buffer)
         while size - at >= 2:
             length, start = buffer[at + 1], at + 2

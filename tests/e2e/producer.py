@@ -112,6 +112,14 @@ class Stream:
         except queue.Empty:
             raise AssertionError(f"nothing came in {DEADLINE:g} s") from None
 
+    def nothing(self, seconds):
+        """True if nothing comes for so long."""
+        try:
+            self._arrived.put(self._arrived.get(timeout=seconds))
+            return False
+        except queue.Empty:
+            return True
+
     def end(self):
         """Reads to the end: (code, details)."""
         while self.take() is not END:

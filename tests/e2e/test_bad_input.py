@@ -173,6 +173,16 @@ class InvalidArgumentTest(ServiceTest):
         watch.write(twice)
         self.assertEqual(watch.end()[0], Code.INVALID_ARGUMENT)
 
+    def test_idempotency_names(self):
+        self.assert_invalid("idempotency_key", deliver=deliver(topic="a", idempotency_key="x" * 129))
+        self.assertEqual(self.producer.deliver(topic="a", idempotency_key="ü" * 64).code, 0, "128 bytes")
+        stream = self.enter(PushStream(self.producer, push_service_pb2.PushOpen(producer_id="x" * 129)))
+        code, details = stream.end()
+        self.assertEqual((code, "open.producer_id" in details), (Code.INVALID_ARGUMENT, True), details)
+        stream = self.enter(PushStream(self.producer, push_service_pb2.PushOpen(producer_id="x" * 128)))
+        stream.send({"deliver": deliver(topic="a")})
+        self.assertEqual(stream.results(1)[1].code, 0)
+
     def test_push_open_twice_and_too_many_commands_end_the_stream(self):
         stream = self.enter(PushStream(self.producer, push_service_pb2.PushOpen()))
         stream.write(push_service_pb2.PushRequest(open=push_service_pb2.PushOpen()))
@@ -271,41 +281,31 @@ class OtherCodesTest(ServiceTest):
         self.assertEqual(reply["error"]["code"], "RESOURCE_EXHAUSTED")
 
     def test_what_comes_later_is_unimplemented(self):
-        client = self.client("?topics=news")
-        policy = push_service_pb2.Policy
-        ttl = policy()
-        ttl.ttl.seconds = 1
-        for field, options in {
-            "report": {"report": push_service_pb2.REPORT_LEVEL_WRITTEN}, "report ": {"report": push_service_pb2.REPORT_LEVEL_ACKED},
-            "idempotency_key": {"idempotency_key": "k"}, "policy.ttl": {"policy": ttl},
-            "policy.priority": {"policy": policy(priority=push_service_pb2.PRIORITY_HIGH)},
-            "policy.collapse_key": {"policy": policy(collapse_key="k")},
-            "policy.overflow": {"policy": policy(overflow=push_service_pb2.OVERFLOW_DROP_OLDEST)},
-            "policy.overflow ": {"policy": policy(overflow=push_service_pb2.OVERFLOW_DROP_NEWEST)},
-        }.items():
-            with self.subTest(field):
-                self.assert_refused(Code.UNIMPLEMENTED, field, deliver=deliver(topic="news", **options))
-        self.assert_silence(client)
-        stream = self.enter(PushStream(self.producer, push_service_pb2.PushOpen(producer_id="p")))
-        code, details = stream.end()
-        self.assertEqual((code, "producer_id" in details), (Code.UNIMPLEMENTED, True), details)
-        stream = self.enter(PushStream(self.producer, push_service_pb2.PushOpen(default_report=push_service_pb2.REPORT_LEVEL_WRITTEN)))
-        stream.send({"deliver": deliver(topic="news")},
-                    {"deliver": deliver("told", topic="news", report=push_service_pb2.REPORT_LEVEL_ACCEPTED)})
-        results = stream.results(2)
-        self.assertEqual((results[1].code, results[2].code), (Code.UNIMPLEMENTED.value[0], 0))
-        self.assertEqual(client.message()["text"], "told")
         for method, request in ((self.producer.admin.Drain, admin_service_pb2.DrainRequest()),
                                 (self.producer.admin.Reload, admin_service_pb2.ReloadRequest())):
             self.assertEqual(self.producer.refusal(method, request)[0], Code.UNIMPLEMENTED)
-        self.assertEqual(client.request(ack={"news": "1"})["error"]["code"], "UNIMPLEMENTED")
+
+    def test_policies_and_reports(self):
+        policy = push_service_pb2.Policy
+        no_ttl, long_ttl = policy(), policy()
+        no_ttl.ttl.seconds = 0
+        long_ttl.ttl.seconds = 366 * 86_400 + 1
+        for field, options in {
+            "policy.ttl": {"policy": no_ttl}, "policy.ttl ": {"policy": long_ttl},
+            "policy.priority": {"policy": policy(priority=7)}, "policy.overflow": {"policy": policy(overflow=7)},
+            "policy.collapse_key": {"policy": policy(collapse_key="k" * 129)}, "report": {"report": 7},
+        }.items():
+            with self.subTest(field):
+                self.assert_invalid(field.strip(), deliver=deliver(topic="news", **options))
+        self.assertEqual(self.client().request(ack={"": "1"})["error"]["code"], "INVALID_ARGUMENT")
 
     def test_and_nothing_else_is(self):
         client = self.client("?user=alice")
         target, pb = to(session_id=client.session_id), session_service_pb2
-        policy = push_service_pb2.Policy(skip_history=True, priority=push_service_pb2.PRIORITY_NORMAL,
-                                         overflow=push_service_pb2.OVERFLOW_DISCONNECT)
-        for action in ({"deliver": deliver(user_id="alice", policy=policy, report=push_service_pb2.REPORT_LEVEL_ACCEPTED,
+        policy = push_service_pb2.Policy(skip_history=True, priority=push_service_pb2.PRIORITY_HIGH, collapse_key="k",
+                                         overflow=push_service_pb2.OVERFLOW_DROP_OLDEST)
+        policy.ttl.seconds = 1
+        for action in ({"deliver": deliver(user_id="alice", policy=policy, report=push_service_pb2.REPORT_LEVEL_WRITTEN,
                                            report_timeout=datetime.timedelta(seconds=1))},
                        {"join": Join(target=target, topics=["a"])}, {"leave": Leave(target=target, topics=["a"])},
                        {"set_labels": SetLabels(target=target, set={"a": "b"}, remove=["c"])}):

@@ -4,44 +4,16 @@ Screenshots are left in build/screenshots.
 """
 
 import contextlib
-import json
-import os
-import shutil
-import subprocess
 import unittest
 
-from harness import DEADLINE, ROOT, Herald, Process, python_example
+from browser import Page, needs_chromium
+from harness import ROOT, Herald, python_example
 from producer import Producer, Watch
 
 SCREENSHOTS = ROOT / "build/screenshots"
 
 
-class Page(Process):
-    def __init__(self, url):
-        super().__init__(["node", ROOT / "tests/e2e/node/demo_page.mjs", url], stdin=subprocess.PIPE,
-                         env={"HERALD_NODE_MODULES": str(ROOT / "build/node/node_modules")})
-        self._answers = 0
-        self._take()
-
-    def ask(self, what, *arguments):
-        self.write_line(json.dumps([what, *arguments]))
-        return self._take()
-
-    def close(self):
-        """Ends the browser too."""
-        self._popen.stdin.close()
-        self.wait()
-
-    def _take(self):
-        self._answers += 1
-        self.wait_line("", 3 * DEADLINE, self._answers)
-        answer = json.loads(self.lines[self._answers - 1])
-        if isinstance(answer, dict) and "error" in answer:
-            raise AssertionError(answer["error"])
-        return answer
-
-
-@unittest.skipUnless(shutil.which(os.environ.get("CHROMIUM", "/usr/bin/chromium")), "no Chromium: scripts/install-deps browser")
+@needs_chromium
 class DemoPageTest(unittest.TestCase):
     def setUp(self):
         self.stack = contextlib.ExitStack()
@@ -50,9 +22,9 @@ class DemoPageTest(unittest.TestCase):
         self.producer = self.stack.enter_context(Producer(self.herald))
 
     def open(self, query="?user=alice&labels=tier=gold"):
-        page = self.stack.enter_context(Page(self.herald.page_url + query))
+        page = self.stack.enter_context(Page("demo_page.mjs", self.herald.page_url + query))
         self.stack.callback(page.close)
-        page.ask("waitForState", "connected")
+        page.ask("waitForState", "open")
         return page
 
     def test_what_heraldctl_sends_appears_in_order_but_for_what_excepts_its_user(self):
@@ -99,7 +71,7 @@ class DemoPageTest(unittest.TestCase):
         self.herald.ctl("kick", "--session", before, "--reconnect", "yes")
         self.herald.ctl("send", "--user", "alice", "in between")
         page.ask("waitForEntry", "in between")
-        page.ask("waitForState", "connected")
+        page.ask("waitForState", "open")
         self.herald.ctl("send", "--user", "alice", "after")
         page.ask("waitForEntry", "after")
         self.assertEqual([text for _, _, text in page.ask("entries")], ["before", "in between", "after"])

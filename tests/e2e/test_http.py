@@ -169,6 +169,23 @@ class SettingsTest(HttpTest):
         with RawClient(herald.client_addr) as client:
             self.assert_refused(client.request(path="/"), 404)
 
+    def test_200_the_browser_sdk_with_and_without_the_demo(self):
+        for flags, dev in (((), True), (("--allow_anonymous",), False)):
+            herald = self.start(*flags, dev=dev)
+            base = f"http://{herald.client_addr}"
+            status, body, headers = herald.http("/herald.js", base, {"Origin": "https://elsewhere.example"})
+            self.assertEqual(status, 200)
+            self.assertIn("herald.v1.json", body)
+            self.assertEqual({name: headers.get(name) for name in ("Content-Type", "Cache-Control", "Access-Control-Allow-Origin",
+                                                                   "Cross-Origin-Resource-Policy", "X-Content-Type-Options")},
+                             {"Content-Type": "text/javascript; charset=utf-8", "Cache-Control": "public, max-age=300, must-revalidate",
+                              "Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin",
+                              "X-Content-Type-Options": "nosniff"})
+            status, body, again = herald.http("/herald.js?v=1", base, {"If-None-Match": headers["ETag"]})
+            self.assertEqual((status, body, again["ETag"], again["Access-Control-Allow-Origin"]), (304, "", headers["ETag"], "*"))
+            self.assertEqual(herald.http("/herald.js", base, method="HEAD")[:2], (200, ""))
+            self.assertEqual(herald.http("/herald.js", base, method="POST")[0], 405)
+
     def test_408_header_not_complete_in_time(self):
         herald = self.start("--handshake_timeout=300ms")
         for data in (b"", b"GET /ws HTT", b"GET /ws HTTP/1.1\r\nHost: localhost\r\n"):

@@ -44,7 +44,8 @@ class CommandRunnerTest : public ::testing::Test {
   }
 
   Node node_{2, FourTopics()};
-  CommandRunner runner_{node_.broker(), node_.table(), "node-1", 1024, 4};
+  ReceiptClock clock_;
+  CommandRunner runner_{node_.broker(), node_.table(), clock_, "node-1", 1024, 4};
 };
 
 TEST_F(CommandRunnerTest, DeliversToAllSessionsOfAUserOnAllShards) {
@@ -133,23 +134,28 @@ TEST_F(CommandRunnerTest, BadInputNamesTheField) {
               HasSubstr("target.session_id"));
   EXPECT_THAT(detail_of(Deliver(ToUser("a"), std::string(1025, 'x'))),
               HasSubstr("message.payload"));
+  v1::Command long_key = Deliver(ToUser("a"));
+  long_key.mutable_deliver()->set_idempotency_key(std::string(129, 'k'));
+  EXPECT_THAT(detail_of(long_key), HasSubstr("idempotency_key"));
 }
 
-TEST_F(CommandRunnerTest, WhatIsNotBuiltYetIsUnimplemented) {
-  const auto code_with = [&](auto change) {
+TEST_F(CommandRunnerTest, NamesThePartOfAPolicyThatIsWrong) {
+  const auto detail_with = [&](auto change) {
     v1::Command command = Deliver(ToUser("alice"));
-    change(*command.mutable_deliver());
-    return Run(command).code();
+    change(*command.mutable_deliver()->mutable_policy());
+    const v1::CommandResult result = Run(command);
+    EXPECT_EQ(result.code(), 3);
+    return result.detail();
   };
-  EXPECT_EQ(code_with([](v1::Deliver& d) { d.set_report(v1::REPORT_LEVEL_WRITTEN); }), 12);
-  EXPECT_EQ(code_with([](v1::Deliver& d) { d.set_idempotency_key("k"); }), 12);
-  EXPECT_EQ(code_with([](v1::Deliver& d) { d.mutable_policy()->mutable_ttl()->set_seconds(1); }),
-            12);
-  EXPECT_EQ(code_with([](v1::Deliver& d) { d.mutable_policy()->set_collapse_key("k"); }), 12);
-  EXPECT_EQ(code_with([](v1::Deliver& d) { d.mutable_policy()->set_priority(v1::PRIORITY_HIGH); }),
-            12);
-  EXPECT_EQ(code_with([](v1::Deliver& d) { d.set_report(v1::REPORT_LEVEL_ACCEPTED); }), 0);
-  EXPECT_EQ(Run(Deliver(ToUser("alice")), {v1::REPORT_LEVEL_ACKED, ""}).code(), 12);
+  EXPECT_THAT(detail_with([](v1::Policy& p) { p.mutable_ttl(); }), HasSubstr("policy.ttl"));
+  EXPECT_THAT(detail_with([](v1::Policy& p) { p.mutable_ttl()->set_seconds(-1); }),
+              HasSubstr("policy.ttl"));
+  EXPECT_THAT(detail_with([](v1::Policy& p) { p.set_collapse_key(std::string(129, 'k')); }),
+              HasSubstr("policy.collapse_key"));
+  EXPECT_THAT(detail_with([](v1::Policy& p) { p.set_priority(static_cast<v1::Priority>(9)); }),
+              HasSubstr("policy.priority"));
+  EXPECT_THAT(detail_with([](v1::Policy& p) { p.set_overflow(static_cast<v1::Overflow>(9)); }),
+              HasSubstr("policy.overflow"));
 }
 
 TEST_F(CommandRunnerTest, JoinIsAllOrNothingForASession) {

@@ -16,7 +16,8 @@ class PushStreamTest : public ::testing::Test {
   static constexpr std::size_t kMaxInFlight = 100;
 
   std::shared_ptr<PushStream> Open() {
-    return std::make_shared<PushStream>(runner_, node_.shards(), executor_, kMaxInFlight, "");
+    return std::make_shared<PushStream>(IdempotentRunner(runner_, memory_, ""), node_.shards(),
+                                        executor_, kMaxInFlight, "");
   }
 
   static v1::Command ToTopic(std::uint64_t seq, const std::string& topic) {
@@ -48,8 +49,10 @@ class PushStreamTest : public ::testing::Test {
     return results;
   }
 
+  Idempotency memory_{absl::Minutes(2), 100'000};
   Node node_{2};
-  CommandRunner runner_{node_.broker(), node_.table(), "node-1", 1024, 128};
+  ReceiptClock clock_;
+  CommandRunner runner_{node_.broker(), node_.table(), clock_, "node-1", 1024, 128};
   Executor executor_;
 };
 
@@ -102,8 +105,10 @@ TEST_F(PushStreamTest, WaitsForAMailboxAboveItsWatermarkAndIsWoken) {
   ShardOptions options;
   options.mailbox.high_messages = 4;
   Node node(1, options);
-  CommandRunner runner(node.broker(), node.table(), "node-1", 1024, 128);
-  auto stream = std::make_shared<PushStream>(runner, node.shards(), executor_, kMaxInFlight, "");
+  ReceiptClock clock;
+  CommandRunner runner(node.broker(), node.table(), clock, "node-1", 1024, 128);
+  auto stream = std::make_shared<PushStream>(IdempotentRunner(runner, memory_, ""), node.shards(),
+                                             executor_, kMaxInFlight, "");
   std::atomic<int> wakes{0};
   stream->set_wake([&] { ++wakes; });
   std::promise<void> go_on;
@@ -132,8 +137,84 @@ TEST_F(PushStreamTest, OpenIsForTheFirstRequestOnly) {
   EXPECT_EQ(response.opened().node(), "node-1");
   stream->OnWritten();
   EXPECT_THAT(std::string(stream->OnRequest(open).message()), HasSubstr("open"));
-  open.mutable_open()->set_producer_id("p");
-  EXPECT_EQ(Open()->OnRequest(open).code(), absl::StatusCode::kUnimplemented);
+}
+
+TEST_F(PushStreamTest, OpenTellsASuccessorTheLastSeq) {
+  auto stream = Open();
+  v1::PushRequest request;
+  request.mutable_open()->set_producer_id("p");
+  for (std::uint64_t seq = 1; seq <= 3; ++seq) *request.add_commands() = ToTopic(seq, "kept/a");
+  ASSERT_TRUE(stream->OnRequest(request).ok());
+  v1::PushResponse response;
+  ASSERT_TRUE(stream->TakeResponse(&response));
+  EXPECT_EQ(response.opened().last_seq(), 0u);
+  auto successor = Open();
+  ASSERT_TRUE(successor->OnRequest(request).ok());
+  ASSERT_TRUE(successor->TakeResponse(&response));
+  EXPECT_EQ(response.opened().last_seq(), 3u);
+  ASSERT_EQ(response.results_size(), 3);
+  for (const v1::CommandResult& result : response.results()) EXPECT_TRUE(result.duplicate());
+  request.mutable_open()->set_producer_id(std::string(129, 'p'));
+  EXPECT_EQ(Open()->OnRequest(request).code(), absl::StatusCode::kInvalidArgument);
+}
+
+// The old stream has the first command in flight; what follows it on the new one must not overtake.
+TEST_F(PushStreamTest, NothingOvertakesARepeatThatWaitsForTheOldStream) {
+  auto session = node_.Add();
+  const std::string id = session->id().ToString("node-1");
+  v1::PushRequest first, all;
+  first.mutable_open()->set_producer_id("p");
+  v1::Command& command = *first.add_commands();
+  command.set_seq(1);
+  command.mutable_deliver()->mutable_target()->set_session_id(id);
+  all = first;
+  *all.add_commands() = ToTopic(2, "kept/a");
+  auto old = Open(), successor = Open();
+  {
+    Busy busy(node_.shard());
+    ASSERT_TRUE(old->OnRequest(first).ok());
+    ASSERT_TRUE(successor->OnRequest(all).ok());
+    EXPECT_EQ(node_.Read({"kept/a", {}, 100, false}).messages.size(), 0u);
+    EXPECT_FALSE(successor->WantsRequest());
+  }
+  const auto results = Results(*successor, 2);
+  ASSERT_EQ(results.size(), 2u);
+  EXPECT_EQ(results[0].seq(), 1u);
+  EXPECT_TRUE(results[0].duplicate());
+  EXPECT_FALSE(results[1].duplicate());
+  EXPECT_EQ(node_.Read({"kept/a", {}, 100, false}).messages.size(), 1u);
+}
+
+// A half-dead stream and its successor send the same at the same time.
+TEST_F(PushStreamTest, TwoStreamsOfOneProducerDeliverOnceAndInOrder) {
+  constexpr std::uint64_t kCommands = 5000, kBatch = 50;
+  auto session = node_.Add();
+  ASSERT_TRUE(node_.Subscribe(*session, "a").ok());
+  std::vector<std::shared_ptr<PushStream>> streams = {Open(), Open(), Open()};
+  std::vector<std::thread> threads;
+  std::atomic<std::uint64_t> carried_out{0}, repeated{0};
+  for (const auto& stream : streams) {
+    threads.emplace_back([&, stream] {
+      for (std::uint64_t seq = 1; seq <= kCommands; seq += kBatch) {
+        v1::PushRequest request;
+        if (seq == 1) request.mutable_open()->set_producer_id("p");
+        for (std::uint64_t i = 0; i < kBatch; ++i) *request.add_commands() = ToTopic(seq + i, "a");
+        ASSERT_TRUE(stream->OnRequest(std::move(request)).ok());
+        for (const v1::CommandResult& result : Results(*stream, kBatch)) {
+          EXPECT_EQ(result.code(), 0) << result.detail();
+          ++(result.duplicate() ? repeated : carried_out);
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(carried_out, kCommands);
+  EXPECT_EQ(repeated, 2 * kCommands);
+  ASSERT_TRUE(node_.WaitReceived(*session, kCommands));
+  std::uint64_t next = 0;
+  for (const Received& received : node_.ReceivedBy(*session))
+    EXPECT_EQ(received.payload, std::to_string(++next));
+  EXPECT_EQ(next, kCommands);
 }
 
 TEST_F(PushStreamTest, RefusesAnOverlongRequest) {

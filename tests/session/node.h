@@ -69,16 +69,19 @@ class Awaited {
     return [promise = promise_](T value) { promise->set_value(std::move(value)); };
   }
   T Get() {
-    auto result = promise_->get_future();
-    if (result.wait_for(kDeadline) != std::future_status::ready) {
+    if (future_.wait_for(kDeadline) != std::future_status::ready) {
       ADD_FAILURE() << "the callback was not called";
       std::abort();
     }
-    return result.get();
+    return future_.get();
+  }
+  bool Ready() const {
+    return future_.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
   }
 
  private:
   std::shared_ptr<std::promise<T>> promise_ = std::make_shared<std::promise<T>>();
+  std::future<T> future_ = promise_->get_future();
 };
 
 struct Received {
@@ -152,6 +155,7 @@ class RecordingSession final : public Session {
 
   void Flush() override {
     ++flushes_;
+    DropExpired();
     while (!queue_.empty() && capacity_ > 0) {
       iovec buffers[4];
       std::size_t written = 0;
@@ -167,10 +171,23 @@ class RecordingSession final : public Session {
     }
   }
 
+  void Stall() { capacity_ = 0; }
   // The socket takes `bytes` more.
   void Allow(std::size_t bytes) {
     capacity_ = bytes;
     Flush();
+  }
+
+  // As a connection does that resumes the one before: what that was owed, and one topic.
+  void Follow(std::vector<Owed> owed, const std::string& topic, const Position& since) {
+    TakeOwed(std::move(owed));
+    shard().Subscribe(*this, topic, since, 0,
+                      [this, topic, since](absl::StatusOr<FeedStart> start) {
+                        SettleOwed(topic, since.offset, start->recovered);
+                        for (const MessagePtr& message : start->missed)
+                          DeliverMissed(message, Overflow::kDisconnect);
+                        GiveUpOwed();
+                      });
   }
 
   const std::string& wire() const { return wire_; }
@@ -183,6 +200,11 @@ class RecordingSession final : public Session {
   const std::vector<CloseRequest>& closes() const { return closes_; }
 
  protected:
+  FramePtr MakeGap(const Message& last) const override {
+    auto frame = std::make_shared<Frame>(*MakeFrame(Opcode::kText, last.topic() + "@0=gap"));
+    frame->messages = 0;
+    return frame;
+  }
   void DoClose(CloseRequest request) override {
     closes_.push_back(std::move(request));
     if (remove_on_close_) shard().Remove(*this);
@@ -233,6 +255,7 @@ class Node {
   explicit Node(int count = 1, ShardOptions options = {}, const MakeBroker& make = MakeMemoryBroker,
                 std::shared_ptr<const TopicRules> rules = TestRules()) {
     options.node = "node-1";
+    options.rules = rules;
     if (options.encoders[0] == nullptr) options.encoders = TextEncoders();
     for (int i = 0; i < count; ++i) {
       options.index = i;
@@ -274,7 +297,7 @@ class Node {
           .Subscribe(session, topic, since, max_subscribers,
                      [&session, answered](absl::StatusOr<FeedStart> start) {
                        if (start.ok()) {
-                         for (const MessagePtr& message : start->missed) session.Enqueue(*message);
+                         for (const MessagePtr& message : start->missed) session.Deliver(message);
                        }
                        answered(std::move(start));
                      });

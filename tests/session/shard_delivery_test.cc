@@ -216,7 +216,7 @@ TEST(ShardDeliveryTest, MissedMessagesComeBeforeLiveOnesWithoutAGapOrARepeat) {
       node.shard().Subscribe(*session, "kept/a", first->position, 0,
                              [&](absl::StatusOr<FeedStart> start) {
                                EXPECT_TRUE(start->recovered);
-                               for (const auto& message : start->missed) session->Enqueue(*message);
+                               for (const auto& message : start->missed) session->Deliver(message);
                              });
     });
     ASSERT_TRUE(node.Publish("kept/a", "4").ok());
@@ -258,7 +258,8 @@ TEST(ShardDeliveryTest, ASlowConsumerIsClosedAndWhatItLosesIsCounted) {
   RunOn(node.shard(), [&] {
     ASSERT_THAT(slow->closes(), SizeIs(1));
     EXPECT_EQ(slow->closes()[0].code, CloseCode::kSlowConsumer);
-    EXPECT_EQ(slow->dropped(), static_cast<std::uint64_t>(sent));
+    EXPECT_EQ(slow->dropped()[static_cast<int>(DropReason::kSlowConsumer)],
+              static_cast<std::uint64_t>(sent));
     EXPECT_TRUE(slow->queue().empty());
     EXPECT_EQ(node.shard().stats().dropped[static_cast<int>(DropReason::kSlowConsumer)],
               static_cast<std::uint64_t>(sent));
@@ -340,7 +341,9 @@ TEST(ShardDeliveryTest, ASessionThatEndsInTheMiddleOfAFrameLeavesNothingBehind) 
   RunOn(node.shard(), [&] { node.shard().Remove(*session); });
   EXPECT_EQ(node.shard().stats().queued_bytes, 0);
   EXPECT_EQ(node.shard().stats().dropped[static_cast<int>(DropReason::kDisconnected)], 2u);
-  EXPECT_EQ(RunOn(node.shard(), [&] { return session->dropped(); }), 2u);
+  EXPECT_EQ(RunOn(node.shard(),
+                  [&] { return session->dropped()[static_cast<int>(DropReason::kDisconnected)]; }),
+            2u);
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ TEST(TopicRulesTest, OtherTopicsHaveNoHistoryAndNeedATokenToSubscribe) {
   EXPECT_EQ(rule.history_size, 0u);
   EXPECT_EQ(rule.client_subscribe, Access::kToken);
   EXPECT_EQ(rule.client_publish, Access::kNone);
-  EXPECT_EQ(rule.overflow, TopicRule::Overflow::kDisconnect);
+  EXPECT_EQ(rule.overflow, Overflow::kDisconnect);
   EXPECT_FALSE(rule.presence);
 }
 

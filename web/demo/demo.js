@@ -1,16 +1,17 @@
-// The demo page of `herald --dev`: plain JavaScript over subprotocol herald.v1.json.
+// The demo page of `herald --dev`: plain JavaScript over the browser SDK.
 //
 //   /?user=alice                          who to be; --dev takes the page's word for it
 //   /?labels=platform=web,tier=gold       labels to be selected by
 //   /?topics=orders/42,news               more topics to subscribe to
 
-import { Connection } from './connection.js';
+import { Herald } from '/herald.js';
 import { bytes, showFigures } from './figures.js';
 import { Messages, element } from './messages.js';
 
 const CHAT = 'demo/chat';
 const SYSTEM = 'demo/system';
 const PRESENCE = 'demo/presence';
+const PING_EVERY_MS = 5_000;
 
 const $ = (id) => document.getElementById(id);
 const page = new URLSearchParams(location.search);
@@ -19,7 +20,6 @@ const labels = page.get('labels') ?? 'platform=web';
 const topics = [CHAT, SYSTEM, PRESENCE, ...(page.get('topics') ?? '').split(',').filter(Boolean)];
 
 const url = new URL('/ws', location.href);
-url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
 if (user) url.searchParams.set('user', user);
 if (labels) url.searchParams.set('labels', labels);
 
@@ -31,15 +31,13 @@ const shortId = (id) => (id.length > 14 ? `${id.slice(0, 6)}…${id.slice(-6)}` 
 const nameOf = (id) => present.get(id)?.user_id || shortId(id);
 
 const messages = new Messages(nameOf, [SYSTEM, PRESENCE]);
-const connection = new Connection(url.href, topics, {
-  state: showState,
-  hello: showSession,
-  message: receive,
-  frame: receiveOther,
-  roundTrip: (ms) => {
-    $('rtt').textContent = ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
-  },
-});
+const client = new Herald({ url: url.href, labels: { page: 'demo' } });
+client.on('state', showState);
+client.on('message', receive);
+client.on('gap', ({ topic, reason }) => messages.note(`Messages of ${topic} were lost: ${reason}`));
+client.on('join', (who) => showNews(who, 'joined'));
+client.on('leave', (who) => showNews(who, 'left'));
+for (const topic of topics) attempt(client.subscribe(topic), showTopics);
 
 // What arrives
 
@@ -59,14 +57,11 @@ function receive(message) {
   messages.add(message);
 }
 
-function receiveOther(kind, body) {
-  if (kind === 'gap') messages.note(`Something was lost on ${body.topic}: ${body.reason}`);
-  if (kind === 'join' || kind === 'leave') {
-    messages.note(`${body.user_id || shortId(body.session_id)} ${kind === 'join' ? 'joined' : 'left'} ${body.topic}`);
-    if (kind === 'join') present.set(body.session_id, { ...body, ...present.get(body.session_id) });
-    else present.delete(body.session_id);
-    showPresence(present.size);
-  }
+function showNews({ topic, sessionId: id, userId }, did) {
+  messages.note(`${userId || shortId(id)} ${did} ${topic}`);
+  if (did === 'joined') present.set(id, { session_id: id, user_id: userId, ...present.get(id) });
+  else present.delete(id);
+  showPresence(present.size);
 }
 
 let arrived = 0;
@@ -83,40 +78,44 @@ setInterval(() => {
 // State and session
 
 let countdown;
-function showState(state, detail = {}) {
+function showState(state) {
   clearInterval(countdown);
   const pill = $('state');
-  pill.dataset.state = state;
-  $('reconnect').hidden = state !== 'waiting' && state !== 'ended';
-  const texts = { connecting: 'Connecting', connected: 'Connected', ended: `Closed: ${detail.reason}` };
-  if (state === 'waiting') {
+  pill.dataset.state = state.name;
+  $('reconnect').hidden = state.name !== 'waiting' && state.name !== 'closed';
+  const texts = { connecting: 'Connecting', open: 'Connected', closed: `Closed: ${state.reason}` };
+  if (state.name === 'waiting') {
+    const until = Date.now() + state.delayMs;
     const show = () => {
-      const seconds = Math.max(0, Math.ceil((detail.until - Date.now()) / 1000));
-      pill.textContent = `${capital(detail.reason)}; trying again ${seconds ? `in ${seconds} s` : 'now'}`;
+      const seconds = Math.max(0, Math.ceil((until - Date.now()) / 1000));
+      pill.textContent = `${capital(state.reason)}; trying again ${seconds ? `in ${seconds} s` : 'now'}`;
     };
     show();
     countdown = setInterval(show, 500);
   } else {
-    pill.textContent = texts[state];
+    pill.textContent = texts[state.name];
   }
-  $('chat-send').disabled = state !== 'connected';
-  document.title = state === 'connected' ? 'Herald' : 'Herald (offline)';
+  $('chat-send').disabled = state.name !== 'open';
+  document.title = state.name === 'open' ? 'Herald' : 'Herald (offline)';
+  if (state.name !== 'open') return;
+  showSession(client.session);
+  showRoundTrip();
 }
 
-function showSession(hello) {
-  sessionId = hello.session_id;
-  $('session-id').textContent = sessionId;
-  $('user-id').textContent = hello.user_id || 'anonymous';
-  $('user-id').classList.toggle('muted', !hello.user_id);
-  const limits = hello.limits ?? {};
-  const parts = [];
-  if (limits.max_message_bytes) parts.push(`${bytes(Number(limits.max_message_bytes))} a message`);
-  if (limits.messages_per_second) parts.push(`${limits.messages_per_second} a second`);
-  if (limits.max_topics) parts.push(`${limits.max_topics} topics`);
-  $('limits').textContent = parts.join(', ') || '–';
-  $('server').textContent = [hello.version && `Herald ${hello.version}`, hello.node && `node ${hello.node}`].filter(Boolean).join(', ') || '–';
-  const unrecovered = (hello.topics ?? []).filter((topic) => topic.reason);
-  for (const topic of unrecovered) messages.note(`Messages of ${topic.topic} were missed: ${topic.reason}`);
+async function showRoundTrip() {
+  if (client.state.name !== 'open') return;
+  const ms = await client.ping().catch(() => undefined);
+  if (ms !== undefined) $('rtt').textContent = ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
+}
+setInterval(showRoundTrip, PING_EVERY_MS);
+
+function showSession({ id, userId, limits, node, version }) {
+  sessionId = id;
+  $('session-id').textContent = id;
+  $('user-id').textContent = userId || 'anonymous';
+  $('user-id').classList.toggle('muted', !userId);
+  $('limits').textContent = `${bytes(limits.maxMessageBytes)} a message, ${limits.messagesPerSecond} a second, ${limits.maxTopics} topics`;
+  $('server').textContent = [version && `Herald ${version}`, node && `node ${node}`].filter(Boolean).join(', ') || '–';
   showLabels(Object.fromEntries(labels.split(',').filter(Boolean).map((pair) => pair.split('='))));
   showTopics();
   showCommands();
@@ -129,13 +128,13 @@ function showLabels(of) {
 }
 
 function showTopics() {
-  const own = [...connection.positions.keys()].filter((topic) => !topic.startsWith('$')).sort();
+  const own = client.subscriptions.filter((topic) => !topic.startsWith('$')).sort();
   $('topics').replaceChildren(
     ...own.map((topic) => {
       const remove = element('button', 'remove', '×');
       remove.type = 'button';
       remove.setAttribute('aria-label', `Unsubscribe from ${topic}`);
-      remove.addEventListener('click', () => attempt(connection.unsubscribe(topic), showTopics));
+      remove.addEventListener('click', () => attempt(client.unsubscribe(topic), showTopics));
       return element('span', 'tag', topic, remove);
     }),
   );
@@ -221,15 +220,16 @@ async function attempt(promise, then = () => {}) {
 $('composer').addEventListener('submit', (event) => {
   event.preventDefault();
   const text = $('chat-input').value.trim();
-  if (!text || !connection.connected) return;
+  if (!text || client.state.name !== 'open') return;
   const upstream = $('chat-to').value === 'upstream';
-  const message = upstream ? { event: 'note', ...content(text) } : { topic: CHAT, event: 'chat', data: { text } };
+  const data = upstream ? parsed(text) : { text };
+  const name = upstream ? 'note' : 'chat';
   // What is published never comes back to its sender, so we show it ourselves.
-  const shown = messages.add(upstream ? { ...message, topic: '' } : message, { own: true, status: 'sending' });
+  const shown = messages.add({ topic: upstream ? '' : CHAT, event: name, data }, { own: true, status: 'sending' });
   if (upstream) shown.querySelector('.topic').textContent = 'to the backend';
   const status = shown.querySelector('.status');
   attempt(
-    connection.request(upstream ? { message } : { publish: message }).catch((error) => {
+    (upstream ? client.send(name, data) : client.publish(CHAT, data, { event: name })).catch((error) => {
       status.textContent = 'refused';
       shown.classList.add('refused');
       throw error;
@@ -241,11 +241,11 @@ $('composer').addEventListener('submit', (event) => {
   $('chat-input').value = '';
 });
 
-function content(text) {
+function parsed(text) {
   try {
-    return { data: JSON.parse(text) };
+    return JSON.parse(text);
   } catch {
-    return { text };
+    return text;
   }
 }
 
@@ -258,7 +258,7 @@ $('subscribe').addEventListener('submit', (event) => {
   event.preventDefault();
   const topic = $('subscribe-topic').value.trim();
   if (!topic) return;
-  attempt(connection.subscribe(topic), () => {
+  attempt(client.subscribe(topic), () => {
     $('subscribe-topic').value = '';
     showTopics();
   });
@@ -270,6 +270,5 @@ for (const name of ['labels', 'topics']) {
   $('rename').append(Object.assign(element('input'), { type: 'hidden', name, value: page.get(name) }));
 }
 
-$('reconnect').addEventListener('click', () => connection.connect());
+$('reconnect').addEventListener('click', () => client.connect());
 showCommands();
-connection.connect();

@@ -174,9 +174,10 @@ function latency(message, now) {
 }
 
 function body(message) {
-  const { data, text, bytes } = message;
+  const { data } = message;
   if (typeof data?.text === 'string' && Object.keys(data).length === 1) return element('p', 'said', data.text);
-  if (data === undefined) return element('p', 'said', text ?? `${bytes ?? ''}`);
+  if (typeof data === 'string') return element('p', 'said', data);
+  if (data instanceof Uint8Array) return element('p', 'said', `${data.length} bytes`);
   return highlighted(data);
 }
 

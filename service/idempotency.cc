@@ -1,0 +1,302 @@
+#include "service/idempotency.h"
+
+#include <algorithm>
+
+#include "fmt/format.h"
+#include "session/utf8.h"
+
+namespace herald {
+namespace {
+
+constexpr std::size_t kMaxKeyBytes = 128;
+// What one operation forgets at the most: more than it adds, so that nothing piles up.
+constexpr std::size_t kExpireAtOnce = 4;
+// What a sweep forgets before it lets others have the lock.
+constexpr std::size_t kExpireInTurn = 1024;
+
+v1::CommandResult Refusal(std::uint64_t seq, const absl::Status& status) {
+  v1::CommandResult result;
+  result.set_seq(seq);
+  result.set_code(static_cast<int>(status.code()));
+  result.set_detail(std::string(status.message()));
+  return result;
+}
+
+absl::Status TooOld(std::uint64_t seq, std::uint64_t forgotten) {
+  return absl::OutOfRangeError(fmt::format(
+      "seq {} is older than what is remembered of this producer_id (up to {} may be forgotten, see "
+      "idempotency_window): it may have been carried out before, and was not now",
+      seq, forgotten));
+}
+
+absl::Status OtherCommand(bool of_producer_id, std::uint64_t seq) {
+  return absl::AlreadyExistsError(
+      of_producer_id
+          ? fmt::format("seq {} of this producer_id has been used for another command", seq)
+          : "this idempotency_key has been used for another command");
+}
+
+// What repeats are answered, but for their seq.
+std::string ToAnswer(v1::CommandResult& result) {
+  const std::uint64_t seq = result.seq();
+  result.clear_seq();
+  result.set_duplicate(true);
+  std::string answer = result.SerializeAsString();
+  result.set_seq(seq);
+  result.set_duplicate(false);
+  return answer;
+}
+
+}  // namespace
+
+absl::Status CheckIdempotencyKey(std::string_view field, std::string_view key) {
+  if (key.size() > kMaxKeyBytes) {
+    return absl::InvalidArgumentError(
+        fmt::format("{} has {} bytes, over the limit of {}", field, key.size(), kMaxKeyBytes));
+  }
+  if (!IsValidUtf8(key)) return absl::InvalidArgumentError(fmt::format("{} is not UTF-8", field));
+  return absl::OkStatus();
+}
+
+Idempotency::Idempotency(absl::Duration window, std::size_t max_keys, Clock clock)
+    : window_(absl::ToChronoNanoseconds(window)), max_keys_(max_keys), clock_(std::move(clock)) {}
+
+Idempotency::~Idempotency() {
+  // Those who wait may hold streams, which close when they go: while the stripes are there.
+  std::vector<std::unique_ptr<std::vector<Waiter>>> waiters;
+  for (Stripe& stripe : stripes_) {
+    MutexLock lock(stripe.mutex);
+    for (Entry& entry : stripe.running) waiters.push_back(std::move(entry.waiters));
+  }
+}
+
+Idempotency::Stream Idempotency::Open(std::string_view name, std::string_view producer_id) {
+  const Fingerprint id = FingerprintOf({name, producer_id});
+  Stream stream;
+  stream.owner_ = this;
+  stream.stripe_ = &StripeOf(id);
+  MutexLock lock(stream.stripe_->mutex);
+  std::unique_ptr<Producer>& producer = stream.stripe_->producers[id];
+  if (!producer) {
+    producer = std::make_unique<Producer>();
+    producer->id = id;
+    producers_.fetch_add(1, std::memory_order_relaxed);
+  }
+  ++producer->streams;
+  stream.producer_ = producer.get();
+  return stream;
+}
+
+void Idempotency::Close(Stream& stream) {
+  MutexLock lock(stream.stripe_->mutex);
+  --stream.producer_->streams;
+  DropIfUnused(*stream.stripe_, *stream.producer_);
+}
+
+std::uint64_t Idempotency::LastSeq(const Stream& stream) {
+  Stripe& stripe = *stream.stripe_;
+  while (true) {
+    MutexLock lock(stripe.mutex);
+    if (Expire(stripe, clock_(), kExpireInTurn)) continue;  // others may have the lock between
+    const Producer& producer = *stream.producer_;
+    const auto& seqs = producer.seqs;
+    if (producer.unsettled.empty())
+      return std::max(producer.forgotten, seqs.empty() ? 0 : seqs.rbegin()->first);
+    const std::uint64_t unsettled = *producer.unsettled.begin();
+    // What succeeded just below it may be forgotten.
+    if (producer.forgotten > unsettled) return unsettled - 1;
+    const auto at = seqs.find(unsettled);
+    return std::max(producer.forgotten, at == seqs.begin() ? 0 : std::prev(at)->first);
+  }
+}
+
+Idempotency::Begun Idempotency::Begin(const Stream& stream, std::uint64_t seq,
+                                      const Fingerprint& payload, OnWait on_wait) {
+  return BeginKey(*stream.stripe_, {stream.producer_, seq}, seq, payload, on_wait);
+}
+
+Idempotency::Begun Idempotency::Begin(std::string_view name, std::string_view key,
+                                      std::uint64_t seq, const Fingerprint& payload,
+                                      OnWait on_wait) {
+  const Fingerprint text = FingerprintOf({name, key});
+  return BeginKey(StripeOf(text), {nullptr, 0, text}, seq, payload, on_wait);
+}
+
+Idempotency::Begun Idempotency::BeginKey(Stripe& stripe, const Key& key, std::uint64_t seq,
+                                         const Fingerprint& payload, OnWait on_wait) {
+  std::string answer;
+  {
+    MutexLock lock(stripe.mutex);
+    const TimePoint now = clock_();
+    Expire(stripe, now, kExpireAtOnce);
+    auto found = Find(stripe, key);
+    if (found && (*found)->state == Entry::State::kSucceeded && Expired(**found, now)) {
+      Forget(stripe, *found);
+      found = std::nullopt;
+    }
+    if (!found) {
+      if (key.producer != nullptr && seq <= key.producer->forgotten)
+        return Refusal(seq, TooOld(seq, key.producer->forgotten));
+      return Ticket(stripe, Add(stripe, key, payload));
+    }
+    Entry& entry = **found;
+    if (entry.state == Entry::State::kFailed) {
+      // Tried again, maybe as another command: nothing came of the first.
+      entry.payload = payload;
+      entry.state = Entry::State::kRunning;
+      Uncount(entry);
+      stripe.running.splice(stripe.running.end(), stripe.finished, *found);
+      PublishOldest(stripe);
+      return Ticket(stripe, *found);
+    }
+    if (entry.payload != payload) return Refusal(seq, OtherCommand(key.producer != nullptr, seq));
+    if (entry.state == Entry::State::kRunning) {
+      if (!entry.waiters) entry.waiters = std::make_unique<std::vector<Waiter>>();
+      entry.waiters->push_back({seq, on_wait()});
+      return Wait{};
+    }
+    answer = entry.answer;
+  }
+  v1::CommandResult result;
+  result.ParseFromString(answer);
+  result.set_seq(seq);
+  duplicates_.fetch_add(1, std::memory_order_relaxed);
+  return result;
+}
+
+void Idempotency::Finish(Ticket ticket, v1::CommandResult& result) {
+  const bool succeeded = result.code() == 0;
+  std::string answer;
+  if (succeeded) answer = ToAnswer(result);
+  Stripe& stripe = *ticket.stripe_;
+  std::unique_ptr<std::vector<Waiter>> waiters;
+  {
+    MutexLock lock(stripe.mutex);
+    const TimePoint now = clock_();
+    Expire(stripe, now, kExpireAtOnce);
+    Entry& entry = *ticket.entry_;
+    waiters = std::move(entry.waiters);
+    if (Producer* producer = entry.key.producer; producer != nullptr || succeeded) {
+      if (succeeded && producer != nullptr) producer->unsettled.erase(entry.key.seq);
+      entry.state = succeeded ? Entry::State::kSucceeded : Entry::State::kFailed;
+      entry.answer = std::move(answer);
+      entry.finished = now;
+      keys_.fetch_add(1, std::memory_order_relaxed);
+      cost_.fetch_add(entry.cost(), std::memory_order_relaxed);
+      stripe.finished.splice(stripe.finished.end(), stripe.running, ticket.entry_);
+      PublishOldest(stripe);
+    } else {
+      stripe.keys.erase(entry.key.text);
+      stripe.running.erase(ticket.entry_);
+    }
+  }
+  if (waiters) {
+    for (Waiter& waiter : *waiters) {
+      v1::CommandResult again = result;
+      again.set_seq(waiter.seq);
+      again.set_duplicate(succeeded);
+      if (succeeded) duplicates_.fetch_add(1, std::memory_order_relaxed);
+      waiter.done(std::move(again));
+    }
+  }
+  while (cost_.load(std::memory_order_relaxed) > max_keys_ && Evict()) {
+  }
+}
+
+void Idempotency::Sweep() {
+  const TimePoint now = clock_();
+  for (Stripe& stripe : stripes_) {
+    for (bool more = true; more;) {
+      MutexLock lock(stripe.mutex);
+      more = Expire(stripe, now, kExpireInTurn);
+    }
+  }
+}
+
+std::optional<Idempotency::Entries::iterator> Idempotency::Find(Stripe& stripe, const Key& key) {
+  if (key.producer != nullptr) {
+    const auto found = key.producer->seqs.find(key.seq);
+    if (found == key.producer->seqs.end()) return std::nullopt;
+    return found->second;
+  }
+  const auto found = stripe.keys.find(key.text);
+  if (found == stripe.keys.end()) return std::nullopt;
+  return found->second;
+}
+
+Idempotency::Entries::iterator Idempotency::Add(Stripe& stripe, const Key& key,
+                                                const Fingerprint& payload) {
+  const auto entry = stripe.running.insert(stripe.running.end(), Entry{});
+  entry->key = key;
+  entry->payload = payload;
+  if (key.producer != nullptr) {
+    key.producer->seqs.emplace(key.seq, entry);
+    key.producer->unsettled.insert(key.seq);
+  } else {
+    stripe.keys.emplace(key.text, entry);
+  }
+  return entry;
+}
+
+bool Idempotency::Expire(Stripe& stripe, TimePoint now, std::size_t count) {
+  for (; count > 0; --count) {
+    if (stripe.finished.empty() || !Expired(stripe.finished.front(), now)) return false;
+    Forget(stripe, stripe.finished.begin());
+  }
+  return true;
+}
+
+void Idempotency::Forget(Stripe& stripe, Entries::iterator entry) {
+  const Key key = entry->key;
+  const bool succeeded = entry->state == Entry::State::kSucceeded;
+  Uncount(*entry);
+  stripe.finished.erase(entry);
+  PublishOldest(stripe);
+  if (key.producer == nullptr) {
+    stripe.keys.erase(key.text);
+    return;
+  }
+  Producer& producer = *key.producer;
+  producer.seqs.erase(key.seq);
+  if (succeeded) {
+    producer.forgotten = std::max(producer.forgotten, key.seq);
+  } else {
+    producer.unsettled.erase(key.seq);
+  }
+  DropIfUnused(stripe, producer);
+}
+
+void Idempotency::DropIfUnused(Stripe& stripe, Producer& producer) {
+  if (producer.streams > 0 || !producer.seqs.empty()) return;
+  producers_.fetch_sub(1, std::memory_order_relaxed);
+  stripe.producers.erase(Fingerprint(producer.id));
+}
+
+void Idempotency::Uncount(const Entry& entry) {
+  keys_.fetch_sub(1, std::memory_order_relaxed);
+  cost_.fetch_sub(entry.cost(), std::memory_order_relaxed);
+}
+
+void Idempotency::PublishOldest(Stripe& stripe) {
+  stripe.oldest.store(
+      stripe.finished.empty() ? kNone : stripe.finished.front().finished.time_since_epoch().count(),
+      std::memory_order_relaxed);
+}
+
+bool Idempotency::Evict() {
+  Stripe* oldest = nullptr;
+  TimePoint::rep since = kNone;
+  for (Stripe& stripe : stripes_) {
+    const TimePoint::rep first = stripe.oldest.load(std::memory_order_relaxed);
+    if (first < since) oldest = &stripe, since = first;
+  }
+  if (oldest == nullptr) return false;
+  MutexLock lock(oldest->mutex);
+  if (oldest->finished.empty()) return true;  // another thread was faster
+  if (!Expired(oldest->finished.front(), clock_()))
+    evicted_.fetch_add(1, std::memory_order_relaxed);
+  Forget(*oldest, oldest->finished.begin());
+  return true;
+}
+
+}  // namespace herald

@@ -1,0 +1,53 @@
+#include "service/idempotent_runner.h"
+
+#include <utility>
+
+namespace herald {
+
+absl::StatusOr<std::uint64_t> IdempotentRunner::Open(std::string_view producer_id) {
+  if (producer_id.empty()) return 0;
+  if (absl::Status bad = CheckIdempotencyKey("open.producer_id", producer_id); !bad.ok())
+    return bad;
+  stream_ = idempotency_.Open(producer_, producer_id);
+  return idempotency_.LastSeq(stream_);
+}
+
+void IdempotentRunner::RunOnce(const v1::Command& command, const CommandRunner::Context& context,
+                               CommandRunner::Done done, CommandRunner::Report report) {
+  const std::uint64_t seq = command.seq();
+  const std::string& key = command.deliver().idempotency_key();
+  if (stream_ && seq == 0) {
+    v1::CommandResult refused;
+    refused.set_code(static_cast<int>(absl::StatusCode::kInvalidArgument));
+    refused.set_detail("seq must not be 0 where open.producer_id is set");
+    return done(std::move(refused));
+  }
+  // A bad key is no key. The runner refuses it.
+  if (!stream_ && !CheckIdempotencyKey("", key).ok())
+    return runner_.Run(command, context, std::move(done), std::move(report));
+
+  const auto wait = [&]() -> Idempotency::Done {
+    if (!waiting_) waiting_ = std::make_shared<std::atomic<std::size_t>>(0);
+    waiting_->fetch_add(1);
+    return [waiting = waiting_, done = std::move(done)](v1::CommandResult result) mutable {
+      waiting->fetch_sub(1);  // first: `done` asks what may follow
+      done(std::move(result));
+    };
+  };
+  const Fingerprint payload = FingerprintOf(command);
+  Idempotency::Begun begun = stream_ ? idempotency_.Begin(stream_, seq, payload, wait)
+                                     : idempotency_.Begin(producer_, key, seq, payload, wait);
+  if (auto* answer = std::get_if<v1::CommandResult>(&begun)) return done(std::move(*answer));
+  const auto* ticket = std::get_if<Idempotency::Ticket>(&begun);
+  if (ticket == nullptr) return;  // it waits
+  runner_.Run(
+      command, context,
+      [&idempotency = idempotency_, ticket = *ticket,
+       done = std::move(done)](v1::CommandResult result) mutable {
+        idempotency.Finish(ticket, result);
+        done(std::move(result));
+      },
+      std::move(report));
+}
+
+}  // namespace herald

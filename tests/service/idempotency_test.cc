@@ -1,0 +1,515 @@
+#include "service/idempotency.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <thread>
+
+namespace herald {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+constexpr int kAlreadyExists = 6, kNotFound = 5, kOutOfRange = 11;
+
+Fingerprint Payload(std::string_view text) { return FingerprintOf({text}); }
+
+v1::CommandResult Success(std::uint64_t seq, const std::string& message_id = "m") {
+  v1::CommandResult result;
+  result.set_seq(seq);
+  result.set_message_id(message_id);
+  result.set_matched(3);
+  v1::Position& position = *result.add_positions();
+  position.set_topic("news");
+  position.set_offset(seq);
+  return result;
+}
+
+v1::CommandResult Failure(std::uint64_t seq) {
+  v1::CommandResult result;
+  result.set_seq(seq);
+  result.set_code(kNotFound);
+  result.set_detail("nobody");
+  return result;
+}
+
+class IdempotencyTest : public ::testing::Test {
+ protected:
+  static constexpr absl::Duration kWindow = absl::Minutes(2);
+  using Begun = Idempotency::Begun;
+  using Ticket = Idempotency::Ticket;
+
+  Begun Begin(const Idempotency::Stream& stream, std::uint64_t seq,
+              std::string_view payload = "x") {
+    return memory_.Begin(stream, seq, Payload(payload), [&] { return Collect(); });
+  }
+  Begun BeginKey(std::string_view key, std::string_view payload = "x", std::uint64_t seq = 1,
+                 std::string_view name = "shop") {
+    return memory_.Begin(name, key, seq, Payload(payload), [&] { return Collect(); });
+  }
+  Idempotency::Done Collect() {
+    return [this](v1::CommandResult result) { waited_.push_back(std::move(result)); };
+  }
+
+  static bool Runs(const Begun& begun) { return std::holds_alternative<Ticket>(begun); }
+  static bool Waits(const Begun& begun) { return std::holds_alternative<Idempotency::Wait>(begun); }
+  static v1::CommandResult AnswerOf(const Begun& begun) {
+    const auto* answer = std::get_if<v1::CommandResult>(&begun);
+    EXPECT_NE(answer, nullptr) << "it is not answered";
+    return answer ? *answer : v1::CommandResult();
+  }
+  void Finish(const Begun& begun, v1::CommandResult result) {
+    ASSERT_TRUE(Runs(begun));
+    memory_.Finish(std::get<Ticket>(begun), result);
+  }
+  // Carries out these, in order.
+  void Succeed(const Idempotency::Stream& stream, std::initializer_list<std::uint64_t> seqs) {
+    for (const std::uint64_t seq : seqs) Finish(Begin(stream, seq), Success(seq));
+  }
+  void Pass(absl::Duration time) { now_ += absl::ToChronoNanoseconds(time); }
+
+  std::chrono::steady_clock::time_point now_{std::chrono::hours(1)};
+  std::vector<v1::CommandResult> waited_;
+  Idempotency memory_{kWindow, 1000, [this] { return now_; }};
+};
+
+TEST_F(IdempotencyTest, RepeatIsAnsweredAsTheFirstWasAndMarked) {
+  auto stream = memory_.Open("shop", "p");
+  v1::CommandResult first = Success(7, "m7");
+  const Begun begun = Begin(stream, 7);
+  memory_.Finish(std::get<Ticket>(begun), first);
+  EXPECT_FALSE(first.duplicate()) << "the first is none";
+  EXPECT_EQ(first.seq(), 7u);
+
+  const v1::CommandResult again = AnswerOf(Begin(stream, 7));
+  v1::CommandResult expected = Success(7, "m7");
+  expected.set_duplicate(true);
+  EXPECT_EQ(again.SerializeAsString(), expected.SerializeAsString());
+  EXPECT_EQ(memory_.duplicates(), 1u);
+}
+
+TEST_F(IdempotencyTest, RepeatByKeyHasTheSeqOfTheRepeat) {
+  Finish(BeginKey("k", "x", 1), Success(1, "m1"));
+  const v1::CommandResult again = AnswerOf(BeginKey("k", "x", 9));
+  EXPECT_EQ(again.seq(), 9u);
+  EXPECT_EQ(again.message_id(), "m1");
+  EXPECT_EQ(again.positions(0).offset(), 1u);
+  EXPECT_TRUE(again.duplicate());
+}
+
+TEST_F(IdempotencyTest, KeysOfProducersAndKindsAreApart) {
+  auto stream = memory_.Open("shop", "p");
+  Succeed(stream, {1});
+  Finish(BeginKey("p"), Success(1));
+  auto other_id = memory_.Open("shop", "q"), other_name = memory_.Open("mail", "p");
+  EXPECT_TRUE(Runs(Begin(other_id, 1)));
+  EXPECT_TRUE(Runs(Begin(other_name, 1)));
+  EXPECT_TRUE(Runs(BeginKey("q")));
+  EXPECT_TRUE(Runs(BeginKey("p", "x", 1, "mail")));
+  // Where the name ends and the key begins counts.
+  EXPECT_TRUE(Runs(BeginKey("opp", "x", 1, "sh")));
+  EXPECT_EQ(memory_.LastSeq(other_name), 0u);
+}
+
+TEST_F(IdempotencyTest, AnotherPayloadAlreadyExists) {
+  auto stream = memory_.Open("shop", "p");
+  const Begun first = Begin(stream, 1);
+  v1::CommandResult refused = AnswerOf(Begin(stream, 1, "y"));
+  EXPECT_EQ(refused.code(), kAlreadyExists) << "while the first is in flight";
+  Finish(first, Success(1));
+  refused = AnswerOf(Begin(stream, 1, "y"));
+  EXPECT_EQ(refused.code(), kAlreadyExists);
+  EXPECT_EQ(refused.seq(), 1u);
+  EXPECT_FALSE(refused.duplicate());
+  EXPECT_THAT(refused.detail(), HasSubstr("seq 1"));
+  Finish(BeginKey("k"), Success(1));
+  refused = AnswerOf(BeginKey("k", "y"));
+  EXPECT_EQ(refused.code(), kAlreadyExists);
+  EXPECT_THAT(refused.detail(), HasSubstr("idempotency_key"));
+  EXPECT_EQ(memory_.duplicates(), 0u);
+  EXPECT_EQ(memory_.LastSeq(stream), 1u) << "the refused one changes nothing";
+}
+
+TEST_F(IdempotencyTest, FingerprintIsOfTheActionAlone) {
+  v1::Command command;
+  command.set_seq(1);
+  auto& attributes = *command.mutable_deliver()->mutable_message()->mutable_attributes();
+  for (int i = 0; i < 50; ++i) attributes[std::to_string(i)] = "a";
+  v1::Command same;
+  same.set_seq(2);
+  auto& backwards = *same.mutable_deliver()->mutable_message()->mutable_attributes();
+  for (int i = 50; i-- > 0;) backwards[std::to_string(i)] = "a";
+  EXPECT_EQ(FingerprintOf(command), FingerprintOf(same));
+  backwards["7"] = "b";
+  EXPECT_NE(FingerprintOf(command), FingerprintOf(same));
+  v1::Command join, leave;
+  join.mutable_join()->add_topics("a");
+  leave.mutable_leave()->add_topics("a");
+  EXPECT_NE(FingerprintOf(join), FingerprintOf(leave));
+}
+
+TEST_F(IdempotencyTest, RepeatInFlightWaitsForTheFirst) {
+  auto old = memory_.Open("shop", "p"), successor = memory_.Open("shop", "p");
+  const Begun first = Begin(old, 1);
+  EXPECT_TRUE(Waits(Begin(successor, 1)));
+  EXPECT_TRUE(Waits(Begin(old, 1)));
+  EXPECT_THAT(waited_, SizeIs(0));
+  Finish(first, Success(1, "m1"));
+  ASSERT_THAT(waited_, SizeIs(2));
+  for (const v1::CommandResult& result : waited_) {
+    EXPECT_EQ(result.message_id(), "m1");
+    EXPECT_TRUE(result.duplicate());
+  }
+  EXPECT_EQ(memory_.duplicates(), 2u);
+}
+
+TEST_F(IdempotencyTest, WhoWaitsForAFailureIsToldIt) {
+  const Begun first = BeginKey("k", "x", 1);
+  EXPECT_TRUE(Waits(BeginKey("k", "x", 2)));
+  Finish(first, Failure(1));
+  ASSERT_THAT(waited_, SizeIs(1));
+  EXPECT_EQ(waited_[0].seq(), 2u);
+  EXPECT_EQ(waited_[0].code(), kNotFound);
+  EXPECT_FALSE(waited_[0].duplicate());
+  EXPECT_EQ(memory_.duplicates(), 0u);
+}
+
+TEST_F(IdempotencyTest, FailedCommandIsCarriedOutAgain) {
+  auto stream = memory_.Open("shop", "p");
+  Finish(Begin(stream, 1), Failure(1));
+  Finish(BeginKey("k"), Failure(1));
+  EXPECT_TRUE(Runs(BeginKey("k", "y"))) << "and may be another: nothing came of the first";
+  const Begun retry = Begin(stream, 1, "y");
+  ASSERT_TRUE(Runs(retry));
+  EXPECT_TRUE(Waits(Begin(stream, 1, "y")));
+  Finish(retry, Success(1));
+  EXPECT_EQ(AnswerOf(Begin(stream, 1, "x")).code(), kAlreadyExists);
+  EXPECT_TRUE(AnswerOf(Begin(stream, 1, "y")).duplicate());
+}
+
+TEST_F(IdempotencyTest, ForgetsAfterTheWindowWhichRepeatsDoNotProlong) {
+  Finish(BeginKey("k"), Success(1));
+  Pass(kWindow - absl::Nanoseconds(1));
+  EXPECT_TRUE(AnswerOf(BeginKey("k")).duplicate());
+  Pass(absl::Nanoseconds(1));
+  EXPECT_TRUE(Runs(BeginKey("k")));
+}
+
+TEST_F(IdempotencyTest, WindowBeginsWithTheResult) {
+  const Begun slow = BeginKey("k");
+  Pass(10 * kWindow);
+  EXPECT_TRUE(Waits(BeginKey("k"))) << "what is in flight is never forgotten";
+  Finish(slow, Success(1));
+  Pass(kWindow / 2);
+  EXPECT_TRUE(AnswerOf(BeginKey("k")).duplicate());
+}
+
+TEST_F(IdempotencyTest, OldEntryIsNotAnsweredThoughManyOlderOnesWait) {
+  auto stream = memory_.Open("shop", "p");
+  for (std::uint64_t seq = 1; seq <= 100; ++seq) Succeed(stream, {seq});
+  Pass(kWindow);
+  EXPECT_EQ(AnswerOf(Begin(stream, 100)).code(), kOutOfRange);
+}
+
+TEST_F(IdempotencyTest, SweepForgetsAllThatHasRunOut) {
+  auto stream = memory_.Open("shop", "p");
+  for (std::uint64_t seq = 1; seq <= 100; ++seq) {
+    Succeed(stream, {seq});
+    Finish(BeginKey(std::to_string(seq)), Success(seq));
+  }
+  Pass(kWindow / 2);
+  Succeed(stream, {101});
+  EXPECT_EQ(memory_.keys(), 201u);
+  Pass(kWindow / 2);
+  memory_.Sweep();
+  EXPECT_EQ(memory_.keys(), 1u);
+  EXPECT_EQ(memory_.evicted(), 0u);
+}
+
+TEST_F(IdempotencyTest, ProducerGoesWithItsLastEntryAndStream) {
+  auto stream = memory_.Open("shop", "p");
+  Succeed(stream, {1, 2});
+  stream = {};
+  EXPECT_EQ(memory_.producers(), 1u);
+  stream = memory_.Open("shop", "p");
+  EXPECT_EQ(memory_.LastSeq(stream), 2u) << "known to its successor";
+  Pass(kWindow);
+  memory_.Sweep();
+  EXPECT_EQ(memory_.LastSeq(stream), 2u) << "as long as a stream is open";
+  EXPECT_EQ(memory_.producers(), 1u);
+  stream = {};
+  EXPECT_EQ(memory_.producers(), 0u);
+  stream = memory_.Open("shop", "p");
+  EXPECT_EQ(memory_.LastSeq(stream), 0u);
+  EXPECT_TRUE(Runs(Begin(stream, 1)));
+}
+
+TEST_F(IdempotencyTest, ProducerStaysWhileACommandIsInFlight) {
+  auto stream = memory_.Open("shop", "p");
+  const Begun begun = Begin(stream, 1);
+  stream = {};
+  EXPECT_EQ(memory_.producers(), 1u);
+  Finish(begun, Success(1));
+  stream = memory_.Open("shop", "p");
+  EXPECT_TRUE(AnswerOf(Begin(stream, 1)).duplicate());
+  stream = {};
+  Pass(kWindow);
+  memory_.Sweep();
+  EXPECT_EQ(memory_.producers(), 0u);
+}
+
+TEST_F(IdempotencyTest, LastSeqIsHeldBackByCommandsInFlight) {
+  auto stream = memory_.Open("shop", "p");
+  EXPECT_EQ(memory_.LastSeq(stream), 0u);
+  const Begun one = Begin(stream, 1), two = Begin(stream, 2), three = Begin(stream, 3);
+  EXPECT_EQ(memory_.LastSeq(stream), 0u);
+  Finish(three, Success(3));
+  EXPECT_EQ(memory_.LastSeq(stream), 0u);
+  Finish(one, Success(1));
+  EXPECT_EQ(memory_.LastSeq(stream), 1u);
+  Finish(two, Success(2));
+  EXPECT_EQ(memory_.LastSeq(stream), 3u);
+}
+
+TEST_F(IdempotencyTest, LastSeqIsHeldBackByAFailureUntilItsRetrySucceeds) {
+  auto stream = memory_.Open("shop", "p");
+  Succeed(stream, {1, 2});
+  Finish(Begin(stream, 3), Failure(3));
+  Succeed(stream, {4, 5});
+  EXPECT_EQ(memory_.LastSeq(stream), 2u);
+  const Begun retry = Begin(stream, 3);
+  EXPECT_EQ(memory_.LastSeq(stream), 2u);
+  Finish(retry, Failure(3));
+  EXPECT_EQ(memory_.LastSeq(stream), 2u);
+  Succeed(stream, {3});
+  EXPECT_EQ(memory_.LastSeq(stream), 5u);
+}
+
+TEST_F(IdempotencyTest, ForgottenFailureHoldsNothingBack) {
+  auto stream = memory_.Open("shop", "p");
+  Finish(Begin(stream, 3), Failure(3));
+  Pass(kWindow / 2);
+  Succeed(stream, {4});
+  EXPECT_EQ(memory_.LastSeq(stream), 0u);
+  Pass(kWindow / 2);
+  EXPECT_EQ(memory_.LastSeq(stream), 4u);
+  const Begun retry = Begin(stream, 3);
+  ASSERT_TRUE(Runs(retry)) << "it never was carried out";
+  Finish(retry, Failure(3));
+  EXPECT_EQ(memory_.LastSeq(stream), 0u);
+  Pass(kWindow);
+  EXPECT_EQ(memory_.LastSeq(stream), 4u);
+}
+
+TEST_F(IdempotencyTest, LastSeqBelowAFailureWhoseNeighboursAreForgotten) {
+  auto stream = memory_.Open("shop", "p");
+  Succeed(stream, {1, 2});
+  Finish(Begin(stream, 3), Failure(3));
+  Succeed(stream, {4});
+  Pass(kWindow / 2);
+  Finish(Begin(stream, 3), Failure(3));
+  Pass(kWindow / 2);
+  memory_.Sweep();  // 1, 2 and 4
+  EXPECT_EQ(memory_.keys(), 1u);
+  EXPECT_EQ(memory_.LastSeq(stream), 2u);
+  EXPECT_TRUE(Runs(Begin(stream, 3))) << "a failure that is remembered may be retried";
+}
+
+TEST_F(IdempotencyTest, SeqsLeftOutAreNewAndHoldLastSeqBackOnceTheyCome) {
+  auto stream = memory_.Open("shop", "p");
+  Succeed(stream, {1, 2, 10});
+  EXPECT_EQ(memory_.LastSeq(stream), 10u);
+  const Begun late = Begin(stream, 5);
+  ASSERT_TRUE(Runs(late)) << "never seen, so never called a duplicate";
+  EXPECT_EQ(memory_.LastSeq(stream), 2u);
+  Finish(late, Success(5));
+  EXPECT_EQ(memory_.LastSeq(stream), 10u);
+}
+
+TEST_F(IdempotencyTest, SeqThatMayBeForgottenIsOutOfRange) {
+  auto stream = memory_.Open("shop", "p");
+  Succeed(stream, {1, 2, 10});
+  Pass(kWindow / 2);
+  Succeed(stream, {4, 12});
+  Pass(kWindow / 2);
+  for (const std::uint64_t seq : {1, 2, 3, 10}) {
+    const v1::CommandResult refused = AnswerOf(Begin(stream, seq));
+    EXPECT_EQ(refused.code(), kOutOfRange) << seq;
+    EXPECT_FALSE(refused.duplicate());
+    EXPECT_THAT(refused.detail(), HasSubstr("idempotency_window"));
+  }
+  EXPECT_TRUE(AnswerOf(Begin(stream, 4)).duplicate()) << "it is remembered";
+  EXPECT_TRUE(Runs(Begin(stream, 11))) << "above all that is forgotten";
+  EXPECT_EQ(memory_.LastSeq(stream), 10u);
+}
+
+TEST_F(IdempotencyTest, OldestOfAllProducersIsEvicted) {
+  Idempotency small(kWindow, 10, [this] { return now_; });
+  const auto begin = [&](const Idempotency::Stream& stream, std::uint64_t seq) {
+    return small.Begin(stream, seq, Payload("x"), [&] { return Collect(); });
+  };
+  std::vector<Idempotency::Stream> streams;
+  for (int i = 0; i < 30; ++i) {  // more than there are stripes
+    streams.push_back(small.Open("shop", std::to_string(i)));
+    Pass(absl::Milliseconds(1));
+    v1::CommandResult result = Success(1);
+    small.Finish(std::get<Ticket>(begin(streams.back(), 1)), result);
+    EXPECT_LE(small.keys(), 10u);
+  }
+  EXPECT_EQ(small.keys(), 10u);
+  EXPECT_EQ(small.evicted(), 20u);
+  for (std::size_t i = 0; i < streams.size(); ++i) {
+    const v1::CommandResult again = AnswerOf(begin(streams[i], 1));
+    EXPECT_EQ(again.code(), i < 20 ? kOutOfRange : 0) << i;
+    EXPECT_EQ(again.duplicate(), i >= 20) << i;
+    EXPECT_EQ(small.LastSeq(streams[i]), 1u);
+  }
+}
+
+TEST_F(IdempotencyTest, LongAnswersCountAsSeveralKeys) {
+  Idempotency small(kWindow, 10, [this] { return now_; });
+  const auto begin = [&](std::string_view key) {
+    return small.Begin("shop", key, 1, Payload("x"), [&] { return Collect(); });
+  };
+  for (const char* key : {"a", "b", "c"}) {
+    Pass(absl::Milliseconds(1));
+    v1::CommandResult result = Success(1, std::string(4 * Idempotency::kAnswerBytesAKey, 'm'));
+    small.Finish(std::get<Ticket>(begin(key)), result);
+  }
+  EXPECT_EQ(small.keys(), 2u);
+  EXPECT_TRUE(Runs(begin("a")));
+  EXPECT_TRUE(AnswerOf(begin("c")).duplicate());
+}
+
+TEST_F(IdempotencyTest, FailuresCountUntilTheyAreRetried) {
+  auto stream = memory_.Open("shop", "p");
+  Finish(Begin(stream, 1), Failure(1));
+  Finish(BeginKey("k"), Failure(1));
+  EXPECT_EQ(memory_.keys(), 1u) << "a failed key leaves nothing";
+  const Begun retry = Begin(stream, 1);
+  EXPECT_EQ(memory_.keys(), 0u);
+  Finish(retry, Success(1));
+  EXPECT_EQ(memory_.keys(), 1u);
+}
+
+TEST_F(IdempotencyTest, NamesAreBounded) {
+  EXPECT_TRUE(CheckIdempotencyKey("f", std::string(128, 'x')).ok());
+  EXPECT_THAT(std::string(CheckIdempotencyKey("f", std::string(129, 'x')).message()),
+              HasSubstr("f has 129 bytes"));
+  EXPECT_THAT(std::string(CheckIdempotencyKey("f", "\xff").message()), HasSubstr("f is not UTF-8"));
+}
+
+TEST_F(IdempotencyTest, WaitersThatHoldStreamsGoWithIt) {
+  auto memory = std::make_unique<Idempotency>(kWindow, 10);
+  auto stream = std::make_shared<Idempotency::Stream>(memory->Open("shop", "p"));
+  const auto hold = [&]() -> Idempotency::Done { return [stream](v1::CommandResult) {}; };
+  EXPECT_TRUE(Runs(memory->Begin(*stream, 1, Payload("x"), hold)));
+  EXPECT_TRUE(Waits(memory->Begin(*stream, 1, Payload("x"), hold)));
+  stream.reset();
+  memory.reset();
+}
+
+// Threads race for the same keys: each success is one, and everybody gets its answer.
+TEST_F(IdempotencyTest, RacingThreadsCarryOutOnce) {
+  constexpr int kThreads = 4;
+  constexpr std::uint64_t kSeqs = 10'000;
+  Idempotency memory(absl::Hours(1), 1'000'000);
+  std::vector<std::atomic<int>> carried_out(kSeqs + 1), answered(kSeqs + 1);
+  std::mutex mutex;
+  std::vector<std::pair<Ticket, std::uint64_t>> in_flight;  // finished by whoever comes by
+  const auto answer = [&](const v1::CommandResult& result) {
+    EXPECT_EQ(result.message_id(), std::to_string(result.seq()));
+    EXPECT_TRUE(result.duplicate());
+    answered[result.seq()].fetch_add(1);
+  };
+  const auto finish_one = [&](std::mt19937& random) {
+    std::unique_lock lock(mutex);
+    if (in_flight.empty()) return;
+    std::swap(in_flight[random() % in_flight.size()], in_flight.back());
+    const auto [ticket, seq] = in_flight.back();
+    in_flight.pop_back();
+    lock.unlock();
+    carried_out[seq].fetch_add(1);
+    v1::CommandResult result = Success(seq, std::to_string(seq));
+    memory.Finish(ticket, result);
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&, i] {
+      std::mt19937 random(static_cast<unsigned>(i));
+      auto stream = memory.Open("shop", "p");
+      std::uint64_t last_seq = 0;
+      for (std::uint64_t seq = 1; seq <= kSeqs; ++seq) {
+        const Begun begun =
+            memory.Begin(stream, seq, Payload("x"), [&]() -> Idempotency::Done { return answer; });
+        if (const auto* ticket = std::get_if<Ticket>(&begun)) {
+          std::lock_guard lock(mutex);
+          in_flight.emplace_back(*ticket, seq);
+        } else if (const auto* result = std::get_if<v1::CommandResult>(&begun)) {
+          answer(*result);
+        }
+        if (random() % 2 == 0) finish_one(random);
+        if (random() % 64 == 0) {
+          const std::uint64_t now = memory.LastSeq(stream);
+          EXPECT_GE(now, last_seq);
+          last_seq = now;
+          memory.Sweep();
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::mt19937 random(7);
+  while (!in_flight.empty()) finish_one(random);
+  for (std::uint64_t seq = 1; seq <= kSeqs; ++seq) {
+    EXPECT_EQ(carried_out[seq], 1) << seq;
+    EXPECT_EQ(answered[seq], kThreads - 1) << seq;
+  }
+  EXPECT_EQ(memory.duplicates(), (kThreads - 1) * kSeqs);
+  EXPECT_EQ(memory.LastSeq(memory.Open("shop", "p")), kSeqs);
+}
+
+// Random commands of one producer against a model that remembers everything.
+TEST_F(IdempotencyTest, LastSeqIsAsTheModelSays) {
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    std::mt19937 random(seed);
+    Idempotency memory(kWindow, 1'000'000, [this] { return now_; });
+    auto stream = memory.Open("shop", "p");
+    std::map<std::uint64_t, bool> succeeded;  // by all that were begun
+    std::vector<std::pair<Ticket, std::uint64_t>> in_flight;
+    for (int step = 0; step < 300; ++step) {
+      if (random() % 2 == 0) {
+        const std::uint64_t seq = 1 + random() % 60;
+        const Begun begun =
+            memory.Begin(stream, seq, Payload("x"), [] { return [](const v1::CommandResult&) {}; });
+        const bool known = succeeded.contains(seq) && succeeded[seq];
+        EXPECT_EQ(std::holds_alternative<v1::CommandResult>(begun), known);
+        if (const auto* ticket = std::get_if<Ticket>(&begun)) {
+          succeeded[seq] = false;
+          in_flight.emplace_back(*ticket, seq);
+        }
+      } else if (!in_flight.empty()) {
+        std::swap(in_flight[random() % in_flight.size()], in_flight.back());
+        const auto [ticket, seq] = in_flight.back();
+        in_flight.pop_back();
+        const bool good = random() % 4 != 0;
+        v1::CommandResult result = good ? Success(seq) : Failure(seq);
+        memory.Finish(ticket, result);
+        succeeded[seq] = good;
+      }
+      std::uint64_t expected = 0;
+      for (const auto& [seq, good] : succeeded) {
+        if (!good) break;
+        expected = seq;
+      }
+      ASSERT_EQ(memory.LastSeq(stream), expected) << "seed " << seed << ", step " << step;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace herald

@@ -3,79 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <map>
+#include <atomic>
 #include <random>
 #include <thread>
+
+#include "tests/service/idempotency_fixture.h"
 
 namespace herald {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
-
-constexpr int kAlreadyExists = 6, kNotFound = 5, kOutOfRange = 11;
-
-Fingerprint Payload(std::string_view text) { return FingerprintOf({text}); }
-
-v1::CommandResult Success(std::uint64_t seq, const std::string& message_id = "m") {
-  v1::CommandResult result;
-  result.set_seq(seq);
-  result.set_message_id(message_id);
-  result.set_matched(3);
-  v1::Position& position = *result.add_positions();
-  position.set_topic("news");
-  position.set_offset(seq);
-  return result;
-}
-
-v1::CommandResult Failure(std::uint64_t seq) {
-  v1::CommandResult result;
-  result.set_seq(seq);
-  result.set_code(kNotFound);
-  result.set_detail("nobody");
-  return result;
-}
-
-class IdempotencyTest : public ::testing::Test {
- protected:
-  static constexpr absl::Duration kWindow = absl::Minutes(2);
-  using Begun = Idempotency::Begun;
-  using Ticket = Idempotency::Ticket;
-
-  Begun Begin(const Idempotency::Stream& stream, std::uint64_t seq,
-              std::string_view payload = "x") {
-    return memory_.Begin(stream, seq, Payload(payload), [&] { return Collect(); });
-  }
-  Begun BeginKey(std::string_view key, std::string_view payload = "x", std::uint64_t seq = 1,
-                 std::string_view name = "shop") {
-    return memory_.Begin(name, key, seq, Payload(payload), [&] { return Collect(); });
-  }
-  Idempotency::Done Collect() {
-    return [this](v1::CommandResult result) { waited_.push_back(std::move(result)); };
-  }
-
-  static bool Runs(const Begun& begun) { return std::holds_alternative<Ticket>(begun); }
-  static bool Waits(const Begun& begun) { return std::holds_alternative<Idempotency::Wait>(begun); }
-  static v1::CommandResult AnswerOf(const Begun& begun) {
-    const auto* answer = std::get_if<v1::CommandResult>(&begun);
-    EXPECT_NE(answer, nullptr) << "it is not answered";
-    return answer ? *answer : v1::CommandResult();
-  }
-  void Finish(const Begun& begun, v1::CommandResult result) {
-    ASSERT_TRUE(Runs(begun));
-    memory_.Finish(std::get<Ticket>(begun), result);
-  }
-  // Carries out these, in order.
-  void Succeed(const Idempotency::Stream& stream, std::initializer_list<std::uint64_t> seqs) {
-    for (const std::uint64_t seq : seqs) Finish(Begin(stream, seq), Success(seq));
-  }
-  void Pass(absl::Duration time) { now_ += absl::ToChronoNanoseconds(time); }
-
-  std::chrono::steady_clock::time_point now_{std::chrono::hours(1)};
-  std::vector<v1::CommandResult> waited_;
-  Idempotency memory_{kWindow, 1000, [this] { return now_; }};
-};
 
 TEST_F(IdempotencyTest, RepeatIsAnsweredAsTheFirstWasAndMarked) {
   auto stream = memory_.Open("shop", "p");
@@ -262,91 +200,6 @@ TEST_F(IdempotencyTest, ProducerStaysWhileACommandIsInFlight) {
   EXPECT_EQ(memory_.producers(), 0u);
 }
 
-TEST_F(IdempotencyTest, LastSeqIsHeldBackByCommandsInFlight) {
-  auto stream = memory_.Open("shop", "p");
-  EXPECT_EQ(memory_.LastSeq(stream), 0u);
-  const Begun one = Begin(stream, 1), two = Begin(stream, 2), three = Begin(stream, 3);
-  EXPECT_EQ(memory_.LastSeq(stream), 0u);
-  Finish(three, Success(3));
-  EXPECT_EQ(memory_.LastSeq(stream), 0u);
-  Finish(one, Success(1));
-  EXPECT_EQ(memory_.LastSeq(stream), 1u);
-  Finish(two, Success(2));
-  EXPECT_EQ(memory_.LastSeq(stream), 3u);
-}
-
-TEST_F(IdempotencyTest, LastSeqIsHeldBackByAFailureUntilItsRetrySucceeds) {
-  auto stream = memory_.Open("shop", "p");
-  Succeed(stream, {1, 2});
-  Finish(Begin(stream, 3), Failure(3));
-  Succeed(stream, {4, 5});
-  EXPECT_EQ(memory_.LastSeq(stream), 2u);
-  const Begun retry = Begin(stream, 3);
-  EXPECT_EQ(memory_.LastSeq(stream), 2u);
-  Finish(retry, Failure(3));
-  EXPECT_EQ(memory_.LastSeq(stream), 2u);
-  Succeed(stream, {3});
-  EXPECT_EQ(memory_.LastSeq(stream), 5u);
-}
-
-TEST_F(IdempotencyTest, ForgottenFailureHoldsNothingBack) {
-  auto stream = memory_.Open("shop", "p");
-  Finish(Begin(stream, 3), Failure(3));
-  Pass(kWindow / 2);
-  Succeed(stream, {4});
-  EXPECT_EQ(memory_.LastSeq(stream), 0u);
-  Pass(kWindow / 2);
-  EXPECT_EQ(memory_.LastSeq(stream), 4u);
-  const Begun retry = Begin(stream, 3);
-  ASSERT_TRUE(Runs(retry)) << "it never was carried out";
-  Finish(retry, Failure(3));
-  EXPECT_EQ(memory_.LastSeq(stream), 0u);
-  Pass(kWindow);
-  EXPECT_EQ(memory_.LastSeq(stream), 4u);
-}
-
-TEST_F(IdempotencyTest, LastSeqBelowAFailureWhoseNeighboursAreForgotten) {
-  auto stream = memory_.Open("shop", "p");
-  Succeed(stream, {1, 2});
-  Finish(Begin(stream, 3), Failure(3));
-  Succeed(stream, {4});
-  Pass(kWindow / 2);
-  Finish(Begin(stream, 3), Failure(3));
-  Pass(kWindow / 2);
-  memory_.Sweep();  // 1, 2 and 4
-  EXPECT_EQ(memory_.keys(), 1u);
-  EXPECT_EQ(memory_.LastSeq(stream), 2u);
-  EXPECT_TRUE(Runs(Begin(stream, 3))) << "a failure that is remembered may be retried";
-}
-
-TEST_F(IdempotencyTest, SeqsLeftOutAreNewAndHoldLastSeqBackOnceTheyCome) {
-  auto stream = memory_.Open("shop", "p");
-  Succeed(stream, {1, 2, 10});
-  EXPECT_EQ(memory_.LastSeq(stream), 10u);
-  const Begun late = Begin(stream, 5);
-  ASSERT_TRUE(Runs(late)) << "never seen, so never called a duplicate";
-  EXPECT_EQ(memory_.LastSeq(stream), 2u);
-  Finish(late, Success(5));
-  EXPECT_EQ(memory_.LastSeq(stream), 10u);
-}
-
-TEST_F(IdempotencyTest, SeqThatMayBeForgottenIsOutOfRange) {
-  auto stream = memory_.Open("shop", "p");
-  Succeed(stream, {1, 2, 10});
-  Pass(kWindow / 2);
-  Succeed(stream, {4, 12});
-  Pass(kWindow / 2);
-  for (const std::uint64_t seq : {1, 2, 3, 10}) {
-    const v1::CommandResult refused = AnswerOf(Begin(stream, seq));
-    EXPECT_EQ(refused.code(), kOutOfRange) << seq;
-    EXPECT_FALSE(refused.duplicate());
-    EXPECT_THAT(refused.detail(), HasSubstr("idempotency_window"));
-  }
-  EXPECT_TRUE(AnswerOf(Begin(stream, 4)).duplicate()) << "it is remembered";
-  EXPECT_TRUE(Runs(Begin(stream, 11))) << "above all that is forgotten";
-  EXPECT_EQ(memory_.LastSeq(stream), 10u);
-}
-
 TEST_F(IdempotencyTest, OldestOfAllProducersIsEvicted) {
   Idempotency small(kWindow, 10, [this] { return now_; });
   const auto begin = [&](const Idempotency::Stream& stream, std::uint64_t seq) {
@@ -471,44 +324,6 @@ TEST_F(IdempotencyTest, RacingThreadsCarryOutOnce) {
   }
   EXPECT_EQ(memory.duplicates(), (kThreads - 1) * kSeqs);
   EXPECT_EQ(memory.LastSeq(memory.Open("shop", "p")), kSeqs);
-}
-
-// Random commands of one producer against a model that remembers everything.
-TEST_F(IdempotencyTest, LastSeqIsAsTheModelSays) {
-  for (unsigned seed = 0; seed < 20; ++seed) {
-    std::mt19937 random(seed);
-    Idempotency memory(kWindow, 1'000'000, [this] { return now_; });
-    auto stream = memory.Open("shop", "p");
-    std::map<std::uint64_t, bool> succeeded;  // by all that were begun
-    std::vector<std::pair<Ticket, std::uint64_t>> in_flight;
-    for (int step = 0; step < 300; ++step) {
-      if (random() % 2 == 0) {
-        const std::uint64_t seq = 1 + random() % 60;
-        const Begun begun =
-            memory.Begin(stream, seq, Payload("x"), [] { return [](const v1::CommandResult&) {}; });
-        const bool known = succeeded.contains(seq) && succeeded[seq];
-        EXPECT_EQ(std::holds_alternative<v1::CommandResult>(begun), known);
-        if (const auto* ticket = std::get_if<Ticket>(&begun)) {
-          succeeded[seq] = false;
-          in_flight.emplace_back(*ticket, seq);
-        }
-      } else if (!in_flight.empty()) {
-        std::swap(in_flight[random() % in_flight.size()], in_flight.back());
-        const auto [ticket, seq] = in_flight.back();
-        in_flight.pop_back();
-        const bool good = random() % 4 != 0;
-        v1::CommandResult result = good ? Success(seq) : Failure(seq);
-        memory.Finish(ticket, result);
-        succeeded[seq] = good;
-      }
-      std::uint64_t expected = 0;
-      for (const auto& [seq, good] : succeeded) {
-        if (!good) break;
-        expected = seq;
-      }
-      ASSERT_EQ(memory.LastSeq(stream), expected) << "seed " << seed << ", step " << step;
-    }
-  }
 }
 
 }  // namespace

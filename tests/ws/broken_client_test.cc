@@ -9,10 +9,7 @@
 namespace herald {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-using ::testing::SizeIs;
 using namespace std::string_literals;
 namespace json = boost::json;
 

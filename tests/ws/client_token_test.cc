@@ -11,12 +11,7 @@
 namespace herald {
 namespace {
 
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using ::testing::SizeIs;
-using namespace std::string_literals;
-namespace json = boost::json;
 
 const std::string kSecret = "0123456789abcdef0123456789abcdef";
 

@@ -9,12 +9,7 @@
 namespace herald {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-using ::testing::SizeIs;
-using namespace std::string_literals;
-namespace json = boost::json;
 
 // What a frame, sent after the upgrade or after the hello, is closed with.
 int CloseCodeFor(const std::string& bytes, bool connected = true,

@@ -13,10 +13,6 @@
 namespace herald {
 namespace {
 
-using ::testing::AllOf;
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-using ::testing::Not;
 using namespace std::string_literals;
 
 using TokenForgeryTest = TokenVerifierTest;

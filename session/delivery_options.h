@@ -13,8 +13,8 @@ namespace herald {
 // of what comes.
 enum class Overflow : std::uint8_t { kDisconnect, kDropOldest, kDropNewest };
 
-// How one message wants to be treated on its way out. Most have none of it, and share their frames
-// with their neighbours; one that has goes singly. Shared by its copies in several topics.
+// How one message wants to be treated on its way out. Most have none of it but
+// a receipt, and share their frames with their neighbours; one that has more goes singly. Shared by its copies in several topics.
 struct DeliveryOptions {
   std::int64_t expires_unix_ms = 0;  // 0: never
   std::string collapse_key;          // empty: none
@@ -22,6 +22,10 @@ struct DeliveryOptions {
   std::optional<Overflow> overflow;  // none: as the topic's rule says
   ReceiptPtr receipt;                // null: nobody asked
 
+  // Nothing but a receipt: it may share a frame with its neighbours.
+  bool only_receipt() const {
+    return expires_unix_ms == 0 && collapse_key.empty() && !high_priority && !overflow;
+  }
   bool ExpiredAt(std::int64_t unix_ms) const {
     return expires_unix_ms != 0 && expires_unix_ms <= unix_ms;
   }

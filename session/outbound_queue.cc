@@ -7,9 +7,9 @@ namespace herald {
 namespace {
 
 bool MayGoByItself(const Outbound& out) {
-  if (out.gap || out.message == nullptr || out.message->options() == nullptr) return false;
-  const DeliveryOptions& options = *out.message->options();
-  return options.expires_unix_ms != 0 || !options.collapse_key.empty();
+  if (out.gap || out.run == nullptr) return false;
+  const DeliveryOptions* options = out.run->first()->options();
+  return options != nullptr && (options->expires_unix_ms != 0 || !options->collapse_key.empty());
 }
 
 }  // namespace
@@ -38,8 +38,8 @@ void OutboundQueue::PushAhead(Outbound out) {
     const Outbound& before = frames_[place - 1];
     if (before.frame != nullptr) {
       const bool control = before.frame->messages == 0;
-      const bool ahead =
-          before.message && before.message->options() && before.message->options()->high_priority;
+      const DeliveryOptions* options = before.run ? before.run->first()->options() : nullptr;
+      const bool ahead = options != nullptr && options->high_priority;
       if (control || ahead || before.frame->topic == topic) break;
     }
     --place;
@@ -74,7 +74,7 @@ void OutboundQueue::Consume(std::size_t written) {
     written -= out.frame->bytes.size();
     messages_written_ += out.frame->messages;
     if (out.awaited) ++awaited_gone_;
-    if (out.message) {
+    if (out.run) {
       if (MayGoByItself(out)) --with_options_;
       observer_.OnWritten(out);
     }
@@ -88,8 +88,7 @@ void OutboundQueue::Consume(std::size_t written) {
 void OutboundQueue::MarkLeft(std::string_view topic) {
   for (std::size_t i = head_; i < frames_.size(); ++i) {
     Outbound& out = frames_[i];
-    if (InQueue(i) && out.tracking != Tracking::kNone && out.message->topic() == topic)
-      out.left = true;
+    if (InQueue(i) && out.tracking != Tracking::kNone && out.run->topic() == topic) out.left = true;
   }
 }
 
@@ -98,7 +97,7 @@ std::uint64_t OutboundQueue::TakeOut(std::size_t i, DropReason reason) {
   ++holes_;
   bytes_ -= out.frame->bytes.size();
   if (out.awaited) ++awaited_gone_;
-  if (out.message) {
+  if (out.run) {
     if (MayGoByItself(out)) --with_options_;
     observer_.OnDropped(out, reason);
   }
@@ -110,7 +109,7 @@ std::uint64_t OutboundQueue::DropCollapsed(const Message& by) {
   std::uint64_t lost = 0;
   for (std::size_t i = FirstUnsent(); i < frames_.size(); ++i) {
     if (!InQueue(i) || !MayGoByItself(frames_[i])) continue;
-    const Message& message = *frames_[i].message;
+    const Message& message = *frames_[i].run->first();
     if (message.options()->collapse_key != by.options()->collapse_key) continue;
     if (message.topic() == by.topic()) lost += TakeOut(i, DropReason::kCollapsed);
   }
@@ -123,7 +122,7 @@ std::uint64_t OutboundQueue::DropExpired(std::int64_t now_unix_ms) {
   std::uint64_t lost = 0;
   for (std::size_t i = FirstUnsent(); i < frames_.size(); ++i) {
     if (!InQueue(i) || !MayGoByItself(frames_[i])) continue;
-    if (frames_[i].message->options()->ExpiredAt(now_unix_ms))
+    if (frames_[i].run->first()->options()->ExpiredAt(now_unix_ms))
       lost += TakeOut(i, DropReason::kExpired);
   }
   TidyUp();

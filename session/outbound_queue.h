@@ -12,6 +12,7 @@
 #include "session/delivery_options.h"
 #include "session/frame.h"
 #include "session/message.h"
+#include "session/message_run.h"
 
 namespace herald {
 
@@ -25,12 +26,13 @@ enum class Tracking : std::uint8_t {
 // One frame on its way, and what has to be known of it until it is gone.
 struct Outbound {
   FramePtr frame;
-  // Set for messages with options of their own and for topics that drop; null for all others, and
-  // then nothing below matters but `awaited`.
-  MessagePtr message;
+  // Its messages, where something has to be known of them: a report is asked for, or it is one
+  // message with options of its own or of a topic that drops. Null for all others, and then nothing
+  // below matters but `awaited`.
+  MessageRunPtr run;
   Overflow overflow = Overflow::kDisconnect;
   Tracking tracking = Tracking::kNone;
-  bool gap = false;      // tells that messages of this topic were lost, `message` the last of them
+  bool gap = false;      // tells that messages of this topic were lost, `run` the last of them
   bool awaited = false;  // counts for awaited_gone()
   bool left = false;     // the client has left the topic: it will not acknowledge it
 };
@@ -46,7 +48,7 @@ struct Outbound {
 //            stays first.
 class OutboundQueue {
  public:
-  // Told what becomes of frames that carry a `message`. Must not change the queue.
+  // Told what becomes of frames that carry a `run`. Must not change the queue.
   class Observer {
    public:
     virtual void OnWritten(const Outbound& gone) = 0;
@@ -130,14 +132,13 @@ std::uint64_t OutboundQueue::DropOldest(std::size_t bytes, MakeGap&& gap) {
   std::uint64_t lost = 0;
   for (std::size_t i = FirstUnsent(); i < frames_.size() && !Fits(bytes); ++i) {
     const Outbound& out = frames_[i];
-    if (!InQueue(i) || out.message == nullptr || out.gap || out.overflow != Overflow::kDropOldest)
+    if (!InQueue(i) || out.run == nullptr || out.gap || out.overflow != Overflow::kDropOldest)
       continue;
-    const MessagePtr message = out.message;
+    const MessageRunPtr run = out.run;
     lost += TakeOut(i, DropReason::kSlowConsumer);
-    if (FramePtr frame = gap(message)) {
+    if (FramePtr frame = gap(run->first())) {
       bytes_ += frame->bytes.size();
-      frames_[i] =
-          Outbound{std::move(frame), message, Overflow::kDisconnect, Tracking::kNone, true};
+      frames_[i] = Outbound{std::move(frame), run, Overflow::kDisconnect, Tracking::kNone, true};
       --holes_;
     }
   }

@@ -5,19 +5,19 @@
 
 namespace herald {
 
-void Receipt::Matched() {
-  open_.fetch_add(1, std::memory_order_relaxed);
-  matched_.fetch_add(1, std::memory_order_release);
+void Receipt::Matched(std::uint64_t sessions) {
+  open_.fetch_add(static_cast<std::uint32_t>(sessions), std::memory_order_relaxed);
+  matched_.fetch_add(sessions, std::memory_order_release);
 }
 
-void Receipt::Written() {
-  written_.fetch_add(1, std::memory_order_release);
-  if (level_ == Level::kWritten) Close();
+void Receipt::Written(std::uint32_t sessions) {
+  written_.fetch_add(sessions, std::memory_order_release);
+  if (level_ == Level::kWritten) Close(sessions);
 }
 
-void Receipt::Acked() {
-  acked_.fetch_add(1, std::memory_order_release);
-  if (level_ == Level::kAcked) Close();
+void Receipt::Acked(std::uint32_t sessions) {
+  acked_.fetch_add(sessions, std::memory_order_release);
+  if (level_ == Level::kAcked) Close(sessions);
 }
 
 void Receipt::Dropped(DropReason reason) {
@@ -33,8 +33,8 @@ void Receipt::Back(DropReason reason) {
   away_[static_cast<std::size_t>(reason)].fetch_sub(1, std::memory_order_relaxed);
 }
 
-void Receipt::Close() {
-  if (open_.fetch_sub(1, std::memory_order_acq_rel) == 1) Finish();
+void Receipt::Close(std::uint32_t sessions) {
+  if (open_.fetch_sub(sessions, std::memory_order_acq_rel) == sessions) Finish();
 }
 
 void Receipt::Expire() { Finish(); }

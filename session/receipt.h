@@ -43,12 +43,12 @@ class Receipt {
   void Hold() { open_.fetch_add(1, std::memory_order_relaxed); }
   void Release() { Close(); }
 
-  // By a holder: one more session is meant, and open.
-  void Matched();
-  // A socket took it. Ends the session's part at level kWritten.
-  void Written();
-  // By the client, after Written. Ends its part at level kAcked.
-  void Acked();
+  // By a holder: so many more sessions are meant, and open.
+  void Matched(std::uint64_t sessions = 1);
+  // Their sockets took it. Ends the sessions' part at level kWritten.
+  void Written(std::uint32_t sessions = 1);
+  // By their clients, after Written. Ends their part at level kAcked.
+  void Acked(std::uint32_t sessions = 1);
   // Ends the session's part.
   void Dropped(DropReason reason);
   // By a holder: a user or topic of the target had no session.
@@ -68,7 +68,7 @@ class Receipt {
   void Count(DropReason reason) {
     dropped_[static_cast<std::size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
   }
-  void Close();
+  void Close(std::uint32_t sessions = 1);
   void Finish();
 
   const Level level_;

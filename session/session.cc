@@ -65,9 +65,13 @@ bool Session::Leave(const std::string& topic) {
   return true;
 }
 
-bool Session::Enqueue(const FramePtr& frame) {
-  if (closing_) return false;
-  Outbound out{frame, nullptr};
+bool Session::Enqueue(const FramePtr& frame, const MessageRunPtr& run) {
+  Outbound out{frame, run};
+  if (run) out.tracking = Tracking::kCounted;
+  if (closing_) {
+    if (run) Lose(out, DropReason::kDisconnected);
+    return false;
+  }
   if (!MakeRoom(out)) return false;
   Put(std::move(out), /*ahead=*/false);
   return true;
@@ -80,7 +84,7 @@ void Session::Deliver(const MessagePtr& message, Overflow overflow, Tracking tra
     Enqueue(frame);
     return;
   }
-  Outbound out{frame, message, overflow, tracking};
+  Outbound out{frame, shard_.RunOf(message), overflow, tracking};
   if (options != nullptr) {
     if (options->overflow) out.overflow = *options->overflow;
     if (options->expires_unix_ms != 0 && options->ExpiredAt(absl::ToUnixMillis(absl::Now())))
@@ -132,8 +136,8 @@ bool Session::MakeRoom(const Outbound& out) {
   for (const Extras::Gap& gap : extras().gaps) {
     if (gap.topic == topic && !gap.message_after) return false;
   }
-  if (FramePtr frame = MakeGap(*out.message)) {
-    Put(Outbound{std::move(frame), out.message, Overflow::kDisconnect, Tracking::kNone, true},
+  if (FramePtr frame = MakeGap(*out.run->first())) {
+    Put(Outbound{std::move(frame), out.run, Overflow::kDisconnect, Tracking::kNone, true},
         /*ahead=*/false);
     extras().gaps.push_back({topic, false});
   }
@@ -201,7 +205,7 @@ void Session::Close(CloseRequest request) {
 void Session::OnWritten(const Outbound& gone) {
   if (gone.gap) {
     // The one written is the oldest of the topic.
-    const std::uint32_t topic = TopicHash(gone.message->topic());
+    const std::uint32_t topic = TopicHash(gone.run->topic());
     auto& gaps = extras_->gaps;
     const auto written = std::find_if(gaps.begin(), gaps.end(),
                                       [&](const Extras::Gap& gap) { return gap.topic == topic; });
@@ -210,52 +214,84 @@ void Session::OnWritten(const Outbound& gone) {
     return;
   }
   if (gone.tracking == Tracking::kNone) return;
-  Receipt& receipt = *gone.message->receipt();
-  if (gone.tracking == Tracking::kCounted) receipt.Written();
-  if (receipt.level() != Receipt::Level::kAcked) return;
-  if (gone.left) return receipt.Dropped(DropReason::kDisconnected);
-  AddUnacked(gone.message);
+  if (gone.tracking == Tracking::kCounted) {
+    gone.run->Written();
+    shard_.SettleSoon(gone.run);
+  }
+  if (!gone.run->awaits_acks()) return;
+  if (gone.left) {
+    DropUnacked({gone.run, 0});
+  } else {
+    AddUnacked(gone.run);
+  }
 }
 
 void Session::OnDropped(const Outbound& gone, DropReason reason) {
   if (gone.gap) {
-    const std::uint32_t topic = TopicHash(gone.message->topic());
+    const std::uint32_t topic = TopicHash(gone.run->topic());
     std::erase_if(extras_->gaps, [&](const Extras::Gap& gap) { return gap.topic == topic; });
     return;
   }
   if (gone.tracking == Tracking::kNone) return;
-  Receipt& receipt = *gone.message->receipt();
-  const bool comes_back =
-      closing_ && may_come_back_ && !gone.left && !gone.message->position().empty() &&
-      (reason == DropReason::kDisconnected || reason == DropReason::kSlowConsumer);
-  if (!comes_back || receipt.final()) return receipt.Dropped(reason);
-  receipt.Away(reason);
-  extras().owed.push_back({gone.message, gone.tracking == Tracking::kAgain, reason});
+  for (const MessagePtr& message : gone.run->messages()) {
+    if (message->receipt() == nullptr) continue;
+    Receipt& receipt = *message->receipt();
+    const bool comes_back =
+        closing_ && may_come_back_ && !gone.left && !message->position().empty() &&
+        (reason == DropReason::kDisconnected || reason == DropReason::kSlowConsumer);
+    if (!comes_back || receipt.final()) {
+      receipt.Dropped(reason);
+      continue;
+    }
+    receipt.Away(reason);
+    extras().owed.push_back({message, gone.tracking == Tracking::kAgain, reason});
+  }
 }
 
-void Session::AddUnacked(const MessagePtr& message) {
-  std::vector<MessagePtr>& unacked = extras().unacked;
+void Session::AddUnacked(MessageRunPtr run) {
+  std::vector<Extras::Unacked>& unacked = extras().unacked;
   // A client that never acknowledges must not make it grow: receipts end by their timeout.
   if (unacked.size() == unacked.capacity())
-    std::erase_if(unacked, [](const MessagePtr& old) { return old->receipt()->final(); });
-  unacked.push_back(message);
+    std::erase_if(unacked, [](const Extras::Unacked& old) { return old.run->final(); });
+  unacked.push_back({std::move(run)});
+}
+
+void Session::DropUnacked(const Extras::Unacked& unacked) {
+  unacked.run->Settle();  // what was written comes before what became of it
+  const auto& messages = unacked.run->messages();
+  for (std::size_t i = unacked.next; i < messages.size(); ++i) {
+    if (AwaitsAck(*messages[i])) messages[i]->receipt()->Dropped(DropReason::kDisconnected);
+  }
 }
 
 void Session::Acknowledge(std::string_view topic, std::uint64_t offset) {
   if (!extras_) return;
-  std::erase_if(extras_->unacked, [&](const MessagePtr& message) {
-    if (message->position().offset > offset || message->topic() != topic) return false;
-    message->receipt()->Acked();
-    return true;
+  std::erase_if(extras_->unacked, [&](Extras::Unacked& unacked) {
+    MessageRun& run = *unacked.run;
+    const auto& messages = run.messages();
+    if (messages[unacked.next]->position().offset > offset || run.topic() != topic) return false;
+    const bool whole = run.last_offset() <= offset;
+    if (whole && unacked.next == 0) {
+      run.Acked();
+      shard_.SettleSoon(unacked.run);
+      return true;
+    }
+    run.Settle();  // what was written comes before what is acknowledged
+    for (; unacked.next < messages.size(); ++unacked.next) {
+      const Message& message = *messages[unacked.next];
+      if (message.position().offset > offset) break;
+      if (AwaitsAck(message)) message.receipt()->Acked();
+    }
+    return whole;
   });
 }
 
 void Session::StopAwaitingAcks(std::string_view topic) {
   queue_.MarkLeft(topic);
   if (!extras_) return;
-  std::erase_if(extras_->unacked, [&](const MessagePtr& message) {
-    if (message->topic() != topic) return false;
-    message->receipt()->Dropped(DropReason::kDisconnected);
+  std::erase_if(extras_->unacked, [&](const Extras::Unacked& unacked) {
+    if (unacked.run->topic() != topic) return false;
+    DropUnacked(unacked);
     return true;
   });
 }
@@ -263,10 +299,14 @@ void Session::StopAwaitingAcks(std::string_view topic) {
 std::vector<Owed> Session::CollectOwed() {
   if (!extras_) return {};
   std::vector<Owed> owed = std::exchange(extras_->owed, {});
-  for (MessagePtr& message : std::exchange(extras_->unacked, {})) {
-    if (message->receipt()->final()) continue;
-    message->receipt()->Away(DropReason::kDisconnected);
-    owed.push_back({std::move(message), true, DropReason::kDisconnected});
+  for (const Extras::Unacked& unacked : std::exchange(extras_->unacked, {})) {
+    unacked.run->Settle();  // what was written comes before what became of it
+    const auto& messages = unacked.run->messages();
+    for (std::size_t i = unacked.next; i < messages.size(); ++i) {
+      if (!AwaitsAck(*messages[i]) || messages[i]->receipt()->final()) continue;
+      messages[i]->receipt()->Away(DropReason::kDisconnected);
+      owed.push_back({messages[i], true, DropReason::kDisconnected});
+    }
   }
   if (may_come_back_ && !user_.empty() && protocol_ != Protocol::kRaw) return owed;
   for (const Owed& one : owed) one.GiveUp();
@@ -292,7 +332,7 @@ void Session::SettleOwed(std::string_view topic, std::uint64_t since, bool recov
     if (!recovered || !one.written) {
       receipt.Dropped(one.reason);
     } else {
-      AddUnacked(one.message);  // the client has it
+      AddUnacked(shard_.RunOf(one.message));  // the client has it
     }
     return true;
   });

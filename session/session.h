@@ -79,8 +79,9 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   bool Leave(const std::string& topic);
 
   // Queues `frame`, to be written when the shard's drain ends. If it does not fit even after a
-  // flush the session is closed as a slow consumer, and false comes back.
-  bool Enqueue(const FramePtr& frame);
+  // flush the session is closed as a slow consumer, and false comes back. `run`: what it carries,
+  // if there are receipts to tell, which must have counted the session as matched already.
+  bool Enqueue(const FramePtr& frame, const MessageRunPtr& run = nullptr);
   // Queues one message, as its options and `overflow` (its topic's) say. `tracking`: for its
   // receipt, which must have counted the session as matched already.
   void Deliver(const MessagePtr& message, Overflow overflow = Overflow::kDisconnect,
@@ -148,9 +149,13 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
       std::uint32_t topic;
       bool message_after = false;  // a message of the topic is queued behind it
     };
+    struct Unacked {
+      MessageRunPtr run;
+      std::size_t next = 0;  // of its messages: those before are acknowledged
+    };
     std::vector<Gap> gaps;
-    std::vector<MessagePtr> unacked;  // written, and their receipts wait for the client
-    std::vector<Owed> owed;           // by this session's own end, or that of the one before
+    std::vector<Unacked> unacked;  // written, and their receipts wait for the client
+    std::vector<Owed> owed;        // by this session's own end, or that of the one before
   };
   Extras& extras() {
     if (!extras_) extras_ = std::make_unique<Extras>();
@@ -165,7 +170,9 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   void Lose(const Outbound& out, DropReason reason);
   template <typename Drop>
   void CountLost(DropReason reason, Drop drop);
-  void AddUnacked(const MessagePtr& message);
+  void AddUnacked(MessageRunPtr run);
+  // The client will not acknowledge what is left of it.
+  void DropUnacked(const Extras::Unacked& unacked);
   // The session has left `topic`. Should it come back, its acknowledgements are for what it gets then.
   void StopAwaitingAcks(std::string_view topic);
   // All open receipts of a session that ends.

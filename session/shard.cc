@@ -2,6 +2,7 @@
 // shard_table.cc.
 #include "session/shard.h"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <utility>
 
@@ -34,6 +35,7 @@ void Shard::Start(TopicFeed& feed) {
     // Sessions refer to the wheel and the counters: they go before those, on their own thread.
     draining_.clear();
     touched_.clear();
+    unsettled_.clear();
     to_leave_.clear();
     to_remove_.clear();
     std::vector<std::shared_ptr<Session>> left;
@@ -91,7 +93,6 @@ void Shard::Drain() {
     HandleMail(mail);
   }
   FinishRun();
-  in_drain_ = false;
   FlushTouched();
   mailbox_.Done(end - begin, bytes);
   continues_ = drained_ < draining_.size();
@@ -109,15 +110,16 @@ void Shard::HandleMail(Mail& mail) {
     mail.task();
     return;
   }
-  auto it = topics_.find(std::string_view(mail.message->topic()));
+  const Message& message = *mail.message;
+  auto it = topics_.find(std::string_view(message.topic()));
   if (it == topics_.end()) {
     if (mail.tally) mail.tally->Answer(0);
-    if (Receipt* receipt = mail.message->receipt()) receipt->Release();
+    if (Receipt* receipt = message.receipt()) receipt->Release();
     return;
   }
   TopicSubscribers& topic = *it->second;
-  if (mail.except || mail.tally || mail.message->options() ||
-      topic.overflow != Overflow::kDisconnect) {
+  if (mail.except || mail.tally || topic.overflow != Overflow::kDisconnect ||
+      (message.options() != nullptr && !message.options()->only_receipt())) {
     FinishRun();
     DeliverSingly(topic, mail);
     return;
@@ -125,7 +127,8 @@ void Shard::HandleMail(Mail& mail) {
   if (run_.topic != &topic || run_.messages.size() >= kMaxRunMessages || run_.bytes >= kMaxRunBytes)
     FinishRun();
   run_.topic = &topic;
-  run_.bytes += mail.message->body().payload.size();
+  run_.bytes += message.body().payload.size();
+  run_.reports |= message.receipt() != nullptr;
   run_.messages.push_back(std::move(mail.message));
 }
 
@@ -148,71 +151,126 @@ void Shard::DeliverSingly(TopicSubscribers& topic, const Mail& mail) {
   if (mail.tally) mail.tally->Answer(met);
 }
 
+FramePtr Shard::JoinRun(Protocol protocol) const {
+  if (run_.messages.size() == 1) return run_.messages[0]->EncodedFor(protocol, options_.encoders);
+  auto joined = std::make_shared<Frame>();
+  joined->messages = static_cast<std::uint32_t>(run_.messages.size());
+  joined->topic = TopicHash(run_.topic->topic);
+  std::size_t bytes = 0;
+  for (const MessagePtr& message : run_.messages) {
+    bytes += message->EncodedFor(protocol, options_.encoders)->bytes.size();
+  }
+  joined->bytes.reserve(bytes);
+  for (const MessagePtr& message : run_.messages) {
+    joined->bytes += message->EncodedFor(protocol, options_.encoders)->bytes;
+  }
+  return joined;
+}
+
 void Shard::FinishRun() {
   if (run_.topic == nullptr) return;
-  TopicSubscribers& topic = *std::exchange(run_.topic, nullptr);
-  std::array<FramePtr, kProtocols> frames;
-  const auto frame_for = [&](Protocol protocol) -> const FramePtr& {
-    FramePtr& frame = frames[static_cast<std::size_t>(protocol)];
-    if (frame) return frame;
-    if (run_.messages.size() == 1)
-      return frame = run_.messages[0]->EncodedFor(protocol, options_.encoders);
-    auto joined = std::make_shared<Frame>();
-    joined->messages = static_cast<std::uint32_t>(run_.messages.size());
-    joined->topic = TopicHash(topic.topic);
-    std::size_t bytes = 0;
-    for (const MessagePtr& message : run_.messages) {
-      bytes += message->EncodedFor(protocol, options_.encoders)->bytes.size();
-    }
-    joined->bytes.reserve(bytes);
-    for (const MessagePtr& message : run_.messages) {
-      joined->bytes += message->EncodedFor(protocol, options_.encoders)->bytes;
-    }
-    return frame = std::move(joined);
-  };
+  const TopicSubscribers& topic = *run_.topic;
   // Live-only messages have offset 0 and are for whoever is here.
   std::uint64_t first_offset = 0;
   for (const MessagePtr& message : run_.messages) {
     const std::uint64_t offset = message->position().offset;
     if (offset != 0 && (first_offset == 0 || offset < first_offset)) first_offset = offset;
   }
+  // The others subscribed while this run was under way.
+  const auto gets_all = [&](const TopicSubscribers::Entry& entry) {
+    return first_offset == 0 || entry.start_offset < first_offset;
+  };
+  MessageRunPtr run;
+  if (run_.reports) {
+    run = std::make_shared<MessageRun>(run_.messages);
+    run->Matched(static_cast<std::uint64_t>(std::count_if(
+        topic.entries.begin(), topic.entries.end(), [&](const TopicSubscribers::Entry& entry) {
+          return gets_all(entry) && !entry.session->closing();
+        })));
+  }
+  std::array<FramePtr, kProtocols> frames;
   delivering_ = true;
   for (const TopicSubscribers::Entry& entry : topic.entries) {
-    if (first_offset == 0 || entry.start_offset < first_offset) {
-      entry.session->Enqueue(frame_for(entry.session->protocol()));
+    Session& session = *entry.session;
+    if (session.closing()) continue;
+    if (gets_all(entry)) {
+      FramePtr& frame = frames[static_cast<std::size_t>(session.protocol())];
+      if (!frame) frame = JoinRun(session.protocol());
+      session.Enqueue(frame, run);
       continue;
     }
-    // It subscribed while this run was under way: only what lies behind its start.
+    // Only what lies behind its start.
     for (const MessagePtr& message : run_.messages) {
       const std::uint64_t offset = message->position().offset;
-      if (offset == 0 || offset > entry.start_offset) entry.session->Deliver(message);
+      if (offset != 0 && offset <= entry.start_offset) continue;
+      Receipt* const receipt = message->receipt();
+      if (receipt != nullptr) receipt->Matched();
+      session.Deliver(message, Overflow::kDisconnect,
+                      receipt != nullptr ? Tracking::kCounted : Tracking::kNone);
     }
   }
   delivering_ = false;
+  if (run) {
+    for (const MessagePtr& message : run_.messages) {
+      if (Receipt* receipt = message->receipt()) receipt->Release();
+    }
+  }
+  run_.topic = nullptr;
   run_.messages.clear();
   run_.bytes = 0;
+  run_.reports = false;
+}
+
+const MessageRunPtr& Shard::RunOf(const MessagePtr& message) {
+  if (!single_ || single_->first() != message)
+    single_ = std::make_shared<MessageRun>(std::vector<MessagePtr>{message});
+  return single_;
+}
+
+void Shard::SettleSoon(const MessageRunPtr& run) {
+  if (run->unsettled) return;
+  run->unsettled = true;
+  unsettled_.push_back(run);
+  FlushSoon();
 }
 
 void Shard::Touch(Session& session) {
   if (session.touched_) return;
   session.touched_ = true;
-  if (touched_.empty() && !in_drain_) {
-    // Outside a drain (a reply to a client frame): flushed when the current handler is done.
-    boost::asio::post(io_, [this] { FlushTouched(); });
-  }
   touched_.push_back(&session);
+  FlushSoon();
+}
+
+// Outside a drain, such as for a reply to a client frame: when the current handlers are done.
+void Shard::FlushSoon() {
+  if (in_drain_ || flush_posted_) return;
+  flush_posted_ = true;
+  boost::asio::post(io_, [this] {
+    flush_posted_ = false;
+    FlushTouched();
+  });
 }
 
 void Shard::FlushTouched() {
-  for (std::size_t i = 0; i < touched_.size(); ++i) {
-    Session* session = touched_[i];
-    if (session == nullptr) continue;
-    session->touched_ = false;
-    touched_[i] = nullptr;
-    session->Flush();
+  in_drain_ = true;
+  // Ended sessions may have others told that they left.
+  do {
+    for (std::size_t i = 0; i < touched_.size(); ++i) {
+      Session* session = std::exchange(touched_[i], nullptr);
+      if (session == nullptr) continue;
+      session->touched_ = false;
+      session->Flush();
+    }
+    touched_.clear();
+    RemoveEnded();
+  } while (!touched_.empty());
+  for (const MessageRunPtr& run : unsettled_) {
+    run->unsettled = false;
+    run->Settle();
   }
-  touched_.clear();
-  RemoveEnded();
+  unsettled_.clear();
+  single_ = nullptr;
+  in_drain_ = false;
 }
 
 void Shard::RemoveEnded() {

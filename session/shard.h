@@ -125,6 +125,10 @@ class Shard {
 
   TimerWheel& timers() { return timers_; }
   void Touch(Session& session);
+  // `message` as a run of its own; the same one for all sessions that ask one after the other.
+  const MessageRunPtr& RunOf(const MessagePtr& message);
+  // Something has been counted on the run: its receipts are told when the drain ends.
+  void SettleSoon(const MessageRunPtr& run);
 
   // Tells the watchers. Session id, user and time are filled in.
   void Emit(const Session& session, Event event);
@@ -137,11 +141,13 @@ class Shard {
   void CountDropped(DropReason reason, std::uint64_t messages);
 
  private:
-  // Consecutive messages of one topic, to be queued to its subscribers as one frame.
+  // Consecutive messages of one topic that are being collected, to go to its subscribers as one
+  // frame a protocol.
   struct Run {
     TopicSubscribers* topic = nullptr;
     std::vector<MessagePtr> messages;
     std::size_t bytes = 0;
+    bool reports = false;  // some have a receipt
   };
 
   void Wake();
@@ -151,6 +157,11 @@ class Shard {
   void HandleMail(Mail& mail);
   void DeliverSingly(TopicSubscribers& topic, const Mail& mail);
   void FinishRun();
+  // Lets go of what is collected: its frame of one protocol.
+  FramePtr JoinRun(Protocol protocol) const;
+  void FlushSoon();
+  // Ends a drain, or a handler that touched sessions outside one: writes, lets ended sessions go,
+  // and tells the receipts.
   void FlushTouched();
   // Those who waited because entries were being walked. Not before the drain ends: until then the
   // topics of runs must stay.
@@ -176,11 +187,14 @@ class Shard {
   absl::flat_hash_map<SessionId, Ended> owed_;
   std::deque<std::pair<std::chrono::steady_clock::time_point, SessionId>> owed_until_;
   std::vector<Session*> touched_;
+  std::vector<MessageRunPtr> unsettled_;
+  MessageRunPtr single_;  // what RunOf returned last
   std::vector<Mail> draining_;
   std::size_t drained_ = 0;
   bool continues_ = false;  // the next turn has been posted
   Run run_;
-  bool in_drain_ = false;                            // who is touched will be flushed at its end
+  bool in_drain_ = false;                            // FlushTouched follows
+  bool flush_posted_ = false;                        // or has been posted
   bool delivering_ = false;                          // entries are walked: ending waits
   std::vector<std::shared_ptr<Session>> to_leave_;   // who waited for LeaveAll
   std::vector<std::shared_ptr<Session>> to_remove_;  // who waited for Remove

@@ -24,12 +24,12 @@ FramePtr Bytes(std::string bytes, std::uint32_t messages = 1) {
 // What an observer hears, as text.
 struct Recorder : OutboundQueue::Observer {
   void OnWritten(const Outbound& gone) override {
-    heard.push_back("written " + gone.message->body().payload);
+    heard.push_back("written " + gone.run->first()->body().payload);
   }
   void OnDropped(const Outbound& gone, DropReason reason) override {
     heard.push_back(std::string(gone.gap ? "gap " : "") +
                     kDropReasonNames[static_cast<int>(reason)] + " " +
-                    gone.message->body().payload);
+                    gone.run->first()->body().payload);
   }
   std::vector<std::string> heard;
 };
@@ -50,7 +50,8 @@ Outbound Said(std::string payload, std::string topic = "a", DeliveryOptions opti
   auto message = std::make_shared<const Message>(
       std::make_shared<const MessageBody>(std::move(body)), std::move(topic), Position{},
       std::make_shared<const DeliveryOptions>(std::move(options)));
-  return {std::move(frame), std::move(message), overflow};
+  return {std::move(frame), std::make_shared<MessageRun>(std::vector<MessagePtr>{message}),
+          overflow};
 }
 
 std::string Gathered(const OutboundQueue& queue, std::size_t buffers = 16) {

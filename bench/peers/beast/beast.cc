@@ -1,4 +1,4 @@
-// Broadcasts what a WebSocket at /pub sends to all other WebSockets.  peer_beast PORT
+// Broadcasts what a WebSocket at /pub sends to all other WebSockets.  peer_beast PORT | --version
 //
 // What Herald is compared with: Boost.Beast used the ordinary way, a websocket::stream and a queue of shared strings per
 // session, and one async_write per session and message. One thread, loopback only; ends on SIGTERM.
@@ -10,6 +10,7 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/websocket.hpp>
+#include <boost/version.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdlib>
@@ -17,6 +18,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_set>
 #include <utility>
 
@@ -121,6 +123,11 @@ int main(int argc, char** argv) {
   if (argc != 2) {
     std::cerr << "usage: peer_beast PORT\n";
     return 64;
+  }
+  if (argv[1] == std::string_view("--version")) {
+    std::cout << "Boost.Beast of Boost " << BOOST_VERSION / 100000 << "." << BOOST_VERSION / 100 % 1000
+              << "\n";
+    return 0;
   }
   Subscribers subscribers;  // outlives the sessions, which the context owns
   asio::io_context context(1);

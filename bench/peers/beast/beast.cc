@@ -125,8 +125,8 @@ int main(int argc, char** argv) {
     return 64;
   }
   if (argv[1] == std::string_view("--version")) {
-    std::cout << "Boost.Beast of Boost " << BOOST_VERSION / 100000 << "." << BOOST_VERSION / 100 % 1000
-              << "\n";
+    std::cout << "Boost.Beast of Boost " << BOOST_VERSION / 100000 << "."
+              << BOOST_VERSION / 100 % 1000 << "\n";
     return 0;
   }
   Subscribers subscribers;  // outlives the sessions, which the context owns

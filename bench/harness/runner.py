@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -52,7 +53,7 @@ class Runner:
         return self._seconds.get((workload.name, entrant.name), workload.seconds)
 
     def _run_once(self, workload, entrant, number, outcome):
-        name = f"{workload.name}-{entrant.name}-{number}".replace(" ", "_").replace("/", "_")
+        name = f"{workload.name}-{re.sub('[^a-z0-9]+', '_', entrant.name)}-{number}"
         result, log = self._directory / f"{name}.json", self._directory / f"{name}.log"
         result.unlink(missing_ok=True)
         command = [self._binary, entrant.workload, f"--server={entrant.server}", f"--json={result}", *entrant.flags, *self._arguments]
@@ -113,7 +114,7 @@ def read_json(path):
 
 def last_line(path):
     lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else ""
+    return lines[-1].replace(f"{os.getcwd()}/", "")[:300] if lines else ""
 
 
 def duration(seconds):

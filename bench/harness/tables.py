@@ -66,7 +66,8 @@ def detail(workload, results):
     for name, outcome in kept["entrants"].items():
         figure = results.figure(workload.name, workload.figure, name)
         if figure is None:
-            rows.append((results.title(name), f"not measured: {cell(outcome.get('not_measured') or outcome.get('failed') or 'no figure')}", "", ""))
+            why = outcome.get("not_measured") or outcome.get("failed") or "no figure"
+            rows.append((results.title(name), f"not measured: {cell(why)}", "", ""))
             continue
         ratio = number(figure.median / base.median) if base and base.median and name != "herald" and workload.name != "p10" else ""
         rows.append((results.title(name), show(figure, about.unit, about.scale), ratio,

@@ -259,7 +259,7 @@ TEST(OutboundQueueTest, ACollapseKeyReplacesWhatIsUnsentOfItsTopic) {
   queue.Push(Said("[5]", "a"));
   queue.Consume(1);  // the first is on the wire
   const Outbound by = Said("[6]", "a", {.collapse_key = "k"});
-  EXPECT_EQ(queue.DropCollapsed(*by.message), 1u);
+  EXPECT_EQ(queue.DropCollapsed(*by.run->first()), 1u);
   queue.Push(by);
   EXPECT_EQ(Gathered(queue), "1][3][4][5][6]");
   EXPECT_EQ(queue.bytes(), 14u);
@@ -273,7 +273,7 @@ TEST(OutboundQueueTest, ReplacedMessagesLeaveNothingBehind) {
   queue.Consume(1);
   for (int i = 0; i < 100'000; ++i) {
     const Outbound next = Said("x", "a", {.collapse_key = "k"});
-    EXPECT_EQ(queue.DropCollapsed(*next.message), i == 0 ? 0u : 1u);
+    EXPECT_EQ(queue.DropCollapsed(*next.run->first()), i == 0 ? 0u : 1u);
     queue.Push(next);
     ASSERT_LE(queue.slots(), 64u);
   }
@@ -360,7 +360,7 @@ TEST(OutboundQueueTest, KeepsItsBooksUnderRandomUse) {
           break;
         case 3: {
           const Outbound next = Said("collapse", "a", {.collapse_key = "k"});
-          dropped += queue.DropCollapsed(*next.message);
+          dropped += queue.DropCollapsed(*next.run->first());
           queue.Push(next);
           ++pushed;
           break;

@@ -46,6 +46,8 @@ struct Config {
   bool enable_demo = false;
   bool allow_query_token = false;
   std::string token_cookie;
+  std::string client_tls_cert_file;
+  std::string client_tls_key_file;
   std::string jwt_secret_file;
   std::string jwt_public_key_file;
   std::string jwks_file;

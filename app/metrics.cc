@@ -53,6 +53,15 @@ std::vector<MetricFamily> Metrics::Collect() const {
           front_end_.handshakes_accepted.load(std::memory_order_relaxed));
   counter("herald_http_refused_total", "HTTP requests on the client port answered 4xx or 5xx.",
           front_end_.handshakes_refused.load(std::memory_order_relaxed));
+  std::vector<ClientMetric> tls_handshakes;
+  for (std::size_t i = 0; i < kTlsResults; ++i) {
+    const auto count = front_end_.tls_handshakes[i].load(std::memory_order_relaxed);
+    tls_handshakes.push_back(
+        Value(MetricType::Counter, static_cast<double>(count), {{"result", kTlsResultNames[i]}}));
+  }
+  families.push_back(Family(MetricType::Counter, "herald_tls_handshakes_total",
+                            "TLS handshakes on the client port, by how they ended.",
+                            std::move(tls_handshakes)));
   counter("herald_commands_total", "Producer commands taken.", totals.commands);
   counter("herald_deliveries_total", "Messages queued to sessions.", totals.deliveries);
   counter("herald_client_frames_total", "Data frames received from clients.", totals.client_frames);

@@ -53,6 +53,7 @@ Algorithm ToAlgorithm(JwtAlgorithm algorithm) {
 
 absl::Status Server::Start() {
   if (absl::Status status = MakeVerifier(); !status.ok()) return status;
+  if (absl::Status status = LoadClientTls(); !status.ok()) return status;
   if (!config_.producer_tokens_file.empty()) {
     absl::StatusOr<ProducerAuth> auth = ProducerAuth::Load(config_.producer_tokens_file);
     if (!auth.ok()) return auth.status();
@@ -99,6 +100,27 @@ absl::Status Server::MakeVerifier() {
   return absl::OkStatus();
 }
 
+absl::Status Server::LoadClientTls() {
+  if (config_.client_tls_cert_file.empty()) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<TlsContext>> tls =
+      TlsContext::Load(config_.client_tls_cert_file, config_.client_tls_key_file);
+  if (!tls.ok()) return tls.status();
+  client_tls_ = *std::move(tls);
+  LogInfo("TLS on the client port", {{"kernel_tls", KernelTlsAvailable()}});
+  return absl::OkStatus();
+}
+
+void Server::ReloadClientTls() {
+  if (!client_tls_) return;
+  const absl::StatusOr<bool> reloaded = client_tls_->ReloadIfChanged();
+  if (!reloaded.ok()) {
+    LogError("client certificate not reloaded, the old one stays",
+             {{"error", std::string(reloaded.status().message())}});
+  } else if (*reloaded) {
+    LogInfo("client certificate reloaded", {});
+  }
+}
+
 void Server::MakeShards() {
   const Limits& limits = config_.limits;
   const std::uint64_t files = RaiseOpenFilesLimit();
@@ -136,7 +158,8 @@ void Server::MakeShards() {
   front.token_cookie = config_.token_cookie;
   front.allowed_origins = config_.allowed_origins;
   front.max_sessions = limits.max_sessions != 0 ? limits.max_sessions : SessionsFor(files);
-  front_end_ = std::make_unique<FrontEnd>(std::move(front), *table_, verifier_.get());
+  front_end_ =
+      std::make_unique<FrontEnd>(std::move(front), *table_, verifier_.get(), client_tls_.get());
   runner_ =
       std::make_unique<CommandRunner>(*broker_, *table_, receipts_, config_.node_name,
                                       limits.max_message_bytes, limits.max_topics_per_session);
@@ -190,6 +213,7 @@ void Server::EverySecond() {
       LogError("keys not reloaded, the old ones stay", {{"error", std::string(status.message())}});
     }
   }
+  ReloadClientTls();
   const bool full = max_memory_bytes_ != 0 && ResidentBytes() > max_memory_bytes_;
   if (full != runner_->memory_full) {
     LogWarn(full ? "memory limit reached: new sessions and messages are refused"

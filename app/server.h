@@ -38,6 +38,8 @@ class Server {
 
  private:
   absl::Status MakeVerifier();
+  absl::Status LoadClientTls();
+  void ReloadClientTls();
   void MakeShards();
   absl::Status OpenPorts();
   void EverySecond();
@@ -50,6 +52,7 @@ class Server {
   boost::asio::steady_timer tick_;
   std::uint64_t max_memory_bytes_ = 0;
   std::unique_ptr<TokenVerifier> verifier_;
+  std::unique_ptr<TlsContext> client_tls_;
   ProducerAuth producer_auth_;
 
   std::unique_ptr<Idempotency> idempotency_;  // shards may hold callbacks into it

@@ -66,6 +66,9 @@ absl::Status ValidateClients(const Config& config) {
       (hs256 || config.jwt_algorithm == JwtAlgorithm::kNotSet)) {
     return Invalid("jwt_public_key_file needs jwt_algorithm RS256, ES256 or EdDSA");
   }
+  if (config.client_tls_cert_file.empty() != config.client_tls_key_file.empty()) {
+    return Invalid("client_tls_cert_file and client_tls_key_file need each other");
+  }
   if (!IsCookieName(config.token_cookie)) return Invalid("token_cookie is not a cookie name");
   const bool any_origin =
       std::ranges::find(config.allowed_origins, "*") != config.allowed_origins.end();

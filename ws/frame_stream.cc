@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -11,6 +12,7 @@ namespace herald {
 
 void FrameStream::Flush() {
   if (queue_.may_expire() && observer_ != nullptr) observer_->BeforeWrite();
+  if (socket_.tls() != nullptr && !socket_.tls()->kernel_encrypts()) return FlushTls();
   while (!waiting_ && !failed_ && !queue_.empty()) {
     // Asio would pass at most 64 buffers a write; the kernel takes 1,024 (IOV_MAX).
     std::array<iovec, 256> buffers;
@@ -34,11 +36,38 @@ void FrameStream::Flush() {
   if (!beast_writes_.empty()) CompleteWritten({});
 }
 
-std::uint64_t FrameStream::AckedBytes() const {
-  int unacknowledged = 0;
-  if (::ioctl(const_cast<TcpSocket&>(socket_).native_handle(), SIOCOUTQ, &unacknowledged) != 0)
-    return 0;
-  return queue_.bytes_written() - static_cast<std::uint64_t>(unacknowledged);
+void FrameStream::FlushTls() {
+  TlsStream& tls = *socket_.tls();
+  while (!waiting_ && !failed_) {
+    std::array<iovec, 256> buffers;
+    const std::size_t n = queue_.Gather(buffers);
+    if (n == 0 && tls.pending() == 0) break;
+    const TlsStream::Result result = tls.Write(std::span(buffers).first(n));
+    if (result.error) return Fail(result.error);
+    // Gone from the queue also if the kernel has not taken it: it is encrypted, and can be neither
+    // dropped nor overtaken any more.
+    queue_.Consume(result.bytes);
+    shard_.CountWritten(result.bytes);
+    if (result.wait == TlsStream::Wait::kNone) continue;
+    waiting_ = true;
+    socket_.async_wait(
+        result.wait == TlsStream::Wait::kRead ? TcpSocket::wait_read : TcpSocket::wait_write,
+        Writable(this, owner_.lock()));
+  }
+  if (!beast_writes_.empty() && tls.pending() == 0) CompleteWritten({});
+}
+
+FrameStream::Acked FrameStream::AckedBytes() const {
+  int value = 0;
+  if (::ioctl(socket_.native_handle(), SIOCOUTQ, &value) != 0) return {};
+  const auto unacknowledged = static_cast<std::uint64_t>(value);
+  const std::uint64_t written = queue_.bytes_written();
+  const TlsStream* tls = socket_.tls();
+  if (tls == nullptr) return {written - unacknowledged, written - unacknowledged};
+  // The kernel counts what is encrypted, which is more than what was queued.
+  const std::uint64_t missing = unacknowledged + tls->pending();
+  const std::uint64_t wire = tls->wire_bytes() + (tls->kernel_encrypts() ? written : 0);
+  return {written - std::min(written, missing), wire - unacknowledged};
 }
 
 void FrameStream::OnWritable(error_code error) {

@@ -2,8 +2,6 @@
 
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/beast/core/error.hpp>
 #include <boost/beast/core/role.hpp>
@@ -16,11 +14,9 @@
 #include "absl/functional/any_invocable.h"
 #include "session/outbound_queue.h"
 #include "session/shard.h"
+#include "ws/client_socket.h"
 
 namespace herald {
-
-using TcpSocket =
-    boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
 
 // The stream below `websocket::stream`. Everything that goes to the socket passes one queue of
 // whole frames: ours, shared and already framed, and Beast's own (handshake, pong, close). So data
@@ -31,7 +27,8 @@ using TcpSocket =
 // Ownership: the queue is the session's. `owner` is kept alive while the socket is awaited.
 // Writing:   at once and non-blocking; waits for writability only when the kernel's buffer is
 //            full. A write of Beast's completes when it has reached the kernel and not when it is
-//            queued, so that a flood of pings stalls itself only.
+//            queued, so that a flood of pings stalls itself only. With TLS what is queued goes out in
+//            records of up to 16 KiB; one that the kernel does not take whole has left the queue.
 // Reading:   straight from the socket, after `prefix` (bytes that came behind the handshake's
 //            header).
 // Errors:    a failed write closes the socket, which ends the pending read with an error.
@@ -49,14 +46,13 @@ class FrameStream {
     ~Observer() = default;
   };
 
-  using executor_type = TcpSocket::executor_type;
+  using executor_type = ClientSocket::executor_type;
   using error_code = boost::beast::error_code;
 
-  FrameStream(TcpSocket socket, OutboundQueue& queue, Shard& shard, std::string prefix)
+  FrameStream(ClientSocket socket, OutboundQueue& queue, Shard& shard, std::string prefix)
       : socket_(std::move(socket)), queue_(queue), shard_(shard), prefix_(std::move(prefix)) {}
 
   executor_type get_executor() { return socket_.get_executor(); }
-  TcpSocket& socket() { return socket_; }
   // `observer` is the owner, or a part of it.
   void set_owner(std::weak_ptr<void> owner, Observer& observer) {
     owner_ = std::move(owner);
@@ -68,8 +64,12 @@ class FrameStream {
   // Closes the socket; what Beast still had to write ends with an error.
   void Abort() { Fail(boost::asio::error::operation_aborted); }
 
-  // Bytes that the peer's kernel has acknowledged (tcp(7), SIOCOUTQ), of all that was written.
-  std::uint64_t AckedBytes() const;
+  // What the peer's kernel has acknowledged (tcp(7), SIOCOUTQ).
+  struct Acked {
+    std::uint64_t bytes = 0;  // of all that was queued; with TLS at least so many
+    std::uint64_t wire = 0;   // changes when more is acknowledged
+  };
+  Acked AckedBytes() const;
 
   template <class Buffers, class Handler>
   auto async_read_some(const Buffers& buffers, Handler&& handler) {
@@ -108,11 +108,14 @@ class FrameStream {
 
   // Found by argument-dependent lookup when Beast ends the connection.
   friend void teardown(boost::beast::role_type role, FrameStream& stream, error_code& error) {
-    boost::beast::websocket::teardown(role, stream.socket_, error);
+    stream.socket_.ShutdownSend();
+    boost::beast::websocket::teardown(role, stream.socket_.tcp(), error);
   }
   template <class Handler>
   friend void async_teardown(boost::beast::role_type role, FrameStream& stream, Handler&& handler) {
-    boost::beast::websocket::async_teardown(role, stream.socket_, std::forward<Handler>(handler));
+    stream.socket_.ShutdownSend();
+    boost::beast::websocket::async_teardown(role, stream.socket_.tcp(),
+                                            std::forward<Handler>(handler));
   }
   friend void beast_close_socket(FrameStream& stream) {
     error_code ignored;
@@ -143,12 +146,14 @@ class FrameStream {
     }
   };
 
+  // The same over TLS, where the kernel does not encrypt.
+  void FlushTls();
   void OnWritable(error_code error);
   void WriteForBeast(FramePtr frame, Written done);
   void CompleteWritten(error_code error);
   void Fail(error_code error);
 
-  TcpSocket socket_;
+  ClientSocket socket_;
   OutboundQueue& queue_;
   Shard& shard_;
   std::weak_ptr<void> owner_;

@@ -12,6 +12,7 @@
 #include "session/topic_rules.h"
 #include "ws/admission.h"
 #include "ws/auth/token_verifier.h"
+#include "ws/tls_context.h"
 
 namespace herald {
 
@@ -28,20 +29,28 @@ struct FrontEndOptions {
   std::uint64_t max_sessions = 19'000;
 };
 
+// How TLS handshakes end. The names are those of a metric.
+enum class TlsResult { kDone, kFailed, kTimeout, kClosed };
+inline constexpr std::size_t kTlsResults = 4;
+inline constexpr const char* kTlsResultNames[kTlsResults] = {"done", "failed", "timeout", "closed"};
+
 // What all client connections share: settings, admission, keys, counters.
 //
 // Threads: any; immutable but for atomics and what locks itself. Outlives all connections.
 struct FrontEnd {
-  FrontEnd(FrontEndOptions options, SessionTable& table, const TokenVerifier* verifier)
+  FrontEnd(FrontEndOptions options, SessionTable& table, const TokenVerifier* verifier,
+           const TlsContext* tls = nullptr)
       : options(std::move(options)),
         table(table),
         verifier(verifier),
+        tls(tls),
         admission({this->options.max_sessions, this->options.limits.max_sessions_per_ip,
                    this->options.limits.handshakes_per_second}) {}
 
   const FrontEndOptions options;
   SessionTable& table;
   const TokenVerifier* const verifier;  // null: no keys, so no tokens
+  const TlsContext* const tls;          // null: plain connections
   Admission admission;
   std::atomic<bool> draining{false};
   // Set by the process's memory watch: new handshakes are refused.
@@ -49,6 +58,7 @@ struct FrontEnd {
 
   std::atomic<std::uint64_t> handshakes_accepted{0};
   std::atomic<std::uint64_t> handshakes_refused{0};
+  std::atomic<std::uint64_t> tls_handshakes[kTlsResults]{};
 };
 
 // What the upgrade request said.

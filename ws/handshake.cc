@@ -107,12 +107,17 @@ absl::StatusOr<Claims> DevClaims(const Query& query) {
 }  // namespace
 
 bool OriginAllowed(const std::vector<std::string>& allowed, std::string_view origin,
-                   std::string_view host) {
+                   std::string_view host, bool tls) {
   if (origin.empty()) return true;
   if (allowed.empty()) {
-    const std::size_t scheme = origin.find("://");
-    return scheme != std::string_view::npos && !host.empty() &&
-           EqualsIgnoreCase(origin.substr(scheme + 3), host);
+    const std::size_t end = origin.find("://");
+    if (end == std::string_view::npos || host.empty()) return false;
+    const bool https = EqualsIgnoreCase(origin.substr(0, end), "https");
+    if (tls && !https) return false;
+    // RFC 6454 §6.2: the scheme's own port may be left out.
+    const std::string_view port = https ? ":443" : ":80";
+    if (host.ends_with(port)) host.remove_suffix(port.size());
+    return EqualsIgnoreCase(origin.substr(end + 3), host);
   }
   for (const std::string& one : allowed) {
     if (one == "*" || EqualsIgnoreCase(one, origin)) return true;
@@ -142,7 +147,7 @@ absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end,
   const auto query = ParseQuery(request.target());
   if (!query) return Refuse(refusal, status::bad_request, "the URL's query is malformed");
   if (!OriginAllowed(options.allowed_origins, Header(request, field::origin),
-                     Header(request, field::host))) {
+                     Header(request, field::host), front_end.tls != nullptr)) {
     return Refuse(refusal, status::forbidden, "this origin is not allowed; see --allowed_origins");
   }
 

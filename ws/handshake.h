@@ -25,9 +25,10 @@ absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end,
                                             const UpgradeRequest& request, absl::Time now,
                                             Refusal& refusal);
 
-// True if the `Origin` header allows the request: absent (not a browser), the same host as `Host`,
-// or on the list.
+// True if the `Origin` header allows the request: absent (not a browser), the same host and port as
+// `Host`, or on the list. With `tls` the same host is so by https only, for anyone on the way can
+// forge pages of http; without, a proxy may have taken the TLS off.
 bool OriginAllowed(const std::vector<std::string>& allowed, std::string_view origin,
-                   std::string_view host);
+                   std::string_view host, bool tls = false);
 
 }  // namespace herald

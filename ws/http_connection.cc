@@ -23,24 +23,32 @@ using beast::error_code;
 
 class HttpConnection final : public std::enable_shared_from_this<HttpConnection>, private Timer {
  public:
-  HttpConnection(FrontEnd& front_end, Shard& shard, TcpSocket socket)
+  HttpConnection(FrontEnd& front_end, Shard& shard, ClientSocket socket)
       : front_end_(front_end), shard_(shard), socket_(std::move(socket)) {}
 
   void Start() {
     error_code ignored;
-    socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
-    const Limits& limits = front_end_.options.limits;
-    parser_.emplace();
-    parser_->header_limit(static_cast<std::uint32_t>(limits.max_header_bytes));
-    shard_.timers().Schedule(*this, limits.handshake_timeout);
-    http::async_read_header(
-        socket_, buffer_, *parser_,
-        [self = shared_from_this()](error_code error, std::size_t) { self->OnHeader(error); });
+    socket_.tcp().set_option(asio::ip::tcp::no_delay(true), ignored);
+    shard_.timers().Schedule(*this, front_end_.options.limits.handshake_timeout);
+    if (front_end_.tls == nullptr) return ReadHeader();
+    securing_ = true;
+    socket_.StartTls(front_end_.tls->NewConnection(),
+                     [self = shared_from_this()](error_code error) { self->OnSecured(error); });
   }
 
  private:
   using Response = http::response<http::string_body>;
 
+  void ReadHeader() {
+    parser_.emplace();
+    parser_->header_limit(static_cast<std::uint32_t>(front_end_.options.limits.max_header_bytes));
+    http::async_read_header(
+        socket_, buffer_, *parser_,
+        [self = shared_from_this()](error_code error, std::size_t) { self->OnHeader(error); });
+  }
+
+  void OnSecured(error_code error);
+  void CountTls(TlsResult result);
   void OnHeader(error_code error);
   void OnUpgrade(const UpgradeRequest& request);
   void OnPage(const UpgradeRequest& request);
@@ -51,17 +59,40 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
 
   FrontEnd& front_end_;
   Shard& shard_;
-  TcpSocket socket_;
+  ClientSocket socket_;
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::empty_body>> parser_;
   std::optional<Response> response_;
   bool head_ = false;
+  bool securing_ = false;  // the TLS handshake has not ended
 };
+
+void HttpConnection::CountTls(TlsResult result) {
+  securing_ = false;
+  front_end_.tls_handshakes[static_cast<int>(result)].fetch_add(1, std::memory_order_relaxed);
+}
+
+void HttpConnection::OnSecured(error_code error) {
+  if (!securing_) return;  // timed out meanwhile
+  if (!error) {
+    CountTls(TlsResult::kDone);
+    return ReadHeader();
+  }
+  const bool closed = error == asio::error::eof || error == asio::error::connection_reset;
+  CountTls(closed ? TlsResult::kClosed : TlsResult::kFailed);
+  if (TlsStream::IsPlainHttp(error)) {
+    socket_.DropTls();
+    return Refuse(http::status::bad_request, "this port speaks TLS: use https:// or wss://");
+  }
+  shard_.timers().Cancel(*this);
+  socket_.close(error);
+}
 
 void HttpConnection::OnTimer() {
   auto self = shared_from_this();
-  if (response_ || !socket_.is_open()) {
-    // The answer was not taken in time.
+  if (securing_) CountTls(TlsResult::kTimeout);
+  if (response_ || !parser_ || !socket_.is_open()) {
+    // The answer was not taken in time, or there is nobody yet to answer to.
     error_code ignored;
     socket_.close(ignored);
     return;
@@ -103,7 +134,7 @@ void HttpConnection::OnUpgrade(const UpgradeRequest& request) {
   if (front_end_.memory_full)
     return Refuse(http::status::service_unavailable, "no memory for more sessions");
   error_code error;
-  const auto remote = socket_.remote_endpoint(error);
+  const auto remote = socket_.tcp().remote_endpoint(error);
   if (error) return shard_.timers().Cancel(*this);
   const std::string ip = remote.address().to_string();
   switch (front_end_.admission.Admit(ip, absl::Now())) {
@@ -213,8 +244,7 @@ void HttpConnection::Respond(Response response) {
 // Closing with unread bytes would send a reset, and the client might never see the answer: read
 // them away first.
 void HttpConnection::Linger() {
-  error_code ignored;
-  socket_.shutdown(TcpSocket::shutdown_send, ignored);
+  socket_.ShutdownSend();
   buffer_.clear();
   socket_.async_read_some(buffer_.prepare(4096),
                           [self = shared_from_this()](error_code error, std::size_t) {
@@ -228,7 +258,7 @@ void HttpConnection::Linger() {
 }  // namespace
 
 void StartHttpConnection(FrontEnd& front_end, Shard& shard, TcpSocket socket) {
-  std::make_shared<HttpConnection>(front_end, shard, std::move(socket))->Start();
+  std::make_shared<HttpConnection>(front_end, shard, ClientSocket(std::move(socket)))->Start();
 }
 
 }  // namespace herald

@@ -21,7 +21,7 @@ constexpr absl::Duration kCloseTimeout = absl::Seconds(5);
 
 }  // namespace
 
-WsSession::WsSession(FrontEnd& front_end, Shard& shard, TcpSocket socket, UpgradeDetails details,
+WsSession::WsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, UpgradeDetails details,
                      std::string prefix)
     : Session(shard, details.protocol, front_end.options.limits.max_outbound_bytes_per_session),
       front_end_(front_end),
@@ -152,11 +152,11 @@ void WsSession::OnTimer() {
         if (awaiting_pong_) {
           // A slow reader is not a dead one: while the peer's kernel works through what lies before
           // the ping, it may wait.
-          const std::uint64_t acked = ws_.next_layer().AckedBytes();
-          if (acked >= ping_end_ || acked == acked_at_ping_) {
+          const FrameStream::Acked acked = ws_.next_layer().AckedBytes();
+          if (acked.bytes >= ping_end_ || acked.wire == acked_at_ping_) {
             return Close({CloseCode::kTimeout, "no pong in time", {}});
           }
-          acked_at_ping_ = acked;
+          acked_at_ping_ = acked.wire;
           next_ping_ = now + Limit().pong_timeout;
           return ScheduleNext();
         }
@@ -169,7 +169,7 @@ void WsSession::OnTimer() {
         next_ping_ = now + Limit().pong_timeout;
         Enqueue(ping);
         ping_end_ = queue_.bytes_written() + queue_.bytes();
-        acked_at_ping_ = ws_.next_layer().AckedBytes();
+        acked_at_ping_ = ws_.next_layer().AckedBytes().wire;
       }
       if (phase_ == Phase::kOpen) ScheduleNext();
       return;
@@ -245,7 +245,7 @@ void WsSession::End(CloseCode code, std::string reason) {
   shard().Emit(*this, std::move(event));
 }
 
-void StartWsSession(FrontEnd& front_end, Shard& shard, TcpSocket socket,
+void StartWsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket,
                     const UpgradeRequest& request, UpgradeDetails details, std::string prefix) {
   std::make_shared<WsSession>(front_end, shard, std::move(socket), std::move(details),
                               std::move(prefix))

@@ -15,7 +15,7 @@ namespace herald {
 //
 // `prefix`: bytes read behind the request's header.
 // Threads: the shard's.
-void StartWsSession(FrontEnd& front_end, Shard& shard, TcpSocket socket,
+void StartWsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket,
                     const UpgradeRequest& request, UpgradeDetails details, std::string prefix);
 
 }  // namespace herald

@@ -31,7 +31,7 @@ namespace herald {
 // Ownership: kept alive by the table while open, and by its pending read, write and close.
 class WsSession final : public Session, private Timer, private FrameStream::Observer {
  public:
-  WsSession(FrontEnd& front_end, Shard& shard, TcpSocket socket, UpgradeDetails details,
+  WsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, UpgradeDetails details,
             std::string prefix);
   ~WsSession() override;
 
@@ -134,7 +134,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   absl::Time expires_at_ = absl::InfiniteFuture();
   absl::Time next_ping_ = absl::InfiniteFuture();  // or, with awaiting_pong_, when to give up
   std::uint64_t ping_end_ = 0;       // of the bytes to this peer, where the last ping ends
-  std::uint64_t acked_at_ping_ = 0;  // how many its kernel had acknowledged when we last looked
+  std::uint64_t acked_at_ping_ = 0;  // what its kernel had acknowledged when we last looked
   std::string inbound_;              // of the message being read; empty at rest
   std::array<char, 128> chunk_;      // the first bytes of a message land here
   RateLimit rate_;

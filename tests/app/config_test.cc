@@ -307,6 +307,8 @@ TEST_F(ConfigTest, SettingsMustMakeSenseTogether) {
       {"--jwt_secret_file=s", "--jwt_algorithm=RS256"},
       {"--jwt_secret_file=s", "--jwks_file=j"},
       {"--allow_anonymous", "--jwt_audience=a"},
+      {"--allow_anonymous", "--client_tls_cert_file=c"},
+      {"--allow_anonymous", "--client_tls_key_file=k"},
       {"--allow_anonymous", "--grpc_tls_cert_file=c"},
       {"--allow_anonymous", "--grpc_tls_key_file=k"},
       {"--allow_anonymous", "--grpc_tls_client_ca_file=a"},

@@ -31,6 +31,24 @@ TEST(OriginAllowedTest, ByDefaultOnlyTheSameHost) {
   EXPECT_FALSE(OriginAllowed({}, "https://", ""));
 }
 
+TEST(OriginAllowedTest, TheSchemesOwnPortMayBeLeftOut) {
+  EXPECT_TRUE(OriginAllowed({}, "https://example.com", "example.com:443"));
+  EXPECT_TRUE(OriginAllowed({}, "http://example.com", "example.com:80"));
+  EXPECT_FALSE(OriginAllowed({}, "http://example.com", "example.com:443"));
+  EXPECT_FALSE(OriginAllowed({}, "https://example.com", "example.com:80"));
+  EXPECT_FALSE(OriginAllowed({}, "https://example.com", "example.com:8443"));
+}
+
+// Whoever sits on the wire can put words into a page that came by http.
+TEST(OriginAllowedTest, WithTlsTheSameHostIsSoByHttpsOnly) {
+  EXPECT_TRUE(OriginAllowed({}, "https://example.com", "example.com", /*tls=*/true));
+  EXPECT_TRUE(OriginAllowed({}, "HTTPS://example.com:8443", "example.com:8443", true));
+  EXPECT_TRUE(OriginAllowed({}, "", "example.com", true));
+  EXPECT_FALSE(OriginAllowed({}, "http://example.com", "example.com", true));
+  EXPECT_FALSE(OriginAllowed({}, "http://example.com:8443", "example.com:8443", true));
+  EXPECT_TRUE(OriginAllowed({"http://example.com"}, "http://example.com", "example.com", true));
+}
+
 TEST(OriginAllowedTest, OrThoseOnTheList) {
   const std::vector<std::string> list = {"https://app.example.com", "http://localhost:3000"};
   EXPECT_TRUE(OriginAllowed(list, "https://app.example.com", "x"));

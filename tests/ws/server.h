@@ -29,14 +29,15 @@ inline FrontEndOptions DevOptions() {
 
 class Server {
  public:
-  explicit Server(FrontEndOptions options = DevOptions(), const TokenVerifier* verifier = nullptr) {
+  explicit Server(FrontEndOptions options = DevOptions(), const TokenVerifier* verifier = nullptr,
+                  const TlsContext* tls = nullptr) {
     ShardOptions shard_options;
     shard_options.encoders = AllEncoders();
     shard_options.events = &events_;
     shard_options.max_topics_per_session = options.limits.max_topics_per_session;
     node_ = std::make_unique<Node>(2, shard_options, Node::MakeMemoryBroker, options.rules);
     watcher_ = *events_.AddWatcher({}, [] {});
-    front_end_ = std::make_unique<FrontEnd>(std::move(options), node_->table(), verifier);
+    front_end_ = std::make_unique<FrontEnd>(std::move(options), node_->table(), verifier, tls);
     auto listener =
         Listener::Open(*front_end_, node_->shards(), {boost::asio::ip::address_v4::loopback(), 0});
     EXPECT_TRUE(listener.ok()) << listener.status();

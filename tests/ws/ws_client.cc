@@ -45,9 +45,17 @@ RawSocket::~RawSocket() {
   if (fd_ >= 0) ::close(fd_);
 }
 
+std::ptrdiff_t RawSocket::Receive(void* data, std::size_t size) {
+  return ::recv(fd_, data, size, 0);
+}
+
+std::ptrdiff_t RawSocket::SendSome(const void* data, std::size_t size) {
+  return ::send(fd_, data, size, MSG_NOSIGNAL);
+}
+
 bool RawSocket::Send(std::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const ssize_t n = SendSome(bytes.data(), bytes.size());
     if (n <= 0) return false;
     bytes.remove_prefix(static_cast<std::size_t>(n));
   }
@@ -57,7 +65,7 @@ bool RawSocket::Send(std::string_view bytes) {
 std::string RawSocket::ReadUntil(std::string_view until) {
   std::string read;
   char byte;
-  while (read.find(until) == std::string::npos && ::recv(fd_, &byte, 1, 0) == 1) read += byte;
+  while (read.find(until) == std::string::npos && Receive(&byte, 1) == 1) read += byte;
   return read;
 }
 
@@ -65,7 +73,7 @@ std::string RawSocket::ReadExactly(std::size_t size) {
   std::string read(size, '\0');
   std::size_t have = 0;
   while (have < size) {
-    const ssize_t n = ::recv(fd_, read.data() + have, size - have, 0);
+    const ssize_t n = Receive(read.data() + have, size - have);
     if (n <= 0) break;
     have += static_cast<std::size_t>(n);
   }
@@ -77,7 +85,7 @@ std::optional<std::string> RawSocket::ReadToEnd() {
   std::string read;
   char buffer[4096];
   for (;;) {
-    const ssize_t n = ::recv(fd_, buffer, sizeof buffer, 0);
+    const ssize_t n = Receive(buffer, sizeof buffer);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return std::nullopt;
     if (n <= 0) return read;
     read.append(buffer, static_cast<std::size_t>(n));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -16,7 +17,7 @@ namespace herald {
 class RawSocket {
  public:
   explicit RawSocket(std::uint16_t port, int receive_buffer = 0);
-  ~RawSocket();
+  virtual ~RawSocket();
   RawSocket(RawSocket&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
   RawSocket(const RawSocket&) = delete;
   RawSocket& operator=(const RawSocket&) = delete;
@@ -35,7 +36,14 @@ class RawSocket {
   // Closes with a reset, as a crashed client's machine does.
   void Reset();
 
+ protected:
+  int fd() const { return fd_; }
+
  private:
+  // As recv and send do.
+  virtual std::ptrdiff_t Receive(void* data, std::size_t size);
+  virtual std::ptrdiff_t SendSome(const void* data, std::size_t size);
+
   int fd_ = -1;
 };
 

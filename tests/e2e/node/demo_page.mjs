@@ -37,4 +37,4 @@ await drive(process.argv[2], (page, problems) => {
       return page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     },
   };
-}, { viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce' });
+}, { viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce', ignoreHTTPSErrors: true });

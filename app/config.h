@@ -25,6 +25,7 @@
 namespace herald {
 
 enum class BrokerKind { kMemory, kNats };
+enum class IoUring { kAuto, kOn, kOff };
 enum class JwtAlgorithm { kNotSet, kHs256, kRs256, kEs256, kEdDsa };
 
 struct Config {
@@ -66,6 +67,7 @@ struct Config {
 
   // Broker and operation.
   BrokerKind broker = BrokerKind::kMemory;
+  IoUring io_uring = IoUring::kAuto;
   std::string nats_url;
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kJson;

@@ -13,6 +13,7 @@
 #include "fmt/format.h"
 #include "session/random.h"
 #include "ws/codec.h"
+#include "ws/uring_sender.h"
 
 namespace herald {
 namespace {
@@ -54,6 +55,7 @@ Algorithm ToAlgorithm(JwtAlgorithm algorithm) {
 absl::Status Server::Start() {
   if (absl::Status status = MakeVerifier(); !status.ok()) return status;
   if (absl::Status status = LoadClientTls(); !status.ok()) return status;
+  if (absl::Status status = CheckIoUring(); !status.ok()) return status;
   if (!config_.producer_tokens_file.empty()) {
     absl::StatusOr<ProducerAuth> auth = ProducerAuth::Load(config_.producer_tokens_file);
     if (!auth.ok()) return auth.status();
@@ -100,6 +102,18 @@ absl::Status Server::MakeVerifier() {
   return absl::OkStatus();
 }
 
+absl::Status Server::CheckIoUring() {
+  if (config_.io_uring == IoUring::kOff) return absl::OkStatus();
+  const absl::Status checked = UringSender::Check();
+  if (!checked.ok() && config_.io_uring == IoUring::kOn) return checked;
+  if (!checked.ok()) {
+    LogInfo("each session is written to by a call of its own",
+            {{"reason", std::string(checked.message())}});
+  }
+  use_io_uring_ = checked.ok();
+  return absl::OkStatus();
+}
+
 absl::Status Server::LoadClientTls() {
   if (config_.client_tls_cert_file.empty()) return absl::OkStatus();
   absl::StatusOr<std::unique_ptr<TlsContext>> tls =
@@ -140,6 +154,7 @@ void Server::MakeShards() {
     options.max_outbound_bytes =
         limits.max_outbound_bytes_total / static_cast<std::uint64_t>(threads);
     options.max_topics_per_session = limits.max_topics_per_session;
+    if (use_io_uring_) options.make_batch_sender = [] { return std::make_unique<UringSender>(); };
     options.events = events_.get();
     options.rules = rules;
     options.presence = presence_.get();

@@ -39,6 +39,7 @@ class Server {
  private:
   absl::Status MakeVerifier();
   absl::Status LoadClientTls();
+  absl::Status CheckIoUring();
   void ReloadClientTls();
   void MakeShards();
   absl::Status OpenPorts();
@@ -53,6 +54,7 @@ class Server {
   std::uint64_t max_memory_bytes_ = 0;
   std::unique_ptr<TokenVerifier> verifier_;
   std::unique_ptr<TlsContext> client_tls_;
+  bool use_io_uring_ = false;
   ProducerAuth producer_auth_;
 
   std::unique_ptr<Idempotency> idempotency_;  // shards may hold callbacks into it

@@ -21,6 +21,9 @@ constexpr std::array kJwtAlgorithms = {Word<JwtAlgorithm>{"", JwtAlgorithm::kNot
                                        Word<JwtAlgorithm>{"RS256", JwtAlgorithm::kRs256},
                                        Word<JwtAlgorithm>{"ES256", JwtAlgorithm::kEs256},
                                        Word<JwtAlgorithm>{"EdDSA", JwtAlgorithm::kEdDsa}};
+constexpr std::array kIoUring = {Word<IoUring>{"auto", IoUring::kAuto},
+                                 Word<IoUring>{"on", IoUring::kOn},
+                                 Word<IoUring>{"off", IoUring::kOff}};
 constexpr std::array kBrokers = {Word<BrokerKind>{"memory", BrokerKind::kMemory},
                                  Word<BrokerKind>{"nats", BrokerKind::kNats}};
 constexpr std::array kLogLevels = {

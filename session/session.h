@@ -1,8 +1,12 @@
 #pragma once
 
+#include <sys/types.h>
+#include <sys/uio.h>
+
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -93,6 +97,11 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   virtual FramePtr MakePresence(const PresenceChange& /*change*/) const { return nullptr; }
   // Writes what is queued, as much as the socket takes.
   virtual void Flush() = 0;
+  // The same as a part of a batch. Points `out` at what is to be written, says how many buffers
+  // that is, and returns the descriptor; -1 if Flush has to do it.
+  virtual int PrepareSend(std::span<iovec> /*out*/, std::size_t& /*n*/) { return -1; }
+  // What came of it: bytes, or -errno. False if nothing is left to do; else Flush follows.
+  virtual bool OnSent(ssize_t /*result*/) { return true; }
   // Begins the close; what is queued goes out first (for a slow consumer it is dropped).
   void Close(CloseRequest request);
 
@@ -137,6 +146,7 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
 
  private:
   friend class Shard;
+  friend class BatchFlush;
   struct Subscription {
     TopicSubscribers* topic;
     std::uint32_t index;  // in topic->entries

@@ -17,10 +17,16 @@ constexpr std::size_t kMailsATurn = 1024;
 // A run of frames is shared by all its sessions; longer ones would only delay the first write.
 constexpr std::size_t kMaxRunMessages = 256;
 constexpr std::size_t kMaxRunBytes = 128 * 1024;
+// Sessions to flush from which on a batch costs less than a call for each.
+constexpr std::size_t kWorthABatch = 4;
 
 }  // namespace
 
-Shard::Shard(ShardOptions options) : options_(std::move(options)), mailbox_(options_.mailbox) {}
+Shard::Shard(ShardOptions options) : options_(std::move(options)), mailbox_(options_.mailbox) {
+  if (!options_.make_batch_sender) return;
+  batch_sender_ = options_.make_batch_sender();
+  batch_flush_.emplace(*batch_sender_);
+}
 
 Shard::~Shard() { Stop(); }
 
@@ -251,17 +257,22 @@ void Shard::FlushSoon() {
   });
 }
 
+void Shard::FlushSessions() {
+  if (batch_flush_ && touched_.size() >= kWorthABatch) return batch_flush_->Flush(touched_);
+  for (std::size_t i = 0; i < touched_.size(); ++i) {
+    Session* session = std::exchange(touched_[i], nullptr);
+    if (session == nullptr) continue;
+    session->touched_ = false;
+    session->Flush();
+  }
+  touched_.clear();
+}
+
 void Shard::FlushTouched() {
   in_drain_ = true;
   // Ended sessions may have others told that they left.
   do {
-    for (std::size_t i = 0; i < touched_.size(); ++i) {
-      Session* session = std::exchange(touched_[i], nullptr);
-      if (session == nullptr) continue;
-      session->touched_ = false;
-      session->Flush();
-    }
-    touched_.clear();
+    FlushSessions();
     RemoveEnded();
   } while (!touched_.empty());
   for (const MessageRunPtr& run : unsettled_) {

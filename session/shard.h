@@ -5,6 +5,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -15,6 +16,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "session/batch_sender.h"
 #include "session/close.h"
 #include "session/event_hub.h"
 #include "session/mailbox.h"
@@ -36,6 +38,8 @@ struct ShardOptions {
   std::uint32_t max_topics_per_session = 128;
   EventHub* events = nullptr;        // may be null: then nobody watches
   PresenceNews* presence = nullptr;  // may be null: then nobody is told
+  // Empty: each session is written to by a call of its own.
+  std::function<std::unique_ptr<BatchSender>()> make_batch_sender;
   // Null: nothing but the defaults holds for any topic.
   std::shared_ptr<const TopicRules> rules;
 };
@@ -163,6 +167,7 @@ class Shard {
   // Ends a drain, or a handler that touched sessions outside one: writes, lets ended sessions go,
   // and tells the receipts.
   void FlushTouched();
+  void FlushSessions();
   // Those who waited because entries were being walked. Not before the drain ends: until then the
   // topics of runs must stay.
   void RemoveEnded();
@@ -187,6 +192,8 @@ class Shard {
   absl::flat_hash_map<SessionId, Ended> owed_;
   std::deque<std::pair<std::chrono::steady_clock::time_point, SessionId>> owed_until_;
   std::vector<Session*> touched_;
+  std::unique_ptr<BatchSender> batch_sender_;  // null: there is none
+  std::optional<BatchFlush> batch_flush_;
   std::vector<MessageRunPtr> unsettled_;
   MessageRunPtr single_;  // what RunOf returned last
   std::vector<Mail> draining_;

@@ -9,13 +9,18 @@
 #include <cerrno>
 
 namespace herald {
+namespace {
+
+// Of one write. Asio would pass at most 64; the kernel takes 1,024 (IOV_MAX).
+constexpr std::size_t kMaxBuffers = 256;
+
+}  // namespace
 
 void FrameStream::Flush() {
   if (queue_.may_expire() && observer_ != nullptr) observer_->BeforeWrite();
   if (socket_.tls() != nullptr && !socket_.tls()->kernel_encrypts()) return FlushTls();
   while (!waiting_ && !failed_ && !queue_.empty()) {
-    // Asio would pass at most 64 buffers a write; the kernel takes 1,024 (IOV_MAX).
-    std::array<iovec, 256> buffers;
+    std::array<iovec, kMaxBuffers> buffers;
     msghdr message{};
     message.msg_iov = buffers.data();
     message.msg_iovlen = queue_.Gather(buffers);
@@ -36,10 +41,26 @@ void FrameStream::Flush() {
   if (!beast_writes_.empty()) CompleteWritten({});
 }
 
+int FrameStream::PrepareSend(std::span<iovec> out, std::size_t& n) {
+  if (waiting_ || failed_ || queue_.empty() || queue_.may_expire()) return -1;
+  if (socket_.tls() != nullptr && !socket_.tls()->kernel_encrypts()) return -1;
+  n = queue_.Gather(out.first(std::min(out.size(), kMaxBuffers)));
+  return socket_.native_handle();
+}
+
+bool FrameStream::OnSent(ssize_t result) {
+  // After an error, Flush meets it again and knows what to do.
+  if (result > 0) {
+    queue_.Consume(static_cast<std::size_t>(result));
+    shard_.CountWritten(static_cast<std::size_t>(result));
+  }
+  return !queue_.empty() || !beast_writes_.empty();
+}
+
 void FrameStream::FlushTls() {
   TlsStream& tls = *socket_.tls();
   while (!waiting_ && !failed_) {
-    std::array<iovec, 256> buffers;
+    std::array<iovec, kMaxBuffers> buffers;
     const std::size_t n = queue_.Gather(buffers);
     if (n == 0 && tls.pending() == 0) break;
     const TlsStream::Result result = tls.Write(std::span(buffers).first(n));

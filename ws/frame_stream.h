@@ -8,6 +8,7 @@
 #include <boost/beast/websocket/teardown.hpp>
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,9 @@ class FrameStream {
 
   // Writes what is queued, as far as the kernel takes it.
   void Flush();
+  // The same as a part of a batch: see Session::PrepareSend and OnSent.
+  int PrepareSend(std::span<iovec> out, std::size_t& n);
+  bool OnSent(ssize_t result);
   // Closes the socket; what Beast still had to write ends with an error.
   void Abort() { Fail(boost::asio::error::operation_aborted); }
 

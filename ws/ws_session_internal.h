@@ -43,6 +43,10 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
 
   FramePtr MakePresence(const PresenceChange& change) const override;
   void Flush() override { ws_.next_layer().Flush(); }
+  int PrepareSend(std::span<iovec> out, std::size_t& n) override {
+    return ws_.next_layer().PrepareSend(out, n);
+  }
+  bool OnSent(ssize_t result) override { return ws_.next_layer().OnSent(result); }
 
  protected:
   void DoClose(CloseRequest request) override;

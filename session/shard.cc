@@ -151,22 +151,22 @@ void Shard::DeliverSingly(TopicSubscribers& topic, const Mail& mail) {
 void Shard::FinishRun() {
   if (run_.topic == nullptr) return;
   TopicSubscribers& topic = *std::exchange(run_.topic, nullptr);
-  std::array<FramePtr, kProtocols> frames;
-  const auto frame_for = [&](Protocol protocol) -> const FramePtr& {
-    FramePtr& frame = frames[static_cast<std::size_t>(protocol)];
+  std::array<FramePtr, kEncodings> frames;
+  const auto frame_for = [&](Encoding encoding) -> const FramePtr& {
+    FramePtr& frame = frames[encoding.index()];
     if (frame) return frame;
     if (run_.messages.size() == 1)
-      return frame = run_.messages[0]->EncodedFor(protocol, options_.encoders);
+      return frame = run_.messages[0]->EncodedFor(encoding, options_.encoders);
     auto joined = std::make_shared<Frame>();
     joined->messages = static_cast<std::uint32_t>(run_.messages.size());
     joined->topic = TopicHash(topic.topic);
     std::size_t bytes = 0;
     for (const MessagePtr& message : run_.messages) {
-      bytes += message->EncodedFor(protocol, options_.encoders)->bytes.size();
+      bytes += message->EncodedFor(encoding, options_.encoders)->bytes.size();
     }
     joined->bytes.reserve(bytes);
     for (const MessagePtr& message : run_.messages) {
-      joined->bytes += message->EncodedFor(protocol, options_.encoders)->bytes;
+      joined->bytes += message->EncodedFor(encoding, options_.encoders)->bytes;
     }
     return frame = std::move(joined);
   };
@@ -179,7 +179,7 @@ void Shard::FinishRun() {
   delivering_ = true;
   for (const TopicSubscribers::Entry& entry : topic.entries) {
     if (first_offset == 0 || entry.start_offset < first_offset) {
-      entry.session->Enqueue(frame_for(entry.session->protocol()));
+      entry.session->Enqueue(frame_for(entry.session->encoding()));
       continue;
     }
     // It subscribed while this run was under way: only what lies behind its start.

@@ -168,7 +168,7 @@ void WsSession::SubscribeAll(std::shared_ptr<Opening> opening) {
 void WsSession::LimitMissed(FeedStart& start, std::size_t& bytes) const {
   std::size_t more = 0;
   for (const MessagePtr& message : start.missed)
-    more += message->EncodedFor(protocol(), shard().encoders())->bytes.size();
+    more += message->EncodedFor(encoding(), shard().encoders())->bytes.size();
   if (bytes + more > Limit().max_outbound_bytes_per_session) {
     start.recovered = false;
     start.reason = NotRecovered::kLimit;

@@ -16,6 +16,7 @@
 #include "absl/functional/any_invocable.h"
 #include "session/outbound_queue.h"
 #include "session/shard.h"
+#include "ws/compressed_marks.h"
 
 namespace herald {
 
@@ -33,7 +34,7 @@ using TcpSocket =
 //            full. A write of Beast's completes when it has reached the kernel and not when it is
 //            queued, so that a flood of pings stalls itself only.
 // Reading:   straight from the socket, after `prefix` (bytes that came behind the handshake's
-//            header).
+//            header). Compressed messages are marked on their way (compressed_marks.h).
 // Errors:    a failed write closes the socket, which ends the pending read with an error.
 class FrameStream {
  public:
@@ -63,6 +64,10 @@ class FrameStream {
     observer_ = &observer;
   }
 
+  // From now on messages of the client may be compressed, and are marked. Null if not.
+  void AllowCompressed() { marks_ = std::make_unique<CompressedMarks>(); }
+  CompressedMarks* marks() { return marks_.get(); }
+
   // Writes what is queued, as far as the kernel takes it.
   void Flush();
   // Closes the socket; what Beast still had to write ends with an error.
@@ -73,10 +78,20 @@ class FrameStream {
 
   template <class Buffers, class Handler>
   auto async_read_some(const Buffers& buffers, Handler&& handler) {
-    if (prefix_.empty()) return socket_.async_read_some(buffers, std::forward<Handler>(handler));
+    if (prefix_.empty() && !marks_)
+      return socket_.async_read_some(buffers, std::forward<Handler>(handler));
     return boost::asio::async_initiate<Handler, void(error_code, std::size_t)>(
         [this](auto handler, const Buffers& buffers) {
+          if (prefix_.empty()) {
+            socket_.async_read_some(buffers, [this, buffers, handler = std::move(handler)](
+                                                 error_code error, std::size_t n) mutable {
+              Mark(buffers, n);
+              handler(error, n);
+            });
+            return;
+          }
           const std::size_t n = boost::asio::buffer_copy(buffers, boost::asio::buffer(prefix_));
+          Mark(buffers, n);
           prefix_.erase(0, n);
           if (prefix_.empty()) prefix_.shrink_to_fit();
           boost::asio::post(get_executor(), [handler = std::move(handler), n]() mutable {
@@ -143,6 +158,18 @@ class FrameStream {
     }
   };
 
+  // The first `n` bytes of `buffers` have come.
+  template <class Buffers>
+  void Mark(const Buffers& buffers, std::size_t n) {
+    if (!marks_) return;
+    const auto end = boost::asio::buffer_sequence_end(buffers);
+    for (auto it = boost::asio::buffer_sequence_begin(buffers); it != end && n > 0; ++it) {
+      const boost::asio::mutable_buffer bytes =
+          boost::asio::buffer(boost::asio::mutable_buffer(*it), n);
+      marks_->Scan(bytes);
+      n -= bytes.size();
+    }
+  }
   void OnWritable(error_code error);
   void WriteForBeast(FramePtr frame, Written done);
   void CompleteWritten(error_code error);
@@ -154,6 +181,7 @@ class FrameStream {
   std::weak_ptr<void> owner_;
   Observer* observer_ = nullptr;
   std::string prefix_;
+  std::unique_ptr<CompressedMarks> marks_;
   std::vector<BeastWrite> beast_writes_;  // empty at rest
   std::uint64_t beast_frames_ = 0;        // queued since the start
   bool waiting_ = false;                  // for the socket to become writable

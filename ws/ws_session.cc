@@ -5,7 +5,9 @@
 
 #include "absl/time/clock.h"
 #include "fmt/format.h"
+#include "session/payload_kind.h"
 #include "session/utf8.h"
+#include "ws/inflate.h"
 #include "ws/ws_session_internal.h"
 
 namespace herald {
@@ -23,7 +25,8 @@ constexpr absl::Duration kCloseTimeout = absl::Seconds(5);
 
 WsSession::WsSession(FrontEnd& front_end, Shard& shard, TcpSocket socket, UpgradeDetails details,
                      std::string prefix)
-    : Session(shard, details.protocol, front_end.options.limits.max_outbound_bytes_per_session),
+    : Session(shard, {details.protocol, details.deflate != DeflateAnswer::kDeclined},
+              front_end.options.limits.max_outbound_bytes_per_session),
       front_end_(front_end),
       details_(std::move(details)),
       ws_(std::move(socket), queue_, shard, std::move(prefix)) {}
@@ -33,10 +36,19 @@ WsSession::~WsSession() { front_end_.admission.Release(details_.remote_ip); }
 void WsSession::Start(const UpgradeRequest& request) {
   ws_.next_layer().set_owner(weak_from_this(), *this);
   ws_.read_message_max(MaxFrameBytes());
+  if (encoding().compressed) {
+    ws_.next_layer().AllowCompressed();
+    // What does not shrink may grow a little.
+    ws_.read_message_max(MaxFrameBytes() + MaxFrameBytes() / 8 + 64);
+  }
   ws_.auto_fragment(false);
   ws_.set_option(websocket::stream_base::decorator([this](websocket::response_type& response) {
     if (!details_.subprotocol.empty()) {
       response.set(beast::http::field::sec_websocket_protocol, details_.subprotocol);
+    }
+    if (encoding().compressed) {
+      const std::string_view answer = DeflateHeader(details_.deflate);
+      response.set(beast::http::field::sec_websocket_extensions, {answer.data(), answer.size()});
     }
     response.set(beast::http::field::server, "herald");
   }));
@@ -89,8 +101,7 @@ void WsSession::OnRead(error_code error, std::size_t n) {
   }
   Heard();
   if (phase_ != Phase::kClosing) {
-    OnFrame(first ? std::string_view(chunk_.data(), n) : std::string_view(inbound_),
-            ws_.got_text());
+    OnMessage(first ? std::string_view(chunk_.data(), n) : std::string_view(inbound_));
   }
   inbound_.clear();
   if (inbound_.capacity() > 64) inbound_.shrink_to_fit();
@@ -102,6 +113,26 @@ void WsSession::Heard() {
   awaiting_pong_ = false;
   next_ping_ = absl::Now() + Limit().ping_interval;
   if (phase_ == Phase::kOpen) ScheduleNext();
+}
+
+void WsSession::OnMessage(std::string_view data) {
+  using Mark = CompressedMarks::Mark;
+  CompressedMarks* const marks = ws_.next_layer().marks();
+  if (marks == nullptr) return OnFrame(data, ws_.got_text());
+  const Mark mark = marks->Take();
+  if (mark == Mark::kPlain) {
+    if (data.size() > MaxFrameBytes()) return Close({CloseCode::kTooBig, "too big", {}});
+    return OnFrame(data, ws_.got_text());
+  }
+  std::string inflated;
+  if (absl::Status bad = Inflate(data, MaxFrameBytes(), inflated); !bad.ok()) {
+    return Close({absl::IsResourceExhausted(bad) ? CloseCode::kTooBig : CloseCode::kBadUtf8,
+                  std::string(bad.message()),
+                  {}});
+  }
+  const bool text = mark == Mark::kCompressedText;
+  if (text && !IsUtf8(inflated)) return Close({CloseCode::kBadUtf8, "not UTF-8", {}});
+  OnFrame(inflated, text);
 }
 
 void WsSession::OnFrame(std::string_view data, bool text) {

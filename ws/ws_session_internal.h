@@ -70,6 +70,8 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   void OnAccept(boost::beast::error_code error);
   void DoRead();
   void OnRead(boost::beast::error_code error, std::size_t n);
+  // A whole message as it came; OnFrame gets it inflated.
+  void OnMessage(std::string_view data);
   void OnFrame(std::string_view data, bool text);
   void Heard();
 

@@ -247,6 +247,15 @@ TEST_F(CompressionTest, RawSessionsSendCompressedToo) {
   ASSERT_NE(event, nullptr);
   EXPECT_EQ(event->payload, "bytes");
   EXPECT_EQ(event->content_type, "application/octet-stream");
+  // As long as may be, and longer when compressed.
+  std::string noise;
+  while (noise.size() < 65'536) noise += static_cast<char>(RandomUint64());
+  const std::string grown = Deflated(noise, 9, 1);
+  EXPECT_GT(grown.size(), noise.size());
+  raw.Send(kCompressedBinary, grown);
+  event = server_.NextEvent(EventKind::kClientMessage);
+  ASSERT_NE(event, nullptr);
+  EXPECT_EQ(event->payload, noise);
 }
 
 TEST_F(CompressionTest, ClosesABombInNoTime) {

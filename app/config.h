@@ -56,6 +56,8 @@ struct Config {
   std::string jwt_audience;
   std::string jwt_issuer;
   std::vector<std::string> allowed_origins;  // empty = same host; "*" = any
+  bool compression = false;
+  std::uint64_t compression_threshold_bytes = 512;
 
   // Producers.
   std::string grpc_tls_cert_file;

@@ -3,6 +3,8 @@
 #include <prometheus/client_metric.h>
 #include <prometheus/metric_family.h>
 
+#include "ws/shared_deflate.h"
+
 namespace herald {
 namespace {
 
@@ -87,6 +89,19 @@ std::vector<MetricFamily> Metrics::Collect() const {
           idempotency_.evicted());
   counter("herald_duplicates_total", "Repeated commands answered with their first result.",
           idempotency_.duplicates());
+  if (const SharedDeflate* deflate = front_end_.options.deflate) {
+    const SharedDeflate::Counts counts = deflate->counts();
+    counter("herald_compressed_frames_total",
+            "Messages compressed, once a subprotocol, whatever the number of sessions.",
+            counts.frames);
+    counter("herald_unshrunk_frames_total",
+            "Messages that were no shorter compressed, and were sent as they are.",
+            counts.unshrunk);
+    counter("herald_compression_in_bytes_total", "Payloads of the compressed frames, before.",
+            counts.bytes_in);
+    counter("herald_compression_out_bytes_total", "Payloads of the compressed frames, after.",
+            counts.bytes_out);
+  }
   gauge("herald_resident_bytes", "Resident set of the process.", ResidentBytes());
   std::vector<ClientMetric> dropped;
   for (std::size_t i = 0; i < kDropReasons; ++i) {

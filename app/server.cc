@@ -142,6 +142,8 @@ void Server::MakeShards() {
       std::clamp(static_cast<int>(config_.threads != 0 ? config_.threads
                                                        : std::thread::hardware_concurrency()),
                  1, kMaxShards);
+  if (config_.compression)
+    deflate_ = std::make_unique<SharedDeflate>(config_.compression_threshold_bytes);
   auto rules = std::make_shared<const TopicRules>(config_.topic_rules);
   presence_ = std::make_unique<PresenceNews>(shards_, index_, config_.presence_grace);
   events_ = std::make_unique<EventHub>(config_.event_buffer_size, kEventBytes);
@@ -149,7 +151,7 @@ void Server::MakeShards() {
     ShardOptions options;
     options.index = i;
     options.node = config_.node_name;
-    options.encoders = AllEncoders();
+    options.encoders = AllEncoders(deflate_.get());
     options.mailbox = {limits.mailbox_high_watermark_messages, limits.mailbox_high_watermark_bytes};
     options.max_outbound_bytes =
         limits.max_outbound_bytes_total / static_cast<std::uint64_t>(threads);
@@ -172,6 +174,7 @@ void Server::MakeShards() {
   front.allow_query_token = config_.allow_query_token;
   front.token_cookie = config_.token_cookie;
   front.allowed_origins = config_.allowed_origins;
+  front.deflate = deflate_.get();
   front.max_sessions = limits.max_sessions != 0 ? limits.max_sessions : SessionsFor(files);
   front_end_ =
       std::make_unique<FrontEnd>(std::move(front), *table_, verifier_.get(), client_tls_.get());

@@ -13,6 +13,7 @@
 #include "broker/memory_broker.h"
 #include "service/grpc_server.h"
 #include "ws/listener.h"
+#include "ws/shared_deflate.h"
 
 namespace herald {
 
@@ -61,6 +62,7 @@ class Server {
   TopicIndex index_;
   std::unique_ptr<EventHub> events_;
   std::unique_ptr<PresenceNews> presence_;
+  std::unique_ptr<SharedDeflate> deflate_;  // null: compression is off
   std::vector<std::unique_ptr<Shard>> shards_;
   std::unique_ptr<MemoryBroker> broker_;
   std::unique_ptr<SessionTable> table_;

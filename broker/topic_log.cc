@@ -30,7 +30,7 @@ void TopicLog::Append(MessagePtr message, absl::Time now) {
   current_ = message->position();
   bytes_ += message->size_bytes();
   messages_.push_back(std::move(message));
-  while (messages_.size() > max_messages_) PopOldest();
+  while (messages().size() > max_messages_) PopOldest();
   Expire(now);
 }
 
@@ -51,13 +51,13 @@ TopicLog::Missed TopicLog::After(const Position& since, absl::Time now) {
   }
   const std::size_t skip = since.offset - before_oldest_.offset;
   const std::uint64_t fence =
-      skip == 0 ? before_oldest_.fence : messages_[skip - 1]->position().fence;
+      skip == 0 ? before_oldest_.fence : messages()[skip - 1]->position().fence;
   if (since.fence != fence) {
     missed.reason = NotRecovered::kRollback;
     return missed;
   }
-  std::copy_if(messages_.begin() + static_cast<std::ptrdiff_t>(skip), messages_.end(),
-               std::back_inserter(missed.messages),
+  const auto behind = messages().subspan(skip);
+  std::copy_if(behind.begin(), behind.end(), std::back_inserter(missed.messages),
                [now_ms = absl::ToUnixMillis(now)](const MessagePtr& message) {
                  return Lives(message, now_ms);
                });
@@ -69,11 +69,11 @@ std::vector<MessagePtr> TopicLog::Read(std::optional<Position> since, std::size_
   Expire(now);
   std::size_t skip = 0;
   if (since && since->epoch == current_.epoch && since->offset > before_oldest_.offset) {
-    skip = std::min<std::size_t>(since->offset - before_oldest_.offset, messages_.size());
+    skip = std::min<std::size_t>(since->offset - before_oldest_.offset, messages().size());
   }
   std::vector<MessagePtr> read;
-  std::copy_if(messages_.begin() + static_cast<std::ptrdiff_t>(skip), messages_.end(),
-               std::back_inserter(read), [now_ms = absl::ToUnixMillis(now)](const auto& message) {
+  const auto behind = messages().subspan(skip);
+  std::copy_if(behind.begin(), behind.end(), std::back_inserter(read), [now_ms = absl::ToUnixMillis(now)](const auto& message) {
                  return Lives(message, now_ms);
                });
   if (reverse) std::reverse(read.begin(), read.end());
@@ -83,13 +83,21 @@ std::vector<MessagePtr> TopicLog::Read(std::optional<Position> since, std::size_
 
 void TopicLog::Expire(absl::Time now) {
   const std::int64_t oldest_ms = absl::ToUnixMillis(now - max_age_);
-  while (!messages_.empty() && messages_.front()->body().accepted_unix_ms < oldest_ms) PopOldest();
+  while (!empty() && messages().front()->body().accepted_unix_ms < oldest_ms) PopOldest();
 }
 
 void TopicLog::PopOldest() {
-  before_oldest_ = messages_.front()->position();
-  bytes_ -= messages_.front()->size_bytes();
-  messages_.pop_front();
+  MessagePtr& oldest = messages_[popped_++];
+  before_oldest_ = oldest->position();
+  bytes_ -= oldest->size_bytes();
+  oldest = nullptr;
+  if (empty()) {
+    std::vector<MessagePtr>().swap(messages_);
+    popped_ = 0;
+  } else if (2 * popped_ >= messages_.size()) {
+    messages_.erase(messages_.begin(), messages_.begin() + static_cast<std::ptrdiff_t>(popped_));
+    popped_ = 0;
+  }
 }
 
 }  // namespace herald

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -40,7 +40,7 @@ class TopicLog {
 
   // Lets go of what is too old.
   void Expire(absl::Time now);
-  bool empty() const { return messages_.empty(); }
+  bool empty() const { return messages().empty(); }
   std::size_t bytes() const { return bytes_; }
   // When the last message came, or the log was made.
   absl::Time last_used() const { return last_used_; }
@@ -49,7 +49,12 @@ class TopicLog {
  private:
   const std::size_t max_messages_;
   const absl::Duration max_age_;
-  std::deque<MessagePtr> messages_;
+  // Those that are kept.
+  std::span<const MessagePtr> messages() const { return std::span(messages_).subspan(popped_); }
+
+  // A log that is empty holds no memory: most users' personal topics are.
+  std::vector<MessagePtr> messages_;
+  std::size_t popped_ = 0;  // of them, at the front: null
   std::size_t bytes_ = 0;
   Position current_;
   // The fence of the newest message that is gone, so that a position at it is still known to be

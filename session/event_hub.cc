@@ -17,6 +17,13 @@ void EventHub::Publish(Event event) {
   bool wake = false;
   {
     MutexLock lock(mutex_);
+    if (!Watched(event.time)) {
+      groups_.clear();
+      events_.clear();
+      bytes_ = 0;
+      ++next_id_;
+      return;
+    }
     event.id = next_id_++;
     bytes_ += event.size_bytes();
     events_.push_back(std::make_shared<const Event>(std::move(event)));
@@ -25,6 +32,10 @@ void EventHub::Publish(Event event) {
     wake = armed_ > 0;
   }
   if (wake) Wake();
+}
+
+bool EventHub::Watched(absl::Time now) const {
+  return !watchers_.empty() || now < last_watched_ + kGroupKept;
 }
 
 void EventHub::DropOldest() {
@@ -103,6 +114,7 @@ void EventHub::RemoveWatcher(std::uint64_t id) {
       wake = !group.redeliver.empty() && armed_ > 0;
     }
     watchers_.erase(it);
+    last_watched_ = absl::Now();
   }
   if (wake) Wake();
 }

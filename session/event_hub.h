@@ -37,7 +37,7 @@ struct WatchOptions {
 // Watchers of one group share a cursor and the events in flight; what an ended watcher had not
 // acknowledged goes to the group's next pull, marked as redelivered. A group without watchers
 // keeps its place for `kGroupKept`, so that a restarting backend misses nothing that is still
-// buffered.
+// buffered. While nobody watches, nor has for that long, events are numbered and not kept.
 //
 // Threads:   any. `wake` callbacks run on the thread that publishes, outside the lock; they must
 //            not block.
@@ -94,6 +94,8 @@ class EventHub {
   };
   using WatcherPtr = std::shared_ptr<Watcher>;
 
+  // Somebody watches, or may come back to where it was.
+  bool Watched(absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DropOldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetIdleGroups() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Calls the wakes of armed watchers; `mutex_` must not be held.
@@ -114,6 +116,7 @@ class EventHub {
   std::size_t armed_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<std::uint64_t, WatcherPtr> watchers_ ABSL_GUARDED_BY(mutex_);
   StringMap<std::shared_ptr<Group>> groups_ ABSL_GUARDED_BY(mutex_);
+  absl::Time last_watched_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();  // until when
 };
 
 }  // namespace herald

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -10,6 +11,19 @@ namespace herald {
 // How a session speaks: what stands inside its data frames.
 enum class Protocol : std::uint8_t { kRaw, kJson, kProto };
 inline constexpr int kProtocols = 3;
+
+// What the bytes of a session's messages are: its protocol, and whether those that are worth it may
+// be compressed (RFC 7692).
+struct Encoding {
+  constexpr Encoding(Protocol protocol, bool compressed = false)  // NOLINT: a protocol is one
+      : protocol(protocol), compressed(compressed) {}
+  constexpr std::size_t index() const {
+    return static_cast<std::size_t>(protocol) + (compressed ? kProtocols : 0);
+  }
+  Protocol protocol;
+  bool compressed;
+};
+inline constexpr int kEncodings = 2 * kProtocols;
 
 // RFC 6455 §5.2.
 enum class Opcode : std::uint8_t { kText = 1, kBinary = 2, kClose = 8, kPing = 9, kPong = 10 };

@@ -80,15 +80,32 @@ std::uint32_t TopicHash(std::string_view topic) {
   return static_cast<std::uint32_t>(StringHash{}(topic));
 }
 
-const FramePtr& Message::EncodedFor(Protocol protocol, const Encoders& encoders) const {
-  const auto slot = static_cast<std::size_t>(protocol);
-  std::call_once(encoded_[slot], [&] {
+const FramePtr& Message::EncodedFor(Encoding encoding, const Encoders& encoders) const {
+  if (encoding.compressed) return CompressedFor(encoding.protocol, encoders);
+  const auto slot = static_cast<std::size_t>(encoding.protocol);
+  std::call_once(plain_.made[slot], [&] {
     auto frame = std::make_shared<Frame>();
-    encoders[slot]->Encode(*this, frame->bytes);
+    encoders.by_protocol[slot]->Encode(*this, frame->bytes);
     frame->topic = TopicHash(topic_);
-    frames_[slot] = std::move(frame);
+    plain_.frames[slot] = std::move(frame);
   });
-  return frames_[slot];
+  return plain_.frames[slot];
+}
+
+const FramePtr& Message::CompressedFor(Protocol protocol, const Encoders& encoders) const {
+  std::call_once(compressed_made_, [&] { compressed_ = std::make_unique<Frames>(); });
+  const auto slot = static_cast<std::size_t>(protocol);
+  std::call_once(compressed_->made[slot], [&] {
+    const FramePtr& plain = EncodedFor(protocol, encoders);
+    auto frame = std::make_shared<Frame>();
+    if (encoders.compressor->Compress(plain->bytes, frame->bytes)) {
+      frame->topic = plain->topic;
+      compressed_->frames[slot] = std::move(frame);
+    } else {
+      compressed_->frames[slot] = plain;
+    }
+  });
+  return compressed_->frames[slot];
 }
 
 }  // namespace herald

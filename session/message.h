@@ -58,11 +58,24 @@ class MessageEncoder {
   virtual ~MessageEncoder() = default;
   virtual void Encode(const Message& message, std::string& out) const = 0;
 };
-using Encoders = std::array<const MessageEncoder*, kProtocols>;
+
+// Makes the compressed form of a frame. Implemented in ws/; any thread.
+class FrameCompressor {
+ public:
+  virtual ~FrameCompressor() = default;
+  // `frame` is one whole data frame. False, with `out` empty, if it had better stay as it is.
+  virtual bool Compress(std::string_view frame, std::string& out) const = 0;
+};
+
+struct Encoders {
+  std::array<const MessageEncoder*, kProtocols> by_protocol{};
+  const FrameCompressor* compressor = nullptr;  // null: no session has a compressed encoding
+};
 
 // A message in one topic, at its position. Immutable, shared by shards, sessions and logs.
 //
-// Threads: any. The first shard that needs a protocol encodes; the others use the same frame.
+// Threads: any. The first shard that needs an encoding makes it; the others use the same frame.
+// Memory:  what compression needs is allocated when a session that has it is met.
 class Message {
  public:
   // `topic` is empty for messages to a session or a selector; `options` is null for most.
@@ -82,15 +95,23 @@ class Message {
   // What it costs to keep: payload and fixed parts, in bytes.
   std::size_t size_bytes() const;
 
-  const FramePtr& EncodedFor(Protocol protocol, const Encoders& encoders) const;
+  // With a compressed encoding it may be the plain frame, shared with the others.
+  const FramePtr& EncodedFor(Encoding encoding, const Encoders& encoders) const;
 
  private:
+  struct Frames {
+    std::array<std::once_flag, kProtocols> made;
+    std::array<FramePtr, kProtocols> frames;
+  };
+  const FramePtr& CompressedFor(Protocol protocol, const Encoders& encoders) const;
+
   const MessageBodyPtr body_;
   const std::string topic_;
   const Position position_;
   const DeliveryOptionsPtr options_;
-  mutable std::array<std::once_flag, kProtocols> encoded_;
-  mutable std::array<FramePtr, kProtocols> frames_;
+  mutable Frames plain_;
+  mutable std::once_flag compressed_made_;
+  mutable std::unique_ptr<Frames> compressed_;
 };
 using MessagePtr = std::shared_ptr<const Message>;
 

@@ -9,8 +9,8 @@
 
 namespace herald {
 
-Session::Session(Shard& shard, Protocol protocol, std::size_t max_outbound_bytes)
-    : queue_(max_outbound_bytes, *this), shard_(shard), protocol_(protocol) {}
+Session::Session(Shard& shard, Encoding encoding, std::size_t max_outbound_bytes)
+    : queue_(max_outbound_bytes, *this), shard_(shard), encoding_(encoding) {}
 
 Session::~Session() = default;
 
@@ -78,7 +78,7 @@ bool Session::Enqueue(const FramePtr& frame, const MessageRunPtr& run) {
 }
 
 void Session::Deliver(const MessagePtr& message, Overflow overflow, Tracking tracking) {
-  const FramePtr& frame = message->EncodedFor(protocol_, shard_.encoders());
+  const FramePtr& frame = message->EncodedFor(encoding_, shard_.encoders());
   const DeliveryOptions* options = message->options();
   if (options == nullptr && overflow == Overflow::kDisconnect) {
     Enqueue(frame);
@@ -308,7 +308,7 @@ std::vector<Owed> Session::CollectOwed() {
       owed.push_back({messages[i], true, DropReason::kDisconnected});
     }
   }
-  if (may_come_back_ && !user_.empty() && protocol_ != Protocol::kRaw) return owed;
+  if (may_come_back_ && !user_.empty() && protocol() != Protocol::kRaw) return owed;
   for (const Owed& one : owed) one.GiveUp();
   return {};
 }

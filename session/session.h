@@ -56,7 +56,7 @@ struct Owed {
 //            operations hold others.
 class Session : public std::enable_shared_from_this<Session>, private OutboundQueue::Observer {
  public:
-  Session(Shard& shard, Protocol protocol, std::size_t max_outbound_bytes);
+  Session(Shard& shard, Encoding encoding, std::size_t max_outbound_bytes);
   virtual ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -65,7 +65,9 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   // `<node>-<shard>-<hex>`; built on each call.
   std::string id_text() const;
   const std::string& user() const { return user_; }
-  Protocol protocol() const { return protocol_; }
+  Protocol protocol() const { return encoding_.protocol; }
+  // Of its messages; whatever else it is sent is never compressed.
+  Encoding encoding() const { return encoding_; }
   const Labels& labels() const { return labels_; }
   Labels& mutable_labels() { return labels_; }
   const OutboundQueue& queue() const { return queue_; }
@@ -198,7 +200,7 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   std::uint64_t bytes_in_ = 0;
   std::unique_ptr<Extras> extras_;
   std::array<std::uint32_t, kDropReasons> dropped_{};
-  const Protocol protocol_;
+  const Encoding encoding_;
   bool closing_ = false;
   bool may_come_back_ = true;  // once closing, or ended
   bool touched_ = false;       // in the shard's list of sessions to flush

@@ -157,18 +157,18 @@ void Shard::DeliverSingly(TopicSubscribers& topic, const Mail& mail) {
   if (mail.tally) mail.tally->Answer(met);
 }
 
-FramePtr Shard::JoinRun(Protocol protocol) const {
-  if (run_.messages.size() == 1) return run_.messages[0]->EncodedFor(protocol, options_.encoders);
+FramePtr Shard::JoinRun(Encoding encoding) const {
+  if (run_.messages.size() == 1) return run_.messages[0]->EncodedFor(encoding, options_.encoders);
   auto joined = std::make_shared<Frame>();
   joined->messages = static_cast<std::uint32_t>(run_.messages.size());
   joined->topic = TopicHash(run_.topic->topic);
   std::size_t bytes = 0;
   for (const MessagePtr& message : run_.messages) {
-    bytes += message->EncodedFor(protocol, options_.encoders)->bytes.size();
+    bytes += message->EncodedFor(encoding, options_.encoders)->bytes.size();
   }
   joined->bytes.reserve(bytes);
   for (const MessagePtr& message : run_.messages) {
-    joined->bytes += message->EncodedFor(protocol, options_.encoders)->bytes;
+    joined->bytes += message->EncodedFor(encoding, options_.encoders)->bytes;
   }
   return joined;
 }
@@ -194,14 +194,14 @@ void Shard::FinishRun() {
           return gets_all(entry) && !entry.session->closing();
         })));
   }
-  std::array<FramePtr, kProtocols> frames;
+  std::array<FramePtr, kEncodings> frames;
   delivering_ = true;
   for (const TopicSubscribers::Entry& entry : topic.entries) {
     Session& session = *entry.session;
     if (session.closing()) continue;
     if (gets_all(entry)) {
-      FramePtr& frame = frames[static_cast<std::size_t>(session.protocol())];
-      if (!frame) frame = JoinRun(session.protocol());
+      FramePtr& frame = frames[session.encoding().index()];
+      if (!frame) frame = JoinRun(session.encoding());
       session.Enqueue(frame, run);
       continue;
     }

@@ -161,8 +161,8 @@ class Shard {
   void HandleMail(Mail& mail);
   void DeliverSingly(TopicSubscribers& topic, const Mail& mail);
   void FinishRun();
-  // Lets go of what is collected: its frame of one protocol.
-  FramePtr JoinRun(Protocol protocol) const;
+  // What is collected, as one frame.
+  FramePtr JoinRun(Encoding encoding) const;
   void FlushSoon();
   // Ends a drain, or a handler that touched sessions outside one: writes, lets ended sessions go,
   // and tells the receipts.

@@ -31,7 +31,7 @@ const Codec& ProtoCodec();
 // encode.
 const MessageEncoder& RawEncoder();
 
-// By Protocol, for the shards.
-Encoders AllEncoders();
+// For the shards. `compressor` may be null.
+Encoders AllEncoders(const FrameCompressor* compressor = nullptr);
 
 }  // namespace herald

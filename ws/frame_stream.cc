@@ -36,7 +36,7 @@ void FrameStream::Flush() {
       return;
     }
     waiting_ = true;
-    socket_.async_wait(TcpSocket::wait_write, Writable(this, owner_.lock()));
+    socket_.async_wait(TcpSocket::wait_write, Writable(this, observer_->Owner()));
   }
   if (!beast_writes_.empty()) CompleteWritten({});
 }
@@ -73,7 +73,7 @@ void FrameStream::FlushTls() {
     waiting_ = true;
     socket_.async_wait(
         result.wait == TlsStream::Wait::kRead ? TcpSocket::wait_read : TcpSocket::wait_write,
-        Writable(this, owner_.lock()));
+        Writable(this, observer_->Owner()));
   }
   if (!beast_writes_.empty() && tls.pending() == 0) CompleteWritten({});
 }

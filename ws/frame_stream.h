@@ -16,6 +16,7 @@
 #include "session/outbound_queue.h"
 #include "session/shard.h"
 #include "ws/client_socket.h"
+#include "ws/compressed_marks.h"
 
 namespace herald {
 
@@ -25,13 +26,13 @@ namespace herald {
 // Beast's.
 //
 // Threads:   owning shard only.
-// Ownership: the queue is the session's. `owner` is kept alive while the socket is awaited.
+// Ownership: the queue is the session's. The owner is kept alive while the socket is awaited.
 // Writing:   at once and non-blocking; waits for writability only when the kernel's buffer is
 //            full. A write of Beast's completes when it has reached the kernel and not when it is
 //            queued, so that a flood of pings stalls itself only. With TLS what is queued goes out in
 //            records of up to 16 KiB; one that the kernel does not take whole has left the queue.
 // Reading:   straight from the socket, after `prefix` (bytes that came behind the handshake's
-//            header).
+//            header). Compressed messages are marked on their way (compressed_marks.h).
 // Errors:    a failed write closes the socket, which ends the pending read with an error.
 class FrameStream {
  public:
@@ -42,6 +43,8 @@ class FrameStream {
     virtual void OnBeastCloses(std::uint16_t code) = 0;
     // What has expired may be let go before the rest is written.
     virtual void BeforeWrite() = 0;
+    // Keeps the stream alive while the socket is awaited.
+    virtual std::shared_ptr<void> Owner() = 0;
 
    protected:
     ~Observer() = default;
@@ -51,14 +54,17 @@ class FrameStream {
   using error_code = boost::beast::error_code;
 
   FrameStream(ClientSocket socket, OutboundQueue& queue, Shard& shard, std::string prefix)
-      : socket_(std::move(socket)), queue_(queue), shard_(shard), prefix_(std::move(prefix)) {}
+      : socket_(std::move(socket)), queue_(queue), shard_(shard) {
+    if (!prefix.empty()) prefix_ = std::make_unique<std::string>(std::move(prefix));
+  }
 
   executor_type get_executor() { return socket_.get_executor(); }
-  // `observer` is the owner, or a part of it.
-  void set_owner(std::weak_ptr<void> owner, Observer& observer) {
-    owner_ = std::move(owner);
-    observer_ = &observer;
-  }
+  // A part of the owner.
+  void set_observer(Observer& observer) { observer_ = &observer; }
+
+  // From now on messages of the client may be compressed, and are marked. Null if not.
+  void AllowCompressed() { marks_ = std::make_unique<CompressedMarks>(); }
+  CompressedMarks* marks() { return marks_.get(); }
 
   // Writes what is queued, as far as the kernel takes it.
   void Flush();
@@ -77,12 +83,22 @@ class FrameStream {
 
   template <class Buffers, class Handler>
   auto async_read_some(const Buffers& buffers, Handler&& handler) {
-    if (prefix_.empty()) return socket_.async_read_some(buffers, std::forward<Handler>(handler));
+    if (!prefix_ && !marks_)
+      return socket_.async_read_some(buffers, std::forward<Handler>(handler));
     return boost::asio::async_initiate<Handler, void(error_code, std::size_t)>(
         [this](auto handler, const Buffers& buffers) {
-          const std::size_t n = boost::asio::buffer_copy(buffers, boost::asio::buffer(prefix_));
-          prefix_.erase(0, n);
-          if (prefix_.empty()) prefix_.shrink_to_fit();
+          if (!prefix_) {
+            socket_.async_read_some(buffers, [this, buffers, handler = std::move(handler)](
+                                                 error_code error, std::size_t n) mutable {
+              Mark(buffers, n);
+              handler(error, n);
+            });
+            return;
+          }
+          const std::size_t n = boost::asio::buffer_copy(buffers, boost::asio::buffer(*prefix_));
+          Mark(buffers, n);
+          prefix_->erase(0, n);
+          if (prefix_->empty()) prefix_.reset();
           boost::asio::post(get_executor(), [handler = std::move(handler), n]() mutable {
             handler(error_code{}, n);
           });
@@ -152,6 +168,18 @@ class FrameStream {
 
   // The same over TLS, where the kernel does not encrypt.
   void FlushTls();
+  // The first `n` bytes of `buffers` have come.
+  template <class Buffers>
+  void Mark(const Buffers& buffers, std::size_t n) {
+    if (!marks_) return;
+    const auto end = boost::asio::buffer_sequence_end(buffers);
+    for (auto it = boost::asio::buffer_sequence_begin(buffers); it != end && n > 0; ++it) {
+      const boost::asio::mutable_buffer bytes =
+          boost::asio::buffer(boost::asio::mutable_buffer(*it), n);
+      marks_->Scan(bytes);
+      n -= bytes.size();
+    }
+  }
   void OnWritable(error_code error);
   void WriteForBeast(FramePtr frame, Written done);
   void CompleteWritten(error_code error);
@@ -160,9 +188,9 @@ class FrameStream {
   ClientSocket socket_;
   OutboundQueue& queue_;
   Shard& shard_;
-  std::weak_ptr<void> owner_;
   Observer* observer_ = nullptr;
-  std::string prefix_;
+  std::unique_ptr<std::string> prefix_;  // null once it is read
+  std::unique_ptr<CompressedMarks> marks_;
   std::vector<BeastWrite> beast_writes_;  // empty at rest
   std::uint64_t beast_frames_ = 0;        // queued since the start
   bool waiting_ = false;                  // for the socket to become writable

@@ -12,9 +12,12 @@
 #include "session/topic_rules.h"
 #include "ws/admission.h"
 #include "ws/auth/token_verifier.h"
+#include "ws/deflate_offer.h"
 #include "ws/tls_context.h"
 
 namespace herald {
+
+class SharedDeflate;
 
 struct FrontEndOptions {
   Limits limits;
@@ -27,6 +30,7 @@ struct FrontEndOptions {
   std::string token_cookie;                  // empty: tokens are not read from cookies
   std::vector<std::string> allowed_origins;  // empty: same host; `*`: any
   std::uint64_t max_sessions = 19'000;
+  const SharedDeflate* deflate = nullptr;  // also the shards' compressor; null: compression is off
 };
 
 // How TLS handshakes end. The names are those of a metric.
@@ -65,10 +69,10 @@ struct FrontEnd {
 struct UpgradeDetails {
   Protocol protocol = Protocol::kRaw;
   std::string subprotocol;  // to be answered; empty for raw
+  DeflateAnswer deflate = DeflateAnswer::kDeclined;
   std::optional<Claims> claims;
   std::vector<std::string> topics;  // asked for in the URL
-  std::string remote_ip;
-  std::string remote_address;
+  std::string remote_address;       // with the port
   std::string user_agent;
 };
 

@@ -214,6 +214,8 @@ absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end,
                     fmt::format("`topics`: {}", std::string(bad.message())));
     }
   }
+  if (options.deflate != nullptr)
+    details.deflate = AnswerDeflate(Header(request, field::sec_websocket_extensions));
   details.topics = query->topics;
   details.user_agent = std::string(Header(request, field::user_agent).substr(0, 256));
   return details;

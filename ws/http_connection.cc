@@ -154,7 +154,6 @@ void HttpConnection::OnUpgrade(const UpgradeRequest& request) {
     front_end_.admission.Release(ip);
     return Refuse(refusal.status, std::move(refusal.reason));
   }
-  details->remote_ip = ip;
   details->remote_address = remote.address().is_v6() ? fmt::format("[{}]:{}", ip, remote.port())
                                                      : fmt::format("{}:{}", ip, remote.port());
   front_end_.handshakes_accepted.fetch_add(1, std::memory_order_relaxed);

@@ -21,6 +21,8 @@ const MessageEncoder& RawEncoder() {
   return encoder;
 }
 
-Encoders AllEncoders() { return {&RawEncoder(), &JsonCodec(), &ProtoCodec()}; }
+Encoders AllEncoders(const FrameCompressor* compressor) {
+  return {{&RawEncoder(), &JsonCodec(), &ProtoCodec()}, compressor};
+}
 
 }  // namespace herald

@@ -5,7 +5,9 @@
 
 #include "absl/time/clock.h"
 #include "fmt/format.h"
+#include "session/payload_kind.h"
 #include "session/utf8.h"
+#include "ws/inflate.h"
 #include "ws/ws_session_internal.h"
 
 namespace herald {
@@ -19,24 +21,43 @@ using beast::error_code;
 // How long a peer may take to answer our close frame.
 constexpr absl::Duration kCloseTimeout = absl::Seconds(5);
 
+// `1.2.3.4:80` or `[::1]:80`, without the port.
+std::string IpOf(std::string_view address) {
+  address = address.substr(0, address.rfind(':'));
+  if (address.starts_with('[')) address = address.substr(1, address.size() - 2);
+  return std::string(address);
+}
+
 }  // namespace
 
 WsSession::WsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, UpgradeDetails details,
                      std::string prefix)
-    : Session(shard, details.protocol, front_end.options.limits.max_outbound_bytes_per_session),
+    : Session(shard, {details.protocol, details.deflate != DeflateAnswer::kDeclined},
+              front_end.options.limits.max_outbound_bytes_per_session),
       front_end_(front_end),
-      details_(std::move(details)),
+      details_(std::make_unique<UpgradeDetails>(std::move(details))),
+      remote_address_(std::move(details_->remote_address)),
+      user_agent_(std::move(details_->user_agent)),
       ws_(std::move(socket), queue_, shard, std::move(prefix)) {}
 
-WsSession::~WsSession() { front_end_.admission.Release(details_.remote_ip); }
+WsSession::~WsSession() { front_end_.admission.Release(IpOf(remote_address_)); }
 
 void WsSession::Start(const UpgradeRequest& request) {
-  ws_.next_layer().set_owner(weak_from_this(), *this);
+  ws_.next_layer().set_observer(*this);
   ws_.read_message_max(MaxFrameBytes());
+  if (encoding().compressed) {
+    ws_.next_layer().AllowCompressed();
+    // What does not shrink may grow a little.
+    ws_.read_message_max(MaxFrameBytes() + MaxFrameBytes() / 8 + 64);
+  }
   ws_.auto_fragment(false);
   ws_.set_option(websocket::stream_base::decorator([this](websocket::response_type& response) {
-    if (!details_.subprotocol.empty()) {
-      response.set(beast::http::field::sec_websocket_protocol, details_.subprotocol);
+    if (!details_->subprotocol.empty()) {
+      response.set(beast::http::field::sec_websocket_protocol, details_->subprotocol);
+    }
+    if (encoding().compressed) {
+      const std::string_view answer = DeflateHeader(details_->deflate);
+      response.set(beast::http::field::sec_websocket_extensions, {answer.data(), answer.size()});
     }
     response.set(beast::http::field::server, "herald");
   }));
@@ -54,7 +75,7 @@ void WsSession::OnAccept(error_code error) {
   if (phase_ != Phase::kUpgrading) return;
   if (error) return End(CloseCode::kAbnormal, error.message());
   phase_ = Phase::kConnecting;
-  if (protocol() == Protocol::kRaw) Open(*std::move(details_.claims), {}, "");
+  if (protocol() == Protocol::kRaw) Open(*std::move(details_->claims), {}, "");
   if (phase_ != Phase::kEnded) DoRead();
 }
 
@@ -77,8 +98,8 @@ void WsSession::OnRead(error_code error, std::size_t n) {
   if (phase_ == Phase::kEnded) return;
   if (error) {
     if (phase_ == Phase::kClosing) {
-      if (beast_closes_ && !peer_closes_) close_reason_ = error.message();
-      return End(close_code_, close_reason_);
+      if (beast_closes_ && !peer_closes_) ending_->reason = error.message();
+      return EndAsTold();
     }
     return End(CloseCode::kAbnormal, error.message());
   }
@@ -89,8 +110,7 @@ void WsSession::OnRead(error_code error, std::size_t n) {
   }
   Heard();
   if (phase_ != Phase::kClosing) {
-    OnFrame(first ? std::string_view(chunk_.data(), n) : std::string_view(inbound_),
-            ws_.got_text());
+    OnMessage(first ? std::string_view(chunk_.data(), n) : std::string_view(inbound_));
   }
   inbound_.clear();
   if (inbound_.capacity() > 64) inbound_.shrink_to_fit();
@@ -102,6 +122,26 @@ void WsSession::Heard() {
   awaiting_pong_ = false;
   next_ping_ = absl::Now() + Limit().ping_interval;
   if (phase_ == Phase::kOpen) ScheduleNext();
+}
+
+void WsSession::OnMessage(std::string_view data) {
+  using Mark = CompressedMarks::Mark;
+  CompressedMarks* const marks = ws_.next_layer().marks();
+  if (marks == nullptr) return OnFrame(data, ws_.got_text());
+  const Mark mark = marks->Take();
+  if (mark == Mark::kPlain) {
+    if (data.size() > MaxFrameBytes()) return Close({CloseCode::kTooBig, "too big", {}});
+    return OnFrame(data, ws_.got_text());
+  }
+  std::string inflated;
+  if (absl::Status bad = Inflate(data, MaxFrameBytes(), inflated); !bad.ok()) {
+    return Close({absl::IsResourceExhausted(bad) ? CloseCode::kTooBig : CloseCode::kBadUtf8,
+                  std::string(bad.message()),
+                  {}});
+  }
+  const bool text = mark == Mark::kCompressedText;
+  if (text && !IsUtf8(inflated)) return Close({CloseCode::kBadUtf8, "not UTF-8", {}});
+  OnFrame(inflated, text);
 }
 
 void WsSession::OnFrame(std::string_view data, bool text) {
@@ -174,7 +214,7 @@ void WsSession::OnTimer() {
       if (phase_ == Phase::kOpen) ScheduleNext();
       return;
     case Phase::kClosing:
-      return End(close_code_, close_reason_);
+      return EndAsTold();
     case Phase::kEnded:
       return;
   }
@@ -206,8 +246,7 @@ void WsSession::DoClose(CloseRequest request) {
     queue_.Push(std::move(encoded));
   }
   phase_ = Phase::kClosing;
-  close_code_ = request.code;
-  close_reason_ = request.reason;
+  ending_ = std::make_unique<Ending>(Ending{request.code, request.reason});
   shard().timers().Schedule(*this, kCloseTimeout);
   if (beast_closes_) return;
   Flush();
@@ -216,9 +255,10 @@ void WsSession::DoClose(CloseRequest request) {
   // RFC 6455 §5.5: 125 bytes with the code.
   const std::string_view text = CutUtf8(request.reason, 123);
   reason.reason.assign(text.data(), text.size());
-  ws_.async_close(
-      reason, [self = Self()](error_code) { self->End(self->close_code_, self->close_reason_); });
+  ws_.async_close(reason, [self = Self()](error_code) { self->EndAsTold(); });
 }
+
+void WsSession::EndAsTold() { End(ending_->code, ending_->reason); }
 
 void WsSession::End(CloseCode code, std::string reason) {
   if (phase_ == Phase::kEnded) return;

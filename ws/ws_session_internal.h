@@ -38,8 +38,8 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   // Answers the upgrade.
   void Start(const UpgradeRequest& request);
 
-  std::string remote_address() const override { return details_.remote_address; }
-  std::string user_agent() const override { return details_.user_agent; }
+  std::string remote_address() const override { return remote_address_; }
+  std::string user_agent() const override { return user_agent_; }
 
   FramePtr MakePresence(const PresenceChange& change) const override;
   void Flush() override { ws_.next_layer().Flush(); }
@@ -74,6 +74,8 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   void OnAccept(boost::beast::error_code error);
   void DoRead();
   void OnRead(boost::beast::error_code error, std::size_t n);
+  // A whole message as it came; OnFrame gets it inflated.
+  void OnMessage(std::string_view data);
   void OnFrame(std::string_view data, bool text);
   void Heard();
 
@@ -127,12 +129,17 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   // Ending.
   void OnBeastCloses(std::uint16_t code) override;
   void BeforeWrite() override { DropExpired(); }
+  std::shared_ptr<void> Owner() override { return weak_from_this().lock(); }
   void OnTimer() override;
   void ScheduleNext();
   void End(CloseCode code, std::string reason);
+  // As DoClose was told to.
+  void EndAsTold();
 
   FrontEnd& front_end_;
-  UpgradeDetails details_;
+  std::unique_ptr<UpgradeDetails> details_;  // null once it is open
+  std::string remote_address_;
+  std::string user_agent_;
   boost::beast::websocket::stream<FrameStream, /*deflateSupported=*/false> ws_;
   ClientAccess access_;
   absl::Time expires_at_ = absl::InfiniteFuture();
@@ -140,15 +147,18 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   std::uint64_t ping_end_ = 0;       // of the bytes to this peer, where the last ping ends
   std::uint64_t acked_at_ping_ = 0;  // what its kernel had acknowledged when we last looked
   std::string inbound_;              // of the message being read; empty at rest
-  std::array<char, 128> chunk_;      // the first bytes of a message land here
+  std::array<char, 64> chunk_;       // the first bytes of a message land here
   RateLimit rate_;
   Phase phase_ = Phase::kUpgrading;
   bool announced_ = false;  // watchers know of it: they are told its end too
   bool awaiting_pong_ = false;
   bool peer_closes_ = false;   // its close frame has come
   bool beast_closes_ = false;  // Beast sends the close frame, not we
-  CloseCode close_code_ = CloseCode::kAbnormal;
-  std::string close_reason_;
+  struct Ending {
+    CloseCode code = CloseCode::kAbnormal;
+    std::string reason;
+  };
+  std::unique_ptr<Ending> ending_;  // null unless it closes
 };
 
 // `asked`: the client named a position.

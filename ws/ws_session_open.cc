@@ -62,7 +62,7 @@ absl::StatusOr<std::vector<WsSession::Wanted>> WsSession::WantedTopics(
     one.max_subscribers = rule.max_subscribers;
     return &one;
   };
-  for (const std::string& topic : details_.topics) {
+  for (const std::string& topic : details_->topics) {
     if (auto one = want_by_rule(topic); !one.ok()) return one.status();
   }
   for (const v1::TopicPosition& from : resume) {
@@ -93,7 +93,7 @@ void WsSession::Open(Claims claims,
                   std::string(wanted.status().message()),
                   {}});
   }
-  details_.topics = {};
+  details_ = nullptr;
   expires_at_ = claims.expires_at;
   mutable_labels() = std::move(claims.labels);
   shard().Add(shared_from_this(), std::move(claims.subject));
@@ -168,7 +168,7 @@ void WsSession::SubscribeAll(std::shared_ptr<Opening> opening) {
 void WsSession::LimitMissed(FeedStart& start, std::size_t& bytes) const {
   std::size_t more = 0;
   for (const MessagePtr& message : start.missed)
-    more += message->EncodedFor(protocol(), shard().encoders())->bytes.size();
+    more += message->EncodedFor(encoding(), shard().encoders())->bytes.size();
   if (bytes + more > Limit().max_outbound_bytes_per_session) {
     start.recovered = false;
     start.reason = NotRecovered::kLimit;
@@ -206,8 +206,8 @@ void WsSession::OnAllSubscribed(Opening& opening) {
   event.kind = EventKind::kSessionOpened;
   announced_ = true;
   event.labels = labels();
-  event.remote_address = details_.remote_address;
-  event.user_agent = details_.user_agent;
+  event.remote_address = remote_address_;
+  event.user_agent = user_agent_;
   shard().Emit(*this, std::move(event));
   for (const std::string& topic : topics()) {
     if (IsReserved(topic)) continue;

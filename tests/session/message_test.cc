@@ -125,7 +125,7 @@ class CountingEncoder final : public MessageEncoder {
 
 TEST(MessageTest, IsEncodedOnceAProtocolHoweverManyAsk) {
   const CountingEncoder raw, json, proto;
-  const Encoders encoders{&raw, &json, &proto};
+  const Encoders encoders{{&raw, &json, &proto}};
   const Message message(*AcceptMessage(Good(), 100), "topic", {});
   std::vector<std::thread> threads;
   std::array<const Frame*, 4> frames{};
@@ -140,6 +140,55 @@ TEST(MessageTest, IsEncodedOnceAProtocolHoweverManyAsk) {
   EXPECT_EQ(json.calls, 1);
   EXPECT_EQ(raw.calls, 1);
   EXPECT_EQ(proto.calls, 0);
+}
+
+// Takes the first byte off what has two or more.
+class CountingCompressor final : public FrameCompressor {
+ public:
+  bool Compress(std::string_view frame, std::string& out) const override {
+    ++calls;
+    if (frame.size() >= 2) out = frame.substr(1);
+    return frame.size() >= 2;
+  }
+  mutable std::atomic<int> calls{0};
+};
+
+TEST(MessageTest, IsCompressedOnceAProtocolHoweverManyAsk) {
+  const CountingEncoder raw, json, proto;
+  const CountingCompressor compressor;
+  const Encoders encoders{{&raw, &json, &proto}, &compressor};
+  const Message message(*AcceptMessage(Good(), 100), "topic", {});
+  std::vector<std::thread> threads;
+  std::array<const Frame*, 4> frames{};
+  for (auto& frame : frames) {
+    threads.emplace_back(
+        [&] { frame = message.EncodedFor({Protocol::kJson, true}, encoders).get(); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_THAT(frames, ::testing::Each(frames[0]));
+  EXPECT_EQ(frames[0]->bytes, "}");
+  EXPECT_EQ(frames[0]->messages, 1u);
+  const FramePtr& plain = message.EncodedFor(Protocol::kJson, encoders);
+  EXPECT_EQ(plain->bytes, "{}");
+  EXPECT_EQ(frames[0]->topic, plain->topic);
+  EXPECT_EQ(json.calls, 1);
+  EXPECT_EQ(compressor.calls, 1);
+  message.EncodedFor({Protocol::kRaw, true}, encoders);
+  EXPECT_EQ(compressor.calls, 2);
+}
+
+TEST(MessageTest, SharesThePlainFrameIfItDoesNotShrink) {
+  const CountingEncoder encoder;
+  const CountingCompressor compressor;
+  const Encoders encoders{{&encoder, &encoder, &encoder}, &compressor};
+  MessageBody body = Good();
+  body.payload = "1";
+  const Message message(*AcceptMessage(body, 100), "topic", {});
+  const FramePtr& compressed = message.EncodedFor({Protocol::kJson, true}, encoders);
+  EXPECT_EQ(compressed, message.EncodedFor(Protocol::kJson, encoders));
+  EXPECT_EQ(message.EncodedFor({Protocol::kJson, true}, encoders), compressed);
+  EXPECT_EQ(compressor.calls, 1);
+  EXPECT_EQ(encoder.calls, 1);
 }
 
 TEST(MessageTest, KnowsWhatItCostsToKeep) {

@@ -108,7 +108,7 @@ class TextEncoder final : public MessageEncoder {
 
 inline Encoders TextEncoders() {
   static const TextEncoder encoder;
-  return {&encoder, &encoder, &encoder};
+  return {{&encoder, &encoder, &encoder}};
 }
 
 // What stands in the whole frames of `wire` (unmasked, unfragmented).
@@ -144,12 +144,12 @@ class RecordingSession final : public Session {
   struct Options {
     std::size_t max_outbound_bytes = 1 << 20;
     std::size_t capacity = kUnlimited;
-    Protocol protocol = Protocol::kJson;
+    Encoding encoding = Protocol::kJson;
     bool remove_on_close = true;
   };
 
   RecordingSession(Shard& shard, Options options)
-      : Session(shard, options.protocol, options.max_outbound_bytes),
+      : Session(shard, options.encoding, options.max_outbound_bytes),
         capacity_(options.capacity),
         remove_on_close_(options.remove_on_close) {}
 
@@ -256,7 +256,7 @@ class Node {
                 std::shared_ptr<const TopicRules> rules = TestRules()) {
     options.node = "node-1";
     options.rules = rules;
-    if (options.encoders[0] == nullptr) options.encoders = TextEncoders();
+    if (options.encoders.by_protocol[0] == nullptr) options.encoders = TextEncoders();
     for (int i = 0; i < count; ++i) {
       options.index = i;
       shards_.push_back(std::make_unique<Shard>(options));

@@ -46,6 +46,53 @@ TEST(ShardDeliveryTest, DeliversEachTopicOnceToASessionOnTwoTopics) {
               ElementsAre(Received{"a", 0, "x"}, Received{"b", 0, "x"}, Received{"a", 0, "x"}));
 }
 
+// "Compresses" every other message, to the same frame with an `!` behind it.
+class EveryOther final : public FrameCompressor {
+ public:
+  bool Compress(std::string_view frame, std::string& out) const override {
+    ++calls;
+    const std::string payload = PayloadsOf(frame)[0];
+    if (payload.back() % 2 == 0) return false;
+    out = MakeFrame(Opcode::kText, payload + "!")->bytes;
+    return true;
+  }
+  mutable std::atomic<int> calls{0};
+};
+
+TEST(ShardDeliveryTest, ARunIsMadeForEachEncodingAndSharedByItsSessions) {
+  const EveryOther compressor;
+  ShardOptions options;
+  options.encoders = TextEncoders();
+  options.encoders.compressor = &compressor;
+  Node node(1, options);
+  const RecordingSession::Options compressed{.capacity = 0, .encoding = {Protocol::kJson, true}};
+  auto plain = node.Add({.capacity = 0});
+  auto one = node.Add(compressed), two = node.Add(compressed);
+  for (auto& session : {plain, one, two}) ASSERT_TRUE(node.Subscribe(*session, "a").ok());
+  {
+    Busy busy(node.shard());
+    for (int i = 0; i < 10; ++i) ASSERT_TRUE(node.Publish("a", std::to_string(i)).ok());
+  }
+  node.Settle();
+  ASSERT_TRUE(node.Publish("a", "7").ok());
+  node.Settle();
+  EXPECT_EQ(compressor.calls, 11);
+  RunOn(node.shard(), [&] {
+    iovec first[2], second[2];
+    ASSERT_EQ(one->queue().Gather(first), 2u);
+    ASSERT_EQ(two->queue().Gather(second), 2u);
+    for (int i = 0; i < 2; ++i) EXPECT_EQ(first[i].iov_base, second[i].iov_base);
+    for (auto& session : {plain, one, two}) session->Allow(RecordingSession::kUnlimited);
+  });
+  std::vector<Received> expected = node.ReceivedBy(*plain);
+  ASSERT_THAT(expected, SizeIs(11));
+  for (Received& message : expected) {
+    if (message.payload.back() % 2 != 0) message.payload += "!";
+  }
+  EXPECT_EQ(node.ReceivedBy(*one), expected);
+  EXPECT_EQ(node.ReceivedBy(*two), expected);
+}
+
 TEST(ShardDeliveryTest, ABurstOfOneTopicIsOneFrameSharedByItsSessions) {
   Node node;
   auto one = node.Add({.capacity = 0}), two = node.Add({.capacity = 0});

@@ -15,6 +15,7 @@
 #include "ws/codec.h"
 #include "ws/front_end.h"
 #include "ws/listener.h"
+#include "ws/shared_deflate.h"
 
 namespace herald {
 
@@ -32,7 +33,7 @@ class Server {
   explicit Server(FrontEndOptions options = DevOptions(), const TokenVerifier* verifier = nullptr,
                   const TlsContext* tls = nullptr) {
     ShardOptions shard_options;
-    shard_options.encoders = AllEncoders();
+    shard_options.encoders = AllEncoders(options.deflate);
     shard_options.events = &events_;
     shard_options.max_topics_per_session = options.limits.max_topics_per_session;
     node_ = std::make_unique<Node>(2, shard_options, Node::MakeMemoryBroker, options.rules);

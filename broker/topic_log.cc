@@ -73,9 +73,9 @@ std::vector<MessagePtr> TopicLog::Read(std::optional<Position> since, std::size_
   }
   std::vector<MessagePtr> read;
   const auto behind = messages().subspan(skip);
-  std::copy_if(behind.begin(), behind.end(), std::back_inserter(read), [now_ms = absl::ToUnixMillis(now)](const auto& message) {
-                 return Lives(message, now_ms);
-               });
+  std::copy_if(
+      behind.begin(), behind.end(), std::back_inserter(read),
+      [now_ms = absl::ToUnixMillis(now)](const auto& message) { return Lives(message, now_ms); });
   if (reverse) std::reverse(read.begin(), read.end());
   if (read.size() > limit) read.resize(limit);
   return read;

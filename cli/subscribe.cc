@@ -249,6 +249,8 @@ absl::StatusOr<WebSocketClient::Options> BuildOptions(const SubscribeFlags& flag
   } else if (const char* env = std::getenv("HERALD_CLIENT_TOKEN"); flags.token.empty() && env) {
     options.bearer_token = env;
   }
+  options.ca_file = globals.connection.ca_file;
+  options.server_name = globals.connection.server_name;
   options.connect_timeout = absl::ToChronoMilliseconds(globals.connection.timeout);
   if (flags.limit) options.limit = absl::ToChronoMilliseconds(*flags.limit);
   return options;

@@ -8,6 +8,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/error.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -19,6 +20,8 @@
 #include <mutex>
 #include <thread>
 #include <utility>
+
+#include "cli/wire_stream.h"
 
 namespace herald::cli {
 namespace {
@@ -44,12 +47,9 @@ absl::StatusOr<WebSocketUrl> ParseWebSocketUrl(std::string_view url) {
     return absl::InvalidArgumentError(
         fmt::format("'{}': {}; write ws://127.0.0.1:8080/ws", url, why));
   };
-  if (url.starts_with("wss://")) {
-    return bad("this client speaks plain ws:// only; forward a port, or use a browser");
-  }
-  constexpr std::string_view kScheme = "ws://";
-  if (!url.starts_with(kScheme)) return bad("not a WebSocket URL");
-  url.remove_prefix(kScheme.size());
+  const bool secure = url.starts_with("wss://");
+  if (!secure && !url.starts_with("ws://")) return bad("not a WebSocket URL");
+  url.remove_prefix(secure ? 6 : 5);
   if (url.find('#') != std::string_view::npos) return bad("a fragment has no meaning here");
   const std::size_t end = std::min(url.find_first_of("/?"), url.size());
   std::string_view authority = url.substr(0, end);
@@ -59,7 +59,8 @@ absl::StatusOr<WebSocketUrl> ParseWebSocketUrl(std::string_view url) {
     return bad("it has blanks or control characters in it");
   }
 
-  WebSocketUrl parsed{.host = "", .port = "80", .target = std::string(rest)};
+  WebSocketUrl parsed{
+      .secure = secure, .host = "", .port = secure ? "443" : "80", .target = std::string(rest)};
   if (!rest.starts_with('/')) parsed.target.insert(0, "/");
   std::size_t colon = authority.rfind(':');
   if (authority.starts_with('[')) {
@@ -81,7 +82,8 @@ absl::StatusOr<WebSocketUrl> ParseWebSocketUrl(std::string_view url) {
 
 class WebSocketClient::Impl {
  public:
-  explicit Impl(Options options) : options_(std::move(options)) {}
+  explicit Impl(Options options)
+      : options_(std::move(options)), ws_(io_, tls_, options_.url.secure) {}
 
   End Run(Callbacks callbacks) {
     callbacks_ = std::move(callbacks);
@@ -94,6 +96,9 @@ class WebSocketClient::Impl {
       limit_.async_wait([this](error_code error) {
         if (!error) OnClose();
       });
+    }
+    if (error_code error = options_.url.secure ? PrepareTls() : error_code()) {
+      return {End::kUnreachable, 0, fmt::format("{}: {}", options_.ca_file, error.message())};
     }
     Resolve();
     io_.run();
@@ -122,6 +127,28 @@ class WebSocketClient::Impl {
   }
 
  private:
+  // Whom to trust, and who it must be.
+  error_code PrepareTls() {
+    error_code error;
+    if (options_.ca_file.empty()) {
+      tls_.set_default_verify_paths(error);
+    } else {
+      tls_.load_verify_file(options_.ca_file, error);
+    }
+    const std::string& name =
+        options_.server_name.empty() ? options_.url.host : options_.server_name;
+    // Of the connection and not of the context, which it was made from.
+    auto& tls = ws_.next_layer().tls();
+    tls.set_verify_mode(asio::ssl::verify_peer);
+    SSL_set_min_proto_version(tls.native_handle(), TLS1_2_VERSION);
+    tls.set_verify_callback(asio::ssl::host_name_verification(name));
+    error_code no_address;
+    asio::ip::make_address(name, no_address);
+    // RFC 6066 §3: addresses are not named.
+    if (no_address) SSL_set_tlsext_host_name(tls.native_handle(), name.c_str());
+    return error;
+  }
+
   // Callbacks and not coroutines: g++ 12 at -O1 compiles the latter to a trap here.
   void Resolve() {
     resolver_.async_resolve(options_.url.host, options_.url.port,
@@ -137,13 +164,18 @@ class WebSocketClient::Impl {
     stream.async_connect(endpoints, [this](error_code error, const tcp::endpoint&) {
       if (error) return Unreachable(error);
       auto& connected = beast::get_lowest_layer(ws_);
-      connected.expires_never();  // the WebSocket layer has its own timeouts
       connected.socket().set_option(tcp::no_delay(true));
-      Handshake();
+      if (!ws_.next_layer().secure()) return Handshake();
+      ws_.next_layer().tls().async_handshake(asio::ssl::stream_base::client,
+                                             [this](error_code error) {
+                                               if (error) return Unreachable(error);
+                                               Handshake();
+                                             });
     });
   }
 
   void Handshake() {
+    beast::get_lowest_layer(ws_).expires_never();  // the WebSocket layer has its own timeouts
     // A server that vanished is noticed within a minute.
     ws_.set_option(
         websocket::stream_base::timeout{options_.connect_timeout, std::chrono::seconds(60), true});
@@ -250,7 +282,8 @@ class WebSocketClient::Impl {
   asio::signal_set signals_{io_, SIGINT, SIGTERM};
   asio::steady_timer limit_{io_};
   tcp::resolver resolver_{io_};
-  websocket::stream<beast::tcp_stream> ws_{io_};
+  asio::ssl::context tls_{asio::ssl::context::tls_client};
+  websocket::stream<WireStream> ws_;
   websocket::response_type response_;
   beast::flat_buffer buffer_;
   End end_;

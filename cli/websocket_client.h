@@ -12,15 +12,16 @@
 namespace herald::cli {
 
 struct WebSocketUrl {
-  std::string host;  // without brackets
+  bool secure = false;  // wss
+  std::string host;     // without brackets
   std::string port;
   std::string target;  // path and query, begins with '/'
 };
 
-// `ws://host[:port][/path][?query]`. kInvalidArgument says what is wrong, also for `wss://`.
+// `ws://host[:port][/path][?query]`, or `wss://`. kInvalidArgument says what is wrong.
 absl::StatusOr<WebSocketUrl> ParseWebSocketUrl(std::string_view url);
 
-// One WebSocket connection, as a browser would make it, over plain TCP.
+// One WebSocket connection, as a browser would make it.
 //
 // Threads: Run() on one thread, which the callbacks use too; Send() and Close() from any.
 // Limits:  64 messages wait to be sent, 16 MiB a message received.
@@ -31,6 +32,8 @@ class WebSocketClient {
     WebSocketUrl url;
     std::string subprotocol;   // empty: none is asked for
     std::string bearer_token;  // empty: no Authorization header
+    std::string ca_file;       // for wss; empty: the system's authorities
+    std::string server_name;   // expected in the certificate; empty: the URL's host
     std::chrono::milliseconds connect_timeout = std::chrono::seconds(10);
     // Close in good order after so long.
     std::optional<std::chrono::milliseconds> limit;

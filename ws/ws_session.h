@@ -11,7 +11,7 @@
 namespace herald {
 
 // Answers the upgrade and runs the session on its shard until it ends; keeps itself alive.
-// The admission that was given for `details.remote_ip` goes over to the session, which releases it.
+// The admission that was given for `details.remote_address` goes over to the session, which releases it.
 //
 // `prefix`: bytes read behind the request's header.
 // Threads: the shard's.

@@ -390,7 +390,7 @@ TEST_F(AppTest, StatusForPeopleAndForPrograms) {
 }
 
 TEST_F(AppTest, SubscribeSaysWhyItCannot) {
-  EXPECT_EQ(RunBare({"subscribe", "--url", "wss://h/ws"}), kUsage);
+  EXPECT_EQ(RunBare({"subscribe", "--url", "wss:///ws"}), kUsage);
   EXPECT_EQ(RunBare({"subscribe", "--raw", "--since", "x", "--topic", "a"}), kUsage);
   EXPECT_EQ(RunBare({"subscribe", "--url", "ws://127.0.0.1:1/ws"}), kUnreachable);
   EXPECT_THAT(err_, HasSubstr("Connection refused"));

@@ -83,12 +83,16 @@ TEST(WebSocketUrlTest, SplitsUrls) {
   EXPECT_EQ(ParseWebSocketUrl("ws://[::1]:9/ws")->host, "::1");
   EXPECT_EQ(ParseWebSocketUrl("ws://[::1]:9/ws")->port, "9");
   EXPECT_EQ(ParseWebSocketUrl("ws://[::1]/ws")->port, "80");
+  EXPECT_FALSE(ParseWebSocketUrl("ws://h")->secure);
+  EXPECT_TRUE(ParseWebSocketUrl("wss://h")->secure);
+  EXPECT_EQ(ParseWebSocketUrl("wss://h")->port, "443");
+  EXPECT_EQ(ParseWebSocketUrl("wss://h:8080")->port, "8080");
 }
 
 TEST(WebSocketUrlTest, RefusesWhatItCannotReach) {
   for (const char* url :
-       {"", "http://h/ws", "wss://h/ws", "ws://", "ws://:80/", "ws://h:/", "ws://h:x/",
-        "ws://[::1/", "ws://h/#f", "ws://u:p@h/", "ws://h/a b", "ws://h/\r\nX: y"}) {
+       {"", "http://h/ws", "wss://", "ws://", "ws://:80/", "ws://h:/", "ws://h:x/", "ws://[::1/",
+        "ws://h/#f", "ws://u:p@h/", "ws://h/a b", "ws://h/\r\nX: y"}) {
     EXPECT_FALSE(ParseWebSocketUrl(url).ok()) << url;
   }
 }

@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 
 from browser import Page, needs_chromium
 from certificates import Authority
-from harness import DEADLINE, ENVIRONMENT, Herald, binary, eventually
+from harness import DEADLINE, ENVIRONMENT, Herald, Process, binary, eventually
 from producer import Producer
 from push import command, push_all
 from server_case import ServerTest
@@ -195,6 +195,19 @@ class TlsTest(ServerTest):
             reader.join()
         self.assertEqual(codes, [4413] * len(slow))
         eventually(lambda: herald.metric("herald_queued_bytes") == 0, "nothing is queued")
+
+    def test_heraldctl_subscribes(self):
+        herald = self.start()
+        words = [binary("heraldctl"), "subscribe", f"--url={herald.client_url}", "--topic=news", "--count=1"]
+        with Process([*words, f"--ca={self.authority.cert}"]) as subscriber:
+            eventually(lambda: self.producer.deliver("to the terminal", topic="news").matched == 1, "it is on the topic")
+            self.assertEqual(subscriber.wait(), 0)
+            self.assertIn("to the terminal", subscriber.lines)
+        for why, flags in {"certificate verify failed": [], "No such file": ["--ca=/none"],
+                           "verify failed ": [f"--ca={self.authority.cert}", "--server-name=example.com"]}.items():
+            with self.subTest(flags), Process([*words, *flags]) as refused:
+                self.assertEqual(refused.wait(), 3)
+                self.assertIn(why.strip(), refused.output)
 
     @needs_chromium
     def test_the_demo_page_and_the_sdk_over_https(self):

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -9,8 +10,10 @@ namespace herald {
 
 // Exactly `digits` lower-case hex digits of `value`, the highest first.
 inline void AppendHex(std::uint64_t value, std::string& out, int digits = 16) {
-  for (int shift = (digits - 1) * 4; shift >= 0; shift -= 4) {
-    out.push_back("0123456789abcdef"[(value >> shift) & 0xf]);
+  const std::size_t end = out.size() + static_cast<std::size_t>(digits);
+  out.resize(end);
+  for (std::size_t i = 1; i <= static_cast<std::size_t>(digits); ++i, value >>= 4) {
+    out[end - i] = "0123456789abcdef"[value & 0xf];
   }
 }
 

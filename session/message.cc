@@ -65,7 +65,7 @@ absl::StatusOr<MessageBodyPtr> AcceptMessage(MessageBody body, std::size_t max_p
   }
   body.kind = *kind;
   if (body.accepted_unix_ms == 0) body.accepted_unix_ms = absl::ToUnixMillis(absl::Now());
-  if (body.id.empty()) body.id = NewMessageId(body.accepted_unix_ms);
+  if (body.id.empty()) MakeMessageId(body.accepted_unix_ms, body.id);
   return std::make_shared<const MessageBody>(std::move(body));
 }
 

@@ -54,7 +54,9 @@ bool SaysJson(std::string_view content_type) {
 
 }  // namespace
 
-bool IsUtf8(std::string_view text) { return simdjson::validate_utf8(text.data(), text.size()); }
+bool IsUtf8(std::string_view text) {
+  return text.empty() || simdjson::validate_utf8(text.data(), text.size());
+}
 
 bool IsJson(std::string_view text) {
   // A first look spares plain text the parser and its padded copy.

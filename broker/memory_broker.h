@@ -40,7 +40,15 @@ class MemoryBroker final : public Broker {
   void Subscribe(Shard& shard, const std::string& topic, std::optional<Position> since,
                  std::uint64_t max_subscribers, SubscribeDone done) override;
   void Unsubscribe(Shard& shard, const std::string& topic) override;
-  void Publish(Publication publication, PublishDone done) override;
+  void Publish(Publication publication, PublishDone done) override {
+    done(PublishNow(std::move(publication)));
+  }
+  std::optional<absl::StatusOr<Published>> PublishOrWait(Publication publication, OnWait) override {
+    return PublishNow(std::move(publication));
+  }
+  bool Wants(std::string_view topic, bool keep) const override {
+    return index_.Find(topic).shards != 0 || (keep && HasHistory(topic));
+  }
   void Read(ReadRequest request, ReadDone done) override;
   bool HasHistory(std::string_view topic) const override {
     return rules_->Find(topic).history_size > 0;
@@ -73,6 +81,7 @@ class MemoryBroker final : public Broker {
   Stripe& StripeOf(std::string_view topic) {
     return stripes_[(StringHash{}(topic) >> 7) % stripes_.size()];
   }
+  Published PublishNow(Publication publication);
   // The topic's log, made if it is not there; null if the topic keeps none.
   TopicLog* LogOf(Stripe& stripe, std::string_view topic)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "session/topic_feed.h"
 
@@ -29,6 +30,18 @@ namespace herald {
 // Threads: any; see TopicFeed for the callbacks.
 class Broker : public TopicFeed {
  public:
+  // As Publish, for who can take the answer at once: nothing is returned only where it comes later,
+  // through what `on_wait` gave.
+  using OnWait = absl::FunctionRef<PublishDone()>;
+  virtual std::optional<absl::StatusOr<Published>> PublishOrWait(Publication publication,
+                                                                 OnWait on_wait) {
+    Publish(std::move(publication), on_wait());
+    return std::nullopt;
+  }
+  // False only if a message on `topic` would go nowhere: nobody would get it, and it would not be
+  // kept, be it that it is live-only (`keep` false) or that the topic has no history.
+  virtual bool Wants(std::string_view /*topic*/, bool /*keep*/) const { return true; }
+
   struct ReadRequest {
     std::string topic;
     std::optional<Position> since;  // messages behind it; none: from the oldest

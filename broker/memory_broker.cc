@@ -66,7 +66,7 @@ void MemoryBroker::Unsubscribe(Shard& shard, const std::string& topic) {
   index_.Remove(topic, shard.index());
 }
 
-void MemoryBroker::Publish(Publication publication, PublishDone done) {
+Published MemoryBroker::PublishNow(Publication publication) {
   Published published;
   {
     Stripe& stripe = StripeOf(publication.topic);
@@ -99,7 +99,7 @@ void MemoryBroker::Publish(Publication publication, PublishDone done) {
     }
   }
   if (publication.tally) publication.tally->Answer(0);
-  done(published);
+  return published;
 }
 
 void MemoryBroker::Forget(Stripe& stripe, std::string_view topic, const Position& position) {
@@ -138,8 +138,9 @@ void MemoryBroker::Read(ReadRequest request, ReadDone done) {
   done(std::move(result));
 }
 
-void MemoryBroker::Sweep(absl::Time now) {
-  for (Stripe& stripe : stripes_) {
+void MemoryBroker::Sweep(absl::Time now, std::size_t stripes) {
+  for (; stripes > 0; --stripes) {
+    Stripe& stripe = stripes_[swept_++ % kStripes];
     MutexLock lock(stripe.mutex);
     absl::erase_if(stripe.logs, [&](const auto& entry) {
       TopicLog& log = *entry.second;

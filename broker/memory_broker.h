@@ -33,6 +33,7 @@ class MemoryBroker final : public Broker {
  public:
   static constexpr absl::Duration kForgotten = absl::Minutes(10);
   static constexpr std::size_t kMaxForgotten = std::size_t{1} << 20;
+  static constexpr std::size_t kStripes = 256;
 
   MemoryBroker(std::vector<std::unique_ptr<Shard>>& shards, TopicIndex& index,
                std::shared_ptr<const TopicRules> rules, std::size_t max_history_bytes);
@@ -40,7 +41,15 @@ class MemoryBroker final : public Broker {
   void Subscribe(Shard& shard, const std::string& topic, std::optional<Position> since,
                  std::uint64_t max_subscribers, SubscribeDone done) override;
   void Unsubscribe(Shard& shard, const std::string& topic) override;
-  void Publish(Publication publication, PublishDone done) override;
+  void Publish(Publication publication, PublishDone done) override {
+    done(PublishNow(std::move(publication)));
+  }
+  std::optional<absl::StatusOr<Published>> PublishOrWait(Publication publication, OnWait) override {
+    return PublishNow(std::move(publication));
+  }
+  bool Wants(std::string_view topic, bool keep) const override {
+    return index_.Find(topic).shards != 0 || (keep && HasHistory(topic));
+  }
   void Read(ReadRequest request, ReadDone done) override;
   bool HasHistory(std::string_view topic) const override {
     return rules_->Find(topic).history_size > 0;
@@ -57,8 +66,10 @@ class MemoryBroker final : public Broker {
     return forgotten_.load(std::memory_order_relaxed);
   }
 
-  // Lets go of expired messages and forgotten logs; to be called now and then.
-  void Sweep(absl::Time now);
+  // Lets go of expired messages and forgotten logs in the next `stripes` of kStripes, round and
+  // round: a part at a time, since looking at a million logs would stall the others' work. To be
+  // called now and then, by one thread.
+  void Sweep(absl::Time now, std::size_t stripes = kStripes);
 
  private:
   struct alignas(64) Stripe {
@@ -73,6 +84,7 @@ class MemoryBroker final : public Broker {
   Stripe& StripeOf(std::string_view topic) {
     return stripes_[(StringHash{}(topic) >> 7) % stripes_.size()];
   }
+  Published PublishNow(Publication publication);
   // The topic's log, made if it is not there; null if the topic keeps none.
   TopicLog* LogOf(Stripe& stripe, std::string_view topic)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
@@ -87,7 +99,8 @@ class MemoryBroker final : public Broker {
   std::atomic<std::uint64_t> history_bytes_{0};
   std::atomic<std::uint64_t> forgotten_{0};
   std::atomic<std::uint64_t> evicted_{0};
-  std::array<Stripe, 256> stripes_;
+  std::size_t swept_ = 0;  // stripes, since the start
+  std::array<Stripe, kStripes> stripes_;
 };
 
 }  // namespace herald

@@ -2,10 +2,15 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "broker/broker.h"
 #include "herald/v1/push_service.pb.h"
 #include "session/receipt_clock.h"
@@ -16,14 +21,15 @@ namespace herald {
 // Checks one command and carries it out: through the broker where a topic's order is needed, else
 // straight to the shards.
 //
-// Threads:   any. `done` is called once, maybe before Run returns, maybe on a shard's thread: it
+// Answers:   Run fills `result` and returns true, or returns false, and then what `later` gave is
+//            called once with the answer, maybe before Run returns, maybe on a shard's thread: it
 //            must not block.
+// Threads:   any.
 // Order:     deliveries that one thread runs take effect in that order for each topic and each
-//            session. A Join, Leave, SetLabels or Disconnect is in force when its `done` has been
-//            called.
+//            session. A Join, Leave, SetLabels or Disconnect is in force when it is answered.
 // Errors:    in the result; nothing half-done stays behind.
-// Receipts:  a command that asked for a report has its `report` called once, after its `done`, if
-//            ReceiptFollows its result.
+// Receipts:  a command that asked for a report is answered through `later`, and has its `report`
+//            called once, after that, if ReceiptFollows its result.
 class CommandRunner {
  public:
   using Done = absl::AnyInvocable<void(v1::CommandResult)>;
@@ -40,10 +46,21 @@ class CommandRunner {
 
   struct Context {
     v1::ReportLevel default_report = v1::REPORT_LEVEL_UNSPECIFIED;
-    std::string traceparent;  // W3C Trace Context header of the call; empty if there was none
+    std::string traceparent;       // W3C Trace Context header of the call; empty if there was none
+    absl::Time now = absl::Now();  // when the command came
   };
-  // `report` is needed only where AsksReport.
-  void Run(const v1::Command& command, const Context& context, Done done, Report report = nullptr);
+  // Called at most once, before Run returns.
+  using Later = absl::FunctionRef<Done()>;
+  // `result` is empty but for what Run sets, and is of no use if it returns false. The payload is
+  // moved out of `command`. `report` is needed only where AsksReport.
+  bool Run(v1::Command& command, const Context& context, v1::CommandResult& result, Later later,
+           Report report = nullptr);
+  // For who has no use for an answer at once.
+  void Run(v1::Command command, const Context& context, Done done, Report report = nullptr) {
+    v1::CommandResult result;
+    if (Run(command, context, result, [&] { return std::move(done); }, std::move(report)))
+      done(std::move(result));
+  }
 
   // Not what failed, nor what was not carried out again: the first time has told.
   static bool ReceiptFollows(const v1::CommandResult& result) {
@@ -73,8 +90,10 @@ class CommandRunner {
  private:
   // A message that has passed all checks.
   struct Accepted {
-    MessageBodyPtr body;
-    Target target;
+    MessageBody body;
+    absl::InlinedVector<std::string, 1> topics;
+    std::optional<Target> live;  // instead of topics: straight to sessions
+    ExceptionsPtr except;
     DeliveryOptionsPtr options;
     bool keep = true;
     bool require_online = false;
@@ -84,21 +103,28 @@ class CommandRunner {
     return deliver.report() == v1::REPORT_LEVEL_UNSPECIFIED ? context.default_report
                                                             : deliver.report();
   }
-  void RunDeliver(std::uint64_t seq, const v1::Deliver& deliver, const Context& context, Done done,
-                  Report report);
-  absl::StatusOr<Accepted> Accept(const v1::Deliver& deliver, const Context& context) const;
+  bool RunDeliver(v1::Deliver& deliver, const Context& context, v1::CommandResult& result,
+                  Later later, Report report);
+  absl::Status Accept(v1::Deliver& deliver, const Context& context, Accepted& accepted) const;
   absl::Status CheckReport(const v1::Deliver& deliver, v1::ReportLevel level,
                            const Accepted& message) const;
   // Makes the receipt that `report` will be told of, and lets `done` go first.
   ReceiptPtr MakeReceipt(std::uint64_t seq, const v1::Deliver& deliver, v1::ReportLevel level,
                          Done& done, Report report);
+  bool Send(Accepted&& message, v1::CommandResult& result, Later later);
+  // The common case, one topic and nobody excepted: makes nothing that it does not need.
+  bool PublishOnOne(Accepted&& message, v1::CommandResult& result, Later later);
+  void Answer(const absl::StatusOr<Published>& published, std::string topic, bool require_online,
+              Receipt* receipt, v1::CommandResult& result);
+  void CountNobody(Receipt* receipt);
   // Publishes the message on each topic and gathers one result.
-  void PublishOn(v1::CommandResult result, Accepted message, Done done);
-  void DeliverLive(v1::CommandResult result, Accepted message, Done done);
-  void RunJoin(std::uint64_t seq, const v1::Target& target,
-               const google::protobuf::RepeatedPtrField<std::string>& topics, bool join, Done done);
-  void RunDisconnect(std::uint64_t seq, const v1::Disconnect& disconnect, Done done);
-  void RunSetLabels(std::uint64_t seq, const v1::SetLabels& set_labels, Done done);
+  void PublishOnAll(Accepted&& message, v1::CommandResult result, Done done);
+  void DeliverLive(Accepted&& message, v1::CommandResult result, Done done);
+  bool RunJoin(const v1::Target& target,
+               const google::protobuf::RepeatedPtrField<std::string>& topics, bool join,
+               v1::CommandResult& result, Later later);
+  bool RunDisconnect(const v1::Disconnect& disconnect, v1::CommandResult& result, Later later);
+  bool RunSetLabels(const v1::SetLabels& set_labels, v1::CommandResult& result, Later later);
 
   Broker& broker_;
   SessionTable& table_;

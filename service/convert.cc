@@ -87,6 +87,17 @@ absl::StatusOr<std::vector<std::string>> ParseTopics(
   return names;
 }
 
+absl::StatusOr<std::string> ParseOneTopic(const v1::Target& target) {
+  if (target.has_topic()) {
+    if (absl::Status bad = ValidateClientTopic(target.topic()); !bad.ok())
+      return Invalid("target.topic", bad);
+    return target.topic();
+  }
+  if (absl::Status bad = ValidateUserId(target.user_id()); !bad.ok())
+    return Invalid("target.user_id", bad);
+  return PersonalTopic(target.user_id());
+}
+
 absl::StatusOr<Target> ParseTarget(const v1::Target& target, std::string_view node) {
   Target parsed;
   absl::StatusOr<ExceptionsPtr> except = ParseExceptions(target, node);
@@ -189,10 +200,18 @@ v1::Receipt ToProto(const Receipt::Counts& counts, std::uint64_t seq) {
   return receipt;
 }
 
-MessageBody ToBody(const v1::Message& message) {
+void SetStatus(const absl::Status& status, v1::CommandResult& result) {
+  result.set_code(static_cast<int>(status.code()));
+  result.set_detail(std::string(status.message()));
+  result.clear_message_id();
+}
+
+absl::Status NoSuchSession() { return absl::NotFoundError("target.session_id: no such session"); }
+
+MessageBody ToBody(v1::Message& message) {
   MessageBody body;
   body.id = message.id();
-  body.payload = message.payload();
+  body.payload = std::move(*message.mutable_payload());
   body.content_type = message.content_type();
   body.event = message.event();
   body.attributes.assign(message.attributes().begin(), message.attributes().end());
@@ -210,13 +229,11 @@ v1::Message ToProto(const MessageBody& body) {
   return message;
 }
 
-v1::Position ToProto(const Position& position, const std::string& topic) {
-  v1::Position to;
-  to.set_topic(topic);
+void SetPosition(const Position& position, std::string topic, v1::Position& to) {
+  to.set_topic(std::move(topic));
   to.set_epoch(position.epoch);
   to.set_offset(position.offset);
   to.set_token(position.ToToken());
-  return to;
 }
 
 v1::Session ToProto(const SessionInfo& info, std::string_view node) {

@@ -24,6 +24,8 @@ inline constexpr int kMaxExceptions = 1'000;
 
 // A session id of another node is kNotFound: nobody of that name is here.
 absl::StatusOr<Target> ParseTarget(const v1::Target& target, std::string_view node);
+// The one topic that `target` means, where a user_id or a topic is set.
+absl::StatusOr<std::string> ParseOneTopic(const v1::Target& target);
 // 1 to `max` topic names, none reserved. `field` is named in errors.
 absl::StatusOr<std::vector<std::string>> ParseTopics(
     const google::protobuf::RepeatedPtrField<std::string>& topics, std::size_t max,
@@ -33,9 +35,14 @@ absl::StatusOr<std::vector<std::string>> ParseTopics(
 absl::StatusOr<DeliveryOptions> ParsePolicy(const v1::Policy& policy, absl::Time now);
 v1::Receipt ToProto(const Receipt::Counts& counts, std::uint64_t seq);
 
-MessageBody ToBody(const v1::Message& message);
+// The answer of a command that failed.
+void SetStatus(const absl::Status& status, v1::CommandResult& result);
+absl::Status NoSuchSession();
+
+// Takes the payload out of `message`.
+MessageBody ToBody(v1::Message& message);
+void SetPosition(const Position& position, std::string topic, v1::Position& to);
 v1::Message ToProto(const MessageBody& body);
-v1::Position ToProto(const Position& position, const std::string& topic);
 v1::Session ToProto(const SessionInfo& info, std::string_view node);
 v1::Event ToProto(const Event& event, bool redelivered, std::string_view node);
 void SetTime(absl::Time time, google::protobuf::Timestamp* to);

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "service/convert.h"
+
 namespace herald {
 
 absl::StatusOr<std::uint64_t> IdempotentRunner::Open(std::string_view producer_id) {
@@ -12,24 +14,24 @@ absl::StatusOr<std::uint64_t> IdempotentRunner::Open(std::string_view producer_i
   return idempotency_.LastSeq(stream_);
 }
 
-void IdempotentRunner::RunOnce(const v1::Command& command, const CommandRunner::Context& context,
-                               CommandRunner::Done done, CommandRunner::Report report) {
+bool IdempotentRunner::RunOnce(v1::Command& command, const CommandRunner::Context& context,
+                               v1::CommandResult& result, CommandRunner::Later later,
+                               CommandRunner::Report report) {
   const std::uint64_t seq = command.seq();
   const std::string& key = command.deliver().idempotency_key();
   if (stream_ && seq == 0) {
-    v1::CommandResult refused;
-    refused.set_code(static_cast<int>(absl::StatusCode::kInvalidArgument));
-    refused.set_detail("seq must not be 0 where open.producer_id is set");
-    return done(std::move(refused));
+    SetStatus(absl::InvalidArgumentError("seq must not be 0 where open.producer_id is set"),
+              result);
+    return true;
   }
   // A bad key is no key. The runner refuses it.
   if (!stream_ && !CheckIdempotencyKey("", key).ok())
-    return runner_.Run(command, context, std::move(done), std::move(report));
+    return runner_.Run(command, context, result, later, std::move(report));
 
   const auto wait = [&]() -> Idempotency::Done {
     if (!waiting_) waiting_ = std::make_shared<std::atomic<std::size_t>>(0);
     waiting_->fetch_add(1);
-    return [waiting = waiting_, done = std::move(done)](v1::CommandResult result) mutable {
+    return [waiting = waiting_, done = later()](v1::CommandResult result) mutable {
       waiting->fetch_sub(1);  // first: `done` asks what may follow
       done(std::move(result));
     };
@@ -37,17 +39,22 @@ void IdempotentRunner::RunOnce(const v1::Command& command, const CommandRunner::
   const Fingerprint payload = FingerprintOf(command);
   Idempotency::Begun begun = stream_ ? idempotency_.Begin(stream_, seq, payload, wait)
                                      : idempotency_.Begin(producer_, key, seq, payload, wait);
-  if (auto* answer = std::get_if<v1::CommandResult>(&begun)) return done(std::move(*answer));
+  if (auto* answer = std::get_if<v1::CommandResult>(&begun)) {
+    result = std::move(*answer);
+    return true;
+  }
   const auto* ticket = std::get_if<Idempotency::Ticket>(&begun);
-  if (ticket == nullptr) return;  // it waits
-  runner_.Run(
-      command, context,
-      [&idempotency = idempotency_, ticket = *ticket,
-       done = std::move(done)](v1::CommandResult result) mutable {
-        idempotency.Finish(ticket, result);
-        done(std::move(result));
-      },
-      std::move(report));
+  if (ticket == nullptr) return false;  // it waits
+  const auto finish_later = [&]() -> CommandRunner::Done {
+    return [&idempotency = idempotency_, ticket = *ticket,
+            done = later()](v1::CommandResult result) mutable {
+      idempotency.Finish(ticket, result);
+      done(std::move(result));
+    };
+  };
+  if (!runner_.Run(command, context, result, finish_later, std::move(report))) return false;
+  idempotency_.Finish(*ticket, result);
+  return true;
 }
 
 }  // namespace herald

@@ -19,7 +19,7 @@ namespace herald {
 // Order:     a repeat of what another stream has in flight waits for its result. What follows may
 //            only run when that is there (see Holds), so that two streams of one producer, each
 //            carrying out a part of its commands, still keep their order.
-// Threads:   Open, Run and Holds by one at a time; `done` as CommandRunner says.
+// Threads:   Open, Run and Holds by one at a time; answers as CommandRunner says.
 class IdempotentRunner {
  public:
   // `producer`: the authenticated name, empty where anybody may call.
@@ -30,11 +30,18 @@ class IdempotentRunner {
   // of that producer, or kInvalidArgument.
   absl::StatusOr<std::uint64_t> Open(std::string_view producer_id);
 
-  void Run(const v1::Command& command, const CommandRunner::Context& context,
-           CommandRunner::Done done, CommandRunner::Report report = nullptr) {
+  // As CommandRunner's.
+  bool Run(v1::Command& command, const CommandRunner::Context& context, v1::CommandResult& result,
+           CommandRunner::Later later, CommandRunner::Report report = nullptr) {
     if (!stream_ && command.deliver().idempotency_key().empty())
-      return runner_.Run(command, context, std::move(done), std::move(report));
-    RunOnce(command, context, std::move(done), std::move(report));
+      return runner_.Run(command, context, result, later, std::move(report));
+    return RunOnce(command, context, result, later, std::move(report));
+  }
+  void Run(v1::Command command, const CommandRunner::Context& context, CommandRunner::Done done,
+           CommandRunner::Report report = nullptr) {
+    v1::CommandResult result;
+    if (Run(command, context, result, [&] { return std::move(done); }, std::move(report)))
+      done(std::move(result));
   }
 
   // True while a command waits for the result of another stream's: run none before it is answered.
@@ -43,8 +50,8 @@ class IdempotentRunner {
   const std::string& node() const { return runner_.node(); }
 
  private:
-  void RunOnce(const v1::Command& command, const CommandRunner::Context& context,
-               CommandRunner::Done done, CommandRunner::Report report);
+  bool RunOnce(v1::Command& command, const CommandRunner::Context& context,
+               v1::CommandResult& result, CommandRunner::Later later, CommandRunner::Report report);
 
   CommandRunner& runner_;
   Idempotency& idempotency_;

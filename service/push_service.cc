@@ -48,7 +48,7 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
 
   void OnReadDone(bool ok) override {
     absl::Status bad;
-    if (ok) bad = stream_->OnRequest(std::move(request_));
+    if (ok) bad = stream_->OnRequest();
     {
       MutexLock lock(mutex_);
       reading_ = false;
@@ -109,13 +109,12 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
     }
     // Outside the lock: gRPC may run the reactions of these before they return.
     if (write) StartWrite(&response_);
-    if (read) StartRead(&request_);
+    if (read) StartRead(stream_->NextRequest());
     if (finish) Finish(status);
   }
 
   PushService& service_;
   const std::shared_ptr<PushStream> stream_;
-  v1::PushRequest request_;
   v1::PushResponse response_;
   Mutex mutex_;
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;

@@ -1,37 +1,65 @@
 #include "service/push_stream.h"
 
+#include "absl/time/clock.h"
 #include "fmt/format.h"
 
 namespace herald {
+namespace {
+
+google::protobuf::ArenaOptions RequestMemory() {
+  google::protobuf::ArenaOptions options;
+  options.start_block_size = 4096;
+  options.max_block_size = 65'536;
+  return options;
+}
+
+// Results keep their memory for those that take their place, but for that of a great burst.
+void Empty(v1::PushResponse& response) {
+  constexpr int kReusedResults = 512;
+  if (response.results_size() > kReusedResults) {
+    response = v1::PushResponse();
+  } else {
+    response.Clear();
+  }
+}
+
+}  // namespace
 
 PushStream::PushStream(IdempotentRunner runner, std::vector<std::unique_ptr<Shard>>& shards,
                        Executor& executor, std::size_t max_in_flight, std::string traceparent)
     : runner_(std::move(runner)),
       shards_(shards),
       executor_(executor),
-      max_in_flight_(max_in_flight) {
+      max_in_flight_(max_in_flight),
+      arena_(RequestMemory()) {
   context_.traceparent = std::move(traceparent);
 }
 
-absl::Status PushStream::OnRequest(v1::PushRequest request) {
-  if (request.commands_size() > kMaxCommandsARequest) {
-    return absl::InvalidArgumentError(
-        fmt::format("commands has {} entries, over the limit of {} a request",
-                    request.commands_size(), kMaxCommandsARequest));
+v1::PushRequest* PushStream::NextRequest() {
+  arena_.Reset();
+  request_ = google::protobuf::Arena::CreateMessage<v1::PushRequest>(&arena_);
+  return request_;
+}
+
+absl::Status PushStream::OnRequest() {
+  const int commands = request_->commands_size();
+  if (commands > kMaxCommandsARequest) {
+    return absl::InvalidArgumentError(fmt::format(
+        "commands has {} entries, over the limit of {} a request", commands, kMaxCommandsARequest));
   }
   {
     MutexLock lock(mutex_);
-    if (request.has_open()) {
+    if (request_->has_open()) {
       if (!first_) return absl::InvalidArgumentError("open may stand in the first request only");
-      absl::StatusOr<std::uint64_t> last_seq = runner_.Open(request.open().producer_id());
+      absl::StatusOr<std::uint64_t> last_seq = runner_.Open(request_->open().producer_id());
       if (!last_seq.ok()) return last_seq.status();
       ready_.mutable_opened()->set_last_seq(*last_seq);
-      context_.default_report = request.open().default_report();
+      context_.default_report = request_->open().default_report();
       ready_.mutable_opened()->set_node(runner_.node());
     }
     first_ = false;
-    in_flight_ += static_cast<std::size_t>(request.commands_size());
-    request_ = std::move(request);
+    in_flight_ += static_cast<std::size_t>(commands);
+    commands_ = commands;
     next_command_ = 0;
   }
   Pump();
@@ -39,45 +67,61 @@ absl::Status PushStream::OnRequest(v1::PushRequest request) {
 }
 
 void PushStream::Pump() {
-  const v1::PushRequest* request;
   {
     MutexLock lock(mutex_);
-    if (pumping_) return;
+    if (pumping_ || next_command_ == commands_) return;
     pumping_ = true;
-    request = &request_;  // stays as it is until all its commands have run
   }
+  context_.now = absl::Now();
   while (true) {
-    const v1::Command* command;
-    bool change, reports;
-    {
-      MutexLock lock(mutex_);
-      const bool done = next_command_ == request->commands_size();
-      if (!done) {
-        command = &request->commands(next_command_);
-        change = CommandRunner::IsChange(*command);
-      }
-      if (done || runner_.Holds() || (changes_ > 0 && !CommandRunner::MayFollowChanges(*command))) {
-        pumping_ = false;
-        return;
-      }
-      ++next_command_;
-      if (change) ++changes_;
-      reports = CommandRunner::AsksReport(*command, context_);
-      if (reports) ++receipts_;
-    }
-    CommandRunner::Report report;
-    if (reports) {
-      report = [self = shared_from_this()](v1::Receipt receipt) {
-        self->OnReceipt(std::move(receipt));
-      };
-    }
-    runner_.Run(
-        *command, context_,
-        [self = shared_from_this(), change, reports](v1::CommandResult result) {
-          self->OnResult(change, reports, std::move(result));
-        },
-        std::move(report));
+    while (MayRunNext()) RunNext();
+    MutexLock lock(mutex_);
+    // Asked again, since an answer that comes after this finds that nobody pumps, and wakes.
+    if (MayRunNext()) continue;
+    HandOver();
+    pumping_ = false;
+    return;
   }
+}
+
+bool PushStream::MayRunNext() const {
+  if (next_command_ == commands_ || runner_.Holds()) return false;
+  return changes_ == 0 || CommandRunner::MayFollowChanges(request_->commands(next_command_));
+}
+
+void PushStream::RunNext() {
+  v1::Command& command = *request_->mutable_commands(next_command_++);
+  const bool change = CommandRunner::IsChange(command);
+  const bool reports = CommandRunner::AsksReport(command, context_);
+  if (change) ++changes_;
+  CommandRunner::Report report;
+  if (reports) {
+    report = [self = shared_from_this()](v1::Receipt receipt) {
+      self->OnReceipt(std::move(receipt));
+    };
+    MutexLock lock(mutex_);
+    ++receipts_;
+  }
+  const auto later = [&]() -> CommandRunner::Done {
+    return [self = shared_from_this(), change, reports](v1::CommandResult result) {
+      self->OnResult(change, reports, std::move(result));
+    };
+  };
+  if (!runner_.Run(command, context_, *pumped_.add_results(), later, std::move(report))) {
+    pumped_.mutable_results()->RemoveLast();
+    return;
+  }
+  if (change) --changes_;
+  if (reports) {
+    MutexLock lock(mutex_);
+    --receipts_;
+  }
+}
+
+void PushStream::HandOver() {
+  if (ready_.results().empty()) return ready_.mutable_results()->Swap(pumped_.mutable_results());
+  for (v1::CommandResult& result : *pumped_.mutable_results()) ready_.add_results()->Swap(&result);
+  Empty(pumped_);
 }
 
 void PushStream::OnReceipt(v1::Receipt receipt) {
@@ -120,7 +164,7 @@ void PushStream::ScheduleWake() {
 bool PushStream::WantsRequest() {
   {
     MutexLock lock(mutex_);
-    if (next_command_ != request_.commands_size() || pumping_) return false;
+    if (pumping_ || next_command_ != commands_) return false;
     if (in_flight_ >= max_in_flight_ || waiting_for_mailbox_) return false;
     if (receipts_ >= kMaxOpenReceipts) return false;
   }
@@ -147,7 +191,7 @@ bool PushStream::WantsRequest() {
 bool PushStream::TakeResponse(v1::PushResponse* response) {
   MutexLock lock(mutex_);
   if (ready_.results().empty() && ready_.receipts().empty() && !ready_.has_opened()) return false;
-  response->Clear();
+  Empty(*response);
   response->Swap(&ready_);
   writing_ = static_cast<std::size_t>(response->results_size());
   writing_receipts_ = static_cast<std::size_t>(response->receipts_size());

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <google/protobuf/arena.h>
+
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -24,9 +27,9 @@ namespace herald {
 //            mailbox of a shard stands above its high watermark, or kMaxOpenReceipts are awaited or
 //            not written yet, WantsRequest says no too. Together
 //            with HTTP/2 flow control that bounds what a producer can make Herald hold.
-// Threads:   OnRequest, WantsRequest, TakeResponse and OnWritten are called by the reactor,
-//            OnRequest never twice at once; results come from any thread. `wake` is called on the
-//            executor when one of these may have changed.
+// Threads:   NextRequest, OnRequest, WantsRequest, TakeResponse and OnWritten are called by the
+//            reactor, the first two never twice at once; results come from any thread. `wake` is
+//            called on the executor when one of these may have changed.
 class PushStream : public std::enable_shared_from_this<PushStream> {
  public:
   static constexpr int kMaxCommandsARequest = 4096;
@@ -39,8 +42,10 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   // On the executor: no wake comes after this.
   void Detach() { wake_ = nullptr; }
 
-  // Takes a request and runs what may run now. An error ends the stream.
-  absl::Status OnRequest(v1::PushRequest request);
+  // Where the next request goes; only once WantsRequest has said yes.
+  v1::PushRequest* NextRequest();
+  // It is there: runs what may run now. An error ends the stream.
+  absl::Status OnRequest();
   // True if the next request may be read.
   bool WantsRequest();
   // Moves what is ready into `response`; false if there is nothing.
@@ -53,6 +58,10 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
  private:
   // Runs commands until one has to wait. Never on two threads at once.
   void Pump();
+  bool MayRunNext() const;
+  void RunNext();
+  // What was answered at once becomes ready.
+  void HandOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnResult(bool change, bool reports, v1::CommandResult result);
   void OnReceipt(v1::Receipt receipt);
   void ScheduleWake();
@@ -61,17 +70,24 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   std::vector<std::unique_ptr<Shard>>& shards_;
   Executor& executor_;
   const std::size_t max_in_flight_;
-  CommandRunner::Context context_;
   absl::AnyInvocable<void()> wake_;  // executor only, but for the set-up
 
+  // Of who pumps; of the reactor while the last request has run. Handed over under the lock.
+  CommandRunner::Context context_;
+  google::protobuf::Arena arena_;  // holds the request, and is reset for the next
+  v1::PushRequest* request_ = nullptr;
+  int commands_ = 0;  // of the request
+  int next_command_ = 0;
+  v1::PushResponse pumped_;  // results that were there at once
+
   Mutex mutex_;
-  v1::PushRequest request_ ABSL_GUARDED_BY(mutex_);
-  int next_command_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Control commands not in force yet. It grows only while pumping, and others lower it only under
+  // the lock.
+  std::atomic<std::size_t> changes_{0};
   bool pumping_ ABSL_GUARDED_BY(mutex_) = false;
   bool first_ ABSL_GUARDED_BY(mutex_) = true;
   bool waiting_for_mailbox_ ABSL_GUARDED_BY(mutex_) = false;
   bool wake_scheduled_ ABSL_GUARDED_BY(mutex_) = false;
-  std::size_t changes_ ABSL_GUARDED_BY(mutex_) = 0;    // control commands not in force yet
   std::size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;  // read, and result not written
   std::size_t receipts_ ABSL_GUARDED_BY(mutex_) = 0;   // asked for, and not written
   std::size_t writing_ ABSL_GUARDED_BY(mutex_) = 0;    // results in the response taken last

@@ -241,13 +241,13 @@ grpc::ServerUnaryReactor* SessionService::GetHistory(Context* context,
       }
       for (const MessagePtr& message : result->messages) {
         v1::HistoryEntry& entry = *response->add_entries();
-        *entry.mutable_position() = ToProto(message->position(), topic);
+        SetPosition(message->position(), topic, *entry.mutable_position());
         *entry.mutable_message() = ToProto(message->body());
         SetTime(absl::FromUnixMillis(message->body().accepted_unix_ms),
                 entry.mutable_accepted_at());
         entry.set_sender_session_id(message->body().sender);
       }
-      *response->mutable_current() = ToProto(result->current, topic);
+      SetPosition(result->current, topic, *response->mutable_current());
       response->set_complete(result->complete);
       reactor->Finish(grpc::Status::OK);
     });

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -9,9 +10,11 @@ namespace herald {
 
 // Exactly `digits` lower-case hex digits of `value`, the highest first.
 inline void AppendHex(std::uint64_t value, std::string& out, int digits = 16) {
-  for (int shift = (digits - 1) * 4; shift >= 0; shift -= 4) {
-    out.push_back("0123456789abcdef"[(value >> shift) & 0xf]);
-  }
+  char text[16];
+  for (std::size_t i = sizeof(text); i-- > 0; value >>= 4)
+    text[i] = "0123456789abcdef"[value & 0xf];
+  const auto size = static_cast<std::size_t>(digits);
+  out.append(text + sizeof(text) - size, size);
 }
 
 // The value of 1 to 16 lower-case hex digits; nothing else passes.

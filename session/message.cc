@@ -56,17 +56,28 @@ absl::Status CheckSizes(const MessageBody& body, std::size_t max_payload_bytes) 
 
 }  // namespace
 
-absl::StatusOr<MessageBodyPtr> AcceptMessage(MessageBody body, std::size_t max_payload_bytes) {
+absl::Status CheckMessage(MessageBody& body, std::size_t max_payload_bytes) {
   if (absl::Status status = CheckSizes(body, max_payload_bytes); !status.ok()) return status;
-  std::optional<PayloadKind> kind = ClassifyPayload(body.payload, body.content_type);
-  if (!kind) {
+  if (!SaysJson(body.content_type)) return absl::OkStatus();
+  if (!IsJson(body.payload)) {
     return absl::InvalidArgumentError(fmt::format(
         "message.payload is not valid JSON, but message.content_type says {}", body.content_type));
   }
-  body.kind = *kind;
+  body.kind = PayloadKind::kJson;
+  return absl::OkStatus();
+}
+
+MessageBodyPtr ShareMessage(MessageBody body) {
+  if (body.kind != PayloadKind::kJson)
+    body.kind = *ClassifyPayload(body.payload, body.content_type);
   if (body.accepted_unix_ms == 0) body.accepted_unix_ms = absl::ToUnixMillis(absl::Now());
-  if (body.id.empty()) body.id = NewMessageId(body.accepted_unix_ms);
+  if (body.id.empty()) MakeMessageId(body.accepted_unix_ms, body.id);
   return std::make_shared<const MessageBody>(std::move(body));
+}
+
+absl::StatusOr<MessageBodyPtr> AcceptMessage(MessageBody body, std::size_t max_payload_bytes) {
+  if (absl::Status bad = CheckMessage(body, max_payload_bytes); !bad.ok()) return bad;
+  return ShareMessage(std::move(body));
 }
 
 std::size_t Message::size_bytes() const {

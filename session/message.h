@@ -50,6 +50,10 @@ inline constexpr std::size_t kMaxAttributeBytes = 1024;
 // kInvalidArgument names the field, as in `message.payload is 70000 bytes, over the limit of
 // 65536`.
 absl::StatusOr<MessageBodyPtr> AcceptMessage(MessageBody body, std::size_t max_payload_bytes);
+// Its two halves, for who may find between them that the message goes nowhere: whether it is good,
+// and all that only a message that goes somewhere needs.
+absl::Status CheckMessage(MessageBody& body, std::size_t max_payload_bytes);
+MessageBodyPtr ShareMessage(MessageBody body);
 
 // Writes a message as WebSocket frames of one protocol. Implemented in ws/; stateless.
 class Message;

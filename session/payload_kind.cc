@@ -44,17 +44,11 @@ bool IsJsonWithAnyNumber(std::string_view text) {
   return !error && used == text.size();
 }
 
-bool SaysJson(std::string_view content_type) {
-  std::string_view type = content_type.substr(0, content_type.find(';'));
-  while (!type.empty() && type.back() == ' ') type.remove_suffix(1);
-  const absl::string_view name(type.data(), type.size());
-  return absl::EqualsIgnoreCase(name, "application/json") ||
-         absl::EndsWithIgnoreCase(name, "+json");
-}
-
 }  // namespace
 
-bool IsUtf8(std::string_view text) { return simdjson::validate_utf8(text.data(), text.size()); }
+bool IsUtf8(std::string_view text) {
+  return text.empty() || simdjson::validate_utf8(text.data(), text.size());
+}
 
 bool IsJson(std::string_view text) {
   // A first look spares plain text the parser and its padded copy.
@@ -67,6 +61,14 @@ bool IsJson(std::string_view text) {
   if (error == simdjson::SUCCESS) return true;
   const bool maybe_number = error == simdjson::NUMBER_ERROR;
   return maybe_number && IsUtf8(text) && IsJsonWithAnyNumber(text);
+}
+
+bool SaysJson(std::string_view content_type) {
+  std::string_view type = content_type.substr(0, content_type.find(';'));
+  while (!type.empty() && type.back() == ' ') type.remove_suffix(1);
+  const absl::string_view name(type.data(), type.size());
+  return absl::EqualsIgnoreCase(name, "application/json") ||
+         absl::EndsWithIgnoreCase(name, "+json");
 }
 
 std::optional<PayloadKind> ClassifyPayload(std::string_view payload, std::string& content_type) {

@@ -1,6 +1,6 @@
 #include "session/random.h"
 
-#include <sys/random.h>
+#include <openssl/rand.h>
 
 #include <array>
 #include <cstdlib>
@@ -22,10 +22,7 @@ void RandomBytes(std::span<std::uint8_t> out) {
   thread_local Pool pool;
   while (!out.empty()) {
     if (pool.used == pool.bytes.size()) {
-      // Up to 256 bytes come whole; larger reads may be cut by a signal.
-      for (std::size_t at = 0; at < pool.bytes.size(); at += 256) {
-        if (getrandom(pool.bytes.data() + at, 256, 0) != 256) std::abort();
-      }
+      if (RAND_bytes(pool.bytes.data(), static_cast<int>(pool.bytes.size())) != 1) std::abort();
       pool.used = 0;
     }
     std::size_t n = std::min(out.size(), pool.bytes.size() - pool.used);
@@ -42,13 +39,15 @@ std::uint64_t RandomUint64() {
   return value;
 }
 
-std::string NewMessageId(std::int64_t unix_ms) {
-  std::uint64_t high = (static_cast<std::uint64_t>(unix_ms) << 16) | (RandomUint64() & 0xffff);
-  std::string id;
-  id.reserve(32);
-  AppendHex(high, id);
-  AppendHex(RandomUint64(), id);
-  return id;
+void MakeMessageId(std::int64_t unix_ms, std::string& id) {
+  struct {
+    std::uint64_t low;
+    std::uint16_t high;
+  } random;
+  RandomBytes({reinterpret_cast<std::uint8_t*>(&random), 10});
+  id.clear();
+  AppendHex(static_cast<std::uint64_t>(unix_ms) << 16 | random.high, id);
+  AppendHex(random.low, id);
 }
 
 }  // namespace herald

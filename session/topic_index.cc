@@ -41,10 +41,11 @@ void TopicIndex::Remove(std::string_view topic, int shard) {
 }
 
 TopicIndex::Found TopicIndex::Find(std::string_view topic) const {
-  const Stripe& stripe = StripeOf(topic);
+  const std::size_t hash = StringHash{}(topic);
+  const Stripe& stripe = StripeOf(hash);
   MutexLock lock(stripe.mutex);
   Found found;
-  auto it = stripe.topics.find(topic);
+  auto it = stripe.topics.find(topic, hash);
   if (it == stripe.topics.end()) return found;
   for (const auto& [shard, count] : it->second) {
     found.shards |= std::uint64_t{1} << shard;

@@ -5,13 +5,9 @@
 
 namespace herald {
 
-std::optional<char32_t> TakeCodePoint(std::string_view& rest) {
+std::optional<char32_t> TakeMultibyte(std::string_view& rest) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(rest[i]); };
   const unsigned char first = byte(0);
-  if (first < 0x80) {
-    rest.remove_prefix(1);
-    return first;
-  }
   std::size_t length;
   char32_t code;
   char32_t smallest;  // anything below would be an overlong form

@@ -11,7 +11,13 @@ namespace herald {
 
 // Takes the first code point off `rest`, which must not be empty. nullopt if the bytes there are
 // not valid UTF-8, and then `rest` is unchanged.
-std::optional<char32_t> TakeCodePoint(std::string_view& rest);
+std::optional<char32_t> TakeMultibyte(std::string_view& rest);  // of a code point past ASCII
+inline std::optional<char32_t> TakeCodePoint(std::string_view& rest) {
+  const auto first = static_cast<unsigned char>(rest[0]);
+  if (first >= 0x80) return TakeMultibyte(rest);
+  rest.remove_prefix(1);
+  return first;
+}
 
 bool IsValidUtf8(std::string_view text);
 

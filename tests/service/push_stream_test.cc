@@ -35,6 +35,11 @@ class PushStreamTest : public ::testing::Test {
     return command;
   }
 
+  static absl::Status Give(PushStream& stream, const v1::PushRequest& request) {
+    *stream.NextRequest() = request;
+    return stream.OnRequest();
+  }
+
   // Results until there are `count`; written as the reactor does.
   std::vector<v1::CommandResult> Results(PushStream& stream, std::size_t count) {
     std::vector<v1::CommandResult> results;
@@ -61,7 +66,7 @@ TEST_F(PushStreamTest, EachCommandHasAResultAndABadOneDisturbsNothing) {
   v1::PushRequest request;
   for (std::uint64_t seq = 1; seq <= 50; ++seq)
     *request.add_commands() = ToTopic(seq, seq == 25 ? "" : "kept/a");
-  ASSERT_TRUE(stream->OnRequest(std::move(request)).ok());
+  ASSERT_TRUE(Give(*stream, request).ok());
   const auto results = Results(*stream, 50);
   ASSERT_EQ(results.size(), 50u);
   for (const v1::CommandResult& result : results)
@@ -79,7 +84,7 @@ TEST_F(PushStreamTest, DeliveriesBehindAJoinReachTheJoined) {
     v1::PushRequest request;
     *request.add_commands() = JoinAll(1, topic);
     *request.add_commands() = ToTopic(2, topic);
-    ASSERT_TRUE(stream->OnRequest(std::move(request)).ok());
+    ASSERT_TRUE(Give(*stream, request).ok());
     for (const v1::CommandResult& result : Results(*stream, 2)) {
       EXPECT_EQ(result.matched(), 10u) << "round " << round << ", seq " << result.seq();
     }
@@ -92,7 +97,7 @@ TEST_F(PushStreamTest, AsksForNoRequestWhileTooManyResultsAreUnwritten) {
   v1::PushRequest request;
   for (std::uint64_t seq = 1; seq <= kMaxInFlight; ++seq)
     *request.add_commands() = ToTopic(seq, "a");
-  ASSERT_TRUE(stream->OnRequest(std::move(request)).ok());
+  ASSERT_TRUE(Give(*stream, request).ok());
   EXPECT_FALSE(stream->WantsRequest());
   v1::PushResponse response;
   ASSERT_TRUE(stream->TakeResponse(&response));
@@ -131,12 +136,12 @@ TEST_F(PushStreamTest, OpenIsForTheFirstRequestOnly) {
   auto stream = Open();
   v1::PushRequest open;
   open.mutable_open();
-  ASSERT_TRUE(stream->OnRequest(open).ok());
+  ASSERT_TRUE(Give(*stream, open).ok());
   v1::PushResponse response;
   ASSERT_TRUE(stream->TakeResponse(&response));
   EXPECT_EQ(response.opened().node(), "node-1");
   stream->OnWritten();
-  EXPECT_THAT(std::string(stream->OnRequest(open).message()), HasSubstr("open"));
+  EXPECT_THAT(std::string(Give(*stream, open).message()), HasSubstr("open"));
 }
 
 TEST_F(PushStreamTest, OpenTellsASuccessorTheLastSeq) {
@@ -144,18 +149,18 @@ TEST_F(PushStreamTest, OpenTellsASuccessorTheLastSeq) {
   v1::PushRequest request;
   request.mutable_open()->set_producer_id("p");
   for (std::uint64_t seq = 1; seq <= 3; ++seq) *request.add_commands() = ToTopic(seq, "kept/a");
-  ASSERT_TRUE(stream->OnRequest(request).ok());
+  ASSERT_TRUE(Give(*stream, request).ok());
   v1::PushResponse response;
   ASSERT_TRUE(stream->TakeResponse(&response));
   EXPECT_EQ(response.opened().last_seq(), 0u);
   auto successor = Open();
-  ASSERT_TRUE(successor->OnRequest(request).ok());
+  ASSERT_TRUE(Give(*successor, request).ok());
   ASSERT_TRUE(successor->TakeResponse(&response));
   EXPECT_EQ(response.opened().last_seq(), 3u);
   ASSERT_EQ(response.results_size(), 3);
   for (const v1::CommandResult& result : response.results()) EXPECT_TRUE(result.duplicate());
   request.mutable_open()->set_producer_id(std::string(129, 'p'));
-  EXPECT_EQ(Open()->OnRequest(request).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Give(*Open(), request).code(), absl::StatusCode::kInvalidArgument);
 }
 
 // The old stream has the first command in flight; what follows it on the new one must not overtake.
@@ -172,8 +177,8 @@ TEST_F(PushStreamTest, NothingOvertakesARepeatThatWaitsForTheOldStream) {
   auto old = Open(), successor = Open();
   {
     Busy busy(node_.shard());
-    ASSERT_TRUE(old->OnRequest(first).ok());
-    ASSERT_TRUE(successor->OnRequest(all).ok());
+    ASSERT_TRUE(Give(*old, first).ok());
+    ASSERT_TRUE(Give(*successor, all).ok());
     EXPECT_EQ(node_.Read({"kept/a", {}, 100, false}).messages.size(), 0u);
     EXPECT_FALSE(successor->WantsRequest());
   }
@@ -199,7 +204,7 @@ TEST_F(PushStreamTest, TwoStreamsOfOneProducerDeliverOnceAndInOrder) {
         v1::PushRequest request;
         if (seq == 1) request.mutable_open()->set_producer_id("p");
         for (std::uint64_t i = 0; i < kBatch; ++i) *request.add_commands() = ToTopic(seq + i, "a");
-        ASSERT_TRUE(stream->OnRequest(std::move(request)).ok());
+        ASSERT_TRUE(Give(*stream, request).ok());
         for (const v1::CommandResult& result : Results(*stream, kBatch)) {
           EXPECT_EQ(result.code(), 0) << result.detail();
           ++(result.duplicate() ? repeated : carried_out);
@@ -220,7 +225,7 @@ TEST_F(PushStreamTest, TwoStreamsOfOneProducerDeliverOnceAndInOrder) {
 TEST_F(PushStreamTest, RefusesAnOverlongRequest) {
   v1::PushRequest request;
   for (int i = 0; i <= PushStream::kMaxCommandsARequest; ++i) request.add_commands();
-  EXPECT_EQ(Open()->OnRequest(std::move(request)).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Give(*Open(), request).code(), absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
 #include <string_view>
+
+#include "session/payload_kind.h"
 
 namespace herald {
 namespace {
@@ -27,6 +30,20 @@ TEST(Utf8Test, RefusesWhatRfc3629Forbids) {
            std::string_view("\xff"),
        }) {
     EXPECT_FALSE(IsValidUtf8(bad));
+  }
+}
+
+// Short texts of bytes from the borders of all ranges: among them are all kinds of errors.
+TEST(Utf8Test, AgreesWithTheCheckOfPayloads) {
+  constexpr unsigned char kBytes[] = {0x00, 'a',  0x7f, 0x80, 0x8f, 0x90, 0x9f,
+                                      0xa0, 0xbf, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1,
+                                      0xed, 0xef, 0xf0, 0xf1, 0xf4, 0xf5, 0xff};
+  constexpr std::size_t kCount = sizeof(kBytes);
+  for (std::size_t n = 0; n < kCount * kCount * kCount * kCount; ++n) {
+    std::string text = "x";
+    for (std::size_t rest = n, i = 0; i < 4; ++i, rest /= kCount)
+      text.push_back(static_cast<char>(kBytes[rest % kCount]));
+    ASSERT_EQ(IsValidUtf8(text), IsUtf8(text)) << n;
   }
 }
 

@@ -148,7 +148,7 @@ bool CommandRunner::RunDeliver(v1::Deliver& deliver, const Context& context,
   return false;
 }
 
-bool CommandRunner::Send(Accepted message, v1::CommandResult& result, Later later) {
+bool CommandRunner::Send(Accepted&& message, v1::CommandResult& result, Later later) {
   if (message.topics.size() == 1 && message.except == nullptr)
     return PublishOnOne(std::move(message), result, later);
   message.body.id = result.message_id();
@@ -160,7 +160,7 @@ bool CommandRunner::Send(Accepted message, v1::CommandResult& result, Later late
   return false;
 }
 
-bool CommandRunner::PublishOnOne(Accepted message, v1::CommandResult& result, Later later) {
+bool CommandRunner::PublishOnOne(Accepted&& message, v1::CommandResult& result, Later later) {
   std::string& topic = message.topics.front();
   Receipt* const receipt = message.options ? message.options->receipt.get() : nullptr;
   // Asked before: what nobody is there for must not be kept either.
@@ -209,7 +209,7 @@ void CommandRunner::CountNobody(Receipt* receipt) {
   if (receipt != nullptr) receipt->NoSession();
 }
 
-void CommandRunner::PublishOnAll(Accepted message, v1::CommandResult result, Done done) {
+void CommandRunner::PublishOnAll(Accepted&& message, v1::CommandResult result, Done done) {
   if (message.require_online) {
     // Asked before: what nobody is there for must not be kept either.
     std::uint64_t subscribers = 0;
@@ -279,7 +279,7 @@ void CommandRunner::PublishOnAll(Accepted message, v1::CommandResult result, Don
   tally->Answer(0);
 }
 
-void CommandRunner::DeliverLive(Accepted message, v1::CommandResult result, Done done) {
+void CommandRunner::DeliverLive(Accepted&& message, v1::CommandResult result, Done done) {
   const bool one_session = std::holds_alternative<SessionId>(message.live->to);
   const std::size_t bytes = message.body.payload.size();
   table_.ForEach(

@@ -111,15 +111,15 @@ class CommandRunner {
   // Makes the receipt that `report` will be told of, and lets `done` go first.
   ReceiptPtr MakeReceipt(std::uint64_t seq, const v1::Deliver& deliver, v1::ReportLevel level,
                          Done& done, Report report);
-  bool Send(Accepted message, v1::CommandResult& result, Later later);
+  bool Send(Accepted&& message, v1::CommandResult& result, Later later);
   // The common case, one topic and nobody excepted: makes nothing that it does not need.
-  bool PublishOnOne(Accepted message, v1::CommandResult& result, Later later);
+  bool PublishOnOne(Accepted&& message, v1::CommandResult& result, Later later);
   void Answer(const absl::StatusOr<Published>& published, std::string topic, bool require_online,
               Receipt* receipt, v1::CommandResult& result);
   void CountNobody(Receipt* receipt);
   // Publishes the message on each topic and gathers one result.
-  void PublishOnAll(Accepted message, v1::CommandResult result, Done done);
-  void DeliverLive(Accepted message, v1::CommandResult result, Done done);
+  void PublishOnAll(Accepted&& message, v1::CommandResult result, Done done);
+  void DeliverLive(Accepted&& message, v1::CommandResult result, Done done);
   bool RunJoin(const v1::Target& target,
                const google::protobuf::RepeatedPtrField<std::string>& topics, bool join,
                v1::CommandResult& result, Later later);

@@ -10,11 +10,11 @@ namespace herald {
 
 // Exactly `digits` lower-case hex digits of `value`, the highest first.
 inline void AppendHex(std::uint64_t value, std::string& out, int digits = 16) {
-  const std::size_t end = out.size() + static_cast<std::size_t>(digits);
-  out.resize(end);
-  for (std::size_t i = 1; i <= static_cast<std::size_t>(digits); ++i, value >>= 4) {
-    out[end - i] = "0123456789abcdef"[value & 0xf];
-  }
+  char text[16];
+  for (std::size_t i = sizeof(text); i-- > 0; value >>= 4)
+    text[i] = "0123456789abcdef"[value & 0xf];
+  const auto size = static_cast<std::size_t>(digits);
+  out.append(text + sizeof(text) - size, size);
 }
 
 // The value of 1 to 16 lower-case hex digits; nothing else passes.

@@ -23,6 +23,9 @@ absl::Status ValidateName(std::string_view name, std::string_view what, std::siz
     return absl::InvalidArgumentError(
         fmt::format("{} has {} bytes, more than {}", what, name.size(), max_bytes));
   }
+  // What most names are made of.
+  if (std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c < '\x7f'; }))
+    return absl::OkStatus();
   bool only_space = true;
   while (!name.empty()) {
     const std::optional<char32_t> c = TakeCodePoint(name);

@@ -34,6 +34,7 @@ TEST(TopicNameTest, RefusesMalformedNamesAndSaysWhy) {
       {"a\nb", "control character"},
       {std::string("a\0b", 3), "control character"},
       {"a\x7f", "control character"},
+      {" \x7f", "control character"},
       {"a\u0085", "control character"},
       {"  ", "only white space"},
       {"\u00a0\u3000", "only white space"},

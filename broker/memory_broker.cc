@@ -138,8 +138,9 @@ void MemoryBroker::Read(ReadRequest request, ReadDone done) {
   done(std::move(result));
 }
 
-void MemoryBroker::Sweep(absl::Time now) {
-  for (Stripe& stripe : stripes_) {
+void MemoryBroker::Sweep(absl::Time now, std::size_t stripes) {
+  for (; stripes > 0; --stripes) {
+    Stripe& stripe = stripes_[swept_++ % kStripes];
     MutexLock lock(stripe.mutex);
     absl::erase_if(stripe.logs, [&](const auto& entry) {
       TopicLog& log = *entry.second;

@@ -33,6 +33,7 @@ class MemoryBroker final : public Broker {
  public:
   static constexpr absl::Duration kForgotten = absl::Minutes(10);
   static constexpr std::size_t kMaxForgotten = std::size_t{1} << 20;
+  static constexpr std::size_t kStripes = 256;
 
   MemoryBroker(std::vector<std::unique_ptr<Shard>>& shards, TopicIndex& index,
                std::shared_ptr<const TopicRules> rules, std::size_t max_history_bytes);
@@ -65,8 +66,10 @@ class MemoryBroker final : public Broker {
     return forgotten_.load(std::memory_order_relaxed);
   }
 
-  // Lets go of expired messages and forgotten logs; to be called now and then.
-  void Sweep(absl::Time now);
+  // Lets go of expired messages and forgotten logs in the next `stripes` of kStripes, round and
+  // round: a part at a time, since looking at a million logs would stall the others' work. To be
+  // called now and then, by one thread.
+  void Sweep(absl::Time now, std::size_t stripes = kStripes);
 
  private:
   struct alignas(64) Stripe {
@@ -96,7 +99,8 @@ class MemoryBroker final : public Broker {
   std::atomic<std::uint64_t> history_bytes_{0};
   std::atomic<std::uint64_t> forgotten_{0};
   std::atomic<std::uint64_t> evicted_{0};
-  std::array<Stripe, 256> stripes_;
+  std::size_t swept_ = 0;  // stripes, since the start
+  std::array<Stripe, kStripes> stripes_;
 };
 
 }  // namespace herald

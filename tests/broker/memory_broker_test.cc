@@ -109,6 +109,18 @@ TEST_F(MemoryBrokerTest, RemembersAsManyForgottenTopicsAsItMay) {
               positions[static_cast<std::size_t>(i)]);
 }
 
+TEST_F(MemoryBrokerTest, SweepsAPartAtATimeAndAllInTurn) {
+  constexpr std::uint64_t kTopics = 2000;
+  for (std::uint64_t i = 0; i < kTopics; ++i)
+    ASSERT_TRUE(node_.Publish("kept/" + std::to_string(i), "x").ok());
+  const absl::Time later = absl::Now() + MemoryBroker::kForgotten + absl::Minutes(1);
+  broker_->Sweep(later, MemoryBroker::kStripes / 16);
+  EXPECT_GT(broker_->forgotten_topics(), 0u);
+  EXPECT_LT(broker_->forgotten_topics(), kTopics / 4);
+  for (int i = 1; i < 16; ++i) broker_->Sweep(later, MemoryBroker::kStripes / 16);
+  EXPECT_EQ(broker_->forgotten_topics(), kTopics);
+}
+
 TEST_F(MemoryBrokerTest, SweepKeepsTheLogOfATopicWithSubscribers) {
   auto session = node_.Add();
   ASSERT_TRUE(node_.Subscribe(*session, "kept/a").ok());

@@ -107,6 +107,72 @@ TEST_F(CommandRunnerTest, RequireOnlineKeepsNothingThatNobodyIsThereFor) {
   EXPECT_THAT(node_.Read({"kept/a", {}, 10, false}).messages, SizeIs(1));
 }
 
+TEST_F(CommandRunnerTest, WhatGoesNowhereIsCheckedAndAnsweredAllTheSame) {
+  v1::Command command = Deliver(ToTopic("live/a"), "{broken");
+  const v1::CommandResult result = Run(command);
+  EXPECT_EQ(result.code(), 0);
+  EXPECT_EQ(result.matched(), 0u);
+  EXPECT_THAT(result.message_id(), SizeIs(32));
+  EXPECT_EQ(runner_.no_session(), 1u);
+  command.mutable_deliver()->mutable_message()->set_id("mine");
+  EXPECT_EQ(Run(command).message_id(), "mine");
+  command.mutable_deliver()->mutable_message()->set_content_type("application/json");
+  EXPECT_EQ(Run(command).code(), 3);
+  EXPECT_EQ(runner_.no_session(), 2u);
+}
+
+// As a broker over a network answers.
+class SlowBroker final : public Broker {
+ public:
+  explicit SlowBroker(Broker& broker) : broker_(broker) {}
+  void Subscribe(Shard& shard, const std::string& topic, std::optional<Position> since,
+                 std::uint64_t max_subscribers, SubscribeDone done) override {
+    broker_.Subscribe(shard, topic, since, max_subscribers, std::move(done));
+  }
+  void Unsubscribe(Shard& shard, const std::string& topic) override {
+    broker_.Unsubscribe(shard, topic);
+  }
+  void Publish(Publication publication, PublishDone done) override {
+    threads_.emplace_back(
+        [this, publication = std::move(publication), done = std::move(done)]() mutable {
+          if (away) return done(absl::UnavailableError("away"));
+          broker_.Publish(std::move(publication), std::move(done));
+        });
+  }
+  void Read(ReadRequest request, ReadDone done) override {
+    broker_.Read(std::move(request), std::move(done));
+  }
+  bool HasHistory(std::string_view topic) const override { return broker_.HasHistory(topic); }
+  std::string_view name() const override { return "slow"; }
+  std::uint64_t history_bytes() const override { return 0; }
+  std::uint64_t evicted_messages() const override { return 0; }
+  std::uint64_t forgotten_topics() const override { return 0; }
+
+  std::atomic<bool> away{false};
+
+ private:
+  Broker& broker_;
+  std::vector<std::jthread> threads_;
+};
+
+TEST_F(CommandRunnerTest, ABrokerMayAnswerLater) {
+  SlowBroker broker(node_.broker());
+  CommandRunner runner(broker, node_.table(), clock_, "node-1", 1024, 4);
+  auto session = node_.Add({}, 0, "alice");
+  Awaited<v1::CommandResult> delivered, refused;
+  runner.Run(Deliver(ToUser("alice")), {}, delivered.callback());
+  const v1::CommandResult result = delivered.Get();
+  EXPECT_EQ(result.code(), 0);
+  EXPECT_EQ(result.seq(), 7u);
+  EXPECT_EQ(result.matched(), 1u);
+  ASSERT_THAT(result.positions(), SizeIs(1));
+  EXPECT_EQ(result.positions(0).topic(), "$user/alice");
+  EXPECT_TRUE(node_.WaitReceived(*session, 1));
+  broker.away = true;
+  runner.Run(Deliver(ToUser("alice")), {}, refused.callback());
+  EXPECT_EQ(refused.Get().code(), 14);
+}
+
 TEST_F(CommandRunnerTest, SkipHistoryKeepsNothing) {
   v1::Command command = Deliver(ToTopic("kept/a"));
   command.mutable_deliver()->mutable_policy()->set_skip_history(true);

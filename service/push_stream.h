@@ -72,7 +72,7 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   const std::size_t max_in_flight_;
   absl::AnyInvocable<void()> wake_;  // executor only, but for the set-up
 
-  // Of who pumps; of the reactor while all commands of the last request have run.
+  // Of who pumps; of the reactor while the last request has run. Handed over under the lock.
   CommandRunner::Context context_;
   google::protobuf::Arena arena_;  // holds the request, and is reset for the next
   v1::PushRequest* request_ = nullptr;

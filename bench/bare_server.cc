@@ -39,6 +39,11 @@ std::string UpgradeAnswer(std::string_view request) {
       reinterpret_cast<const char*>(accept.data()));
 }
 
+// Around each payload, so that a frame is as long as Herald's.
+constexpr std::string_view kBefore =
+    R"({"message":{"topic":"load","as_long_as_an_id_and_a_time":"0123456789abcdefghijklmnopqrstuvwxyz01234","data":)";
+constexpr std::string_view kAfter = "}}";
+
 // Takes the payloads of all whole client frames out of `in`, and appends them to `out` as server
 // frames. Frames as the load generator makes them: small, whole, masked with zero.
 void Reframe(std::string& in, std::string& out) {
@@ -55,8 +60,10 @@ void Reframe(std::string& in, std::string& out) {
       header = 8;
     }
     if (rest.size() < header + size) break;
-    AppendFrameHeader(Opcode::kText, size, out);
+    AppendFrameHeader(Opcode::kText, kBefore.size() + size + kAfter.size(), out);
+    out.append(kBefore);
     out.append(rest.substr(header, size));
+    out.append(kAfter);
     done += header + size;
   }
   in.erase(0, done);

@@ -1,30 +1,45 @@
 #include "broker/memory_broker.h"
 
+#include "absl/hash/hash.h"
 #include "absl/time/clock.h"
 #include "session/random.h"
 
 namespace herald {
+namespace {
+
+// Never 0, which means "no position".
+std::uint64_t NewEpoch() { return RandomUint64() | 1; }
+
+}  // namespace
 
 MemoryBroker::MemoryBroker(std::vector<std::unique_ptr<Shard>>& shards, TopicIndex& index,
                            std::shared_ptr<const TopicRules> rules, std::size_t max_history_bytes)
     : shards_(shards),
       index_(index),
       rules_(std::move(rules)),
-      max_history_bytes_(max_history_bytes) {}
+      max_history_bytes_(max_history_bytes) {
+  for (Stripe& stripe : stripes_) {
+    MutexLock lock(stripe.mutex);
+    stripe.epoch = NewEpoch();
+  }
+}
 
 TopicLog* MemoryBroker::LogOf(Stripe& stripe, std::string_view topic) {
   auto it = stripe.logs.find(topic);
   if (it != stripe.logs.end()) return it->second.get();
   const TopicRule& rule = rules_->Find(topic);
   if (rule.history_size == 0) return nullptr;
-  // An epoch is never 0, which means "no position".
-  Position start{RandomUint64() | 1, 0, RandomUint64()};
-  if (auto known = stripe.forgotten.find(StringHash{}(topic)); known != stripe.forgotten.end()) {
-    start = known->second;
-    stripe.forgotten.erase(known);
-  }
-  auto log = std::make_unique<TopicLog>(start, rule.history_size, rule.history_ttl);
+  auto log =
+      std::make_unique<TopicLog>(StartOf(stripe, topic), rule.history_size, rule.history_ttl);
+  stripe.forgotten.erase(StringHash{}(topic));
   return stripe.logs.try_emplace(std::string(topic), std::move(log)).first->second.get();
+}
+
+Position MemoryBroker::StartOf(const Stripe& stripe, std::string_view topic) const {
+  const std::size_t hash = StringHash{}(topic);
+  const auto known = stripe.forgotten.find(hash);
+  if (known != stripe.forgotten.end()) return known->second;
+  return {stripe.epoch, 0, absl::HashOf(stripe.epoch, hash)};
 }
 
 void MemoryBroker::CountHistory(std::size_t before, std::size_t after) {
@@ -41,12 +56,16 @@ void MemoryBroker::Subscribe(Shard& shard, const std::string& topic, std::option
     full = !index_.Add(topic, shard.index(), max_subscribers);
     if (full) {
       // Answered below, without the lock.
-    } else if (TopicLog* log = LogOf(stripe, topic)) {
-      start.position = log->current();
+    } else if (HasHistory(topic)) {
+      const auto it = stripe.logs.find(topic);
+      // Most personal topics have had no message: what needs no log gets none.
+      TopicLog none(StartOf(stripe, topic), 0, absl::ZeroDuration());
+      TopicLog& log = it != stripe.logs.end() ? *it->second : none;
+      start.position = log.current();
       if (since) {
-        const std::size_t before = log->bytes();
-        TopicLog::Missed missed = log->After(*since, absl::Now());
-        CountHistory(before, log->bytes());
+        const std::size_t before = log.bytes();
+        TopicLog::Missed missed = log.After(*since, absl::Now());
+        CountHistory(before, log.bytes());
         start.reason = missed.reason;
         start.recovered = missed.reason == NotRecovered::kNone;
         start.missed = std::move(missed.messages);
@@ -108,7 +127,7 @@ void MemoryBroker::Forget(Stripe& stripe, std::string_view topic, const Position
     stripe.forgotten_order.push_back(hash);
   // Some in the order have come back since: they go with their turn.
   while (stripe.forgotten_order.size() > kMaxForgotten / stripes_.size()) {
-    stripe.forgotten.erase(stripe.forgotten_order.front());
+    if (stripe.forgotten.erase(stripe.forgotten_order.front()) > 0) stripe.epoch = NewEpoch();
     stripe.forgotten_order.pop_front();
   }
   forgotten_.fetch_add(1, std::memory_order_relaxed);
@@ -121,8 +140,7 @@ void MemoryBroker::Read(ReadRequest request, ReadDone done) {
     MutexLock lock(stripe.mutex);
     auto it = stripe.logs.find(request.topic);
     if (it == stripe.logs.end()) {
-      const auto known = stripe.forgotten.find(StringHash{}(request.topic));
-      if (known != stripe.forgotten.end()) result.current = known->second;
+      if (HasHistory(request.topic)) result.current = StartOf(stripe, request.topic);
       result.complete = !request.since || *request.since == result.current;
     } else {
       TopicLog& log = *it->second;

@@ -74,7 +74,11 @@ class MemoryBroker final : public Broker {
  private:
   struct alignas(64) Stripe {
     Mutex mutex;
+    // Of the topics that have had a message.
     StringMap<std::unique_ptr<TopicLog>> logs ABSL_GUARDED_BY(mutex);
+    // Of logs made from now on. A new one when the position of a forgotten log is lost, since that
+    // topic begins anew then.
+    std::uint64_t epoch ABSL_GUARDED_BY(mutex) = 0;
     // Where forgotten logs go on, by the hash of their topic. Two topics of one hash do no harm:
     // epoch and fence tell them apart.
     absl::flat_hash_map<std::size_t, Position> forgotten ABSL_GUARDED_BY(mutex);
@@ -87,6 +91,9 @@ class MemoryBroker final : public Broker {
   Published PublishNow(Publication publication);
   // The topic's log, made if it is not there; null if the topic keeps none.
   TopicLog* LogOf(Stripe& stripe, std::string_view topic)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
+  // Where a topic without a log is.
+  Position StartOf(const Stripe& stripe, std::string_view topic) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   void Forget(Stripe& stripe, std::string_view topic, const Position& position)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);

@@ -94,7 +94,7 @@ std::uint32_t TopicHash(std::string_view topic) {
 const FramePtr& Message::EncodedFor(Encoding encoding, const Encoders& encoders) const {
   if (encoding.compressed) return CompressedFor(encoding.protocol, encoders);
   const auto slot = static_cast<std::size_t>(encoding.protocol);
-  std::call_once(plain_.made[slot], [&] {
+  absl::call_once(plain_.made[slot], [&] {
     auto frame = std::make_shared<Frame>();
     encoders.by_protocol[slot]->Encode(*this, frame->bytes);
     frame->topic = TopicHash(topic_);
@@ -104,9 +104,9 @@ const FramePtr& Message::EncodedFor(Encoding encoding, const Encoders& encoders)
 }
 
 const FramePtr& Message::CompressedFor(Protocol protocol, const Encoders& encoders) const {
-  std::call_once(compressed_made_, [&] { compressed_ = std::make_unique<Frames>(); });
+  absl::call_once(compressed_made_, [&] { compressed_ = std::make_unique<Frames>(); });
   const auto slot = static_cast<std::size_t>(protocol);
-  std::call_once(compressed_->made[slot], [&] {
+  absl::call_once(compressed_->made[slot], [&] {
     const FramePtr& plain = EncodedFor(protocol, encoders);
     auto frame = std::make_shared<Frame>();
     if (encoders.compressor->Compress(plain->bytes, frame->bytes)) {

@@ -37,15 +37,21 @@ absl::Status Check(TopicRule::Access access, const std::vector<TopicPattern>& al
 
 }  // namespace
 
-ClientAccess::ClientAccess(const Claims& claims)
-    : subscribe_(ParseAll(claims.allow_subscribe)), publish_(ParseAll(claims.allow_publish)) {}
+ClientAccess::ClientAccess(const Claims& claims) {
+  if (claims.allow_subscribe.empty() && claims.allow_publish.empty()) return;
+  allowed_ = std::make_shared<const Allowed>(
+      Allowed{ParseAll(claims.allow_subscribe), ParseAll(claims.allow_publish)});
+}
 
 absl::Status ClientAccess::MaySubscribe(const TopicRule& rule, const std::string& topic) const {
-  return Check(rule.client_subscribe, subscribe_, topic, "subscribe to");
+  static const std::vector<TopicPattern> kNothing;
+  return Check(rule.client_subscribe, allowed_ ? allowed_->subscribe : kNothing, topic,
+               "subscribe to");
 }
 
 absl::Status ClientAccess::MayPublish(const TopicRule& rule, const std::string& topic) const {
-  return Check(rule.client_publish, publish_, topic, "publish on");
+  static const std::vector<TopicPattern> kNothing;
+  return Check(rule.client_publish, allowed_ ? allowed_->publish : kNothing, topic, "publish on");
 }
 
 }  // namespace herald

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,7 @@ namespace herald {
 // What one client may subscribe to and publish on: the topic's rule, and what its token allows.
 //
 // Threads:   the session's shard.
-// Memory:    empty vectors for a token that allows nothing of its own.
+// Memory:    none for a token that allows nothing of its own.
 class ClientAccess {
  public:
   ClientAccess() = default;
@@ -24,8 +25,11 @@ class ClientAccess {
   absl::Status MayPublish(const TopicRule& rule, const std::string& topic) const;
 
  private:
-  std::vector<TopicPattern> subscribe_;
-  std::vector<TopicPattern> publish_;
+  struct Allowed {
+    std::vector<TopicPattern> subscribe;
+    std::vector<TopicPattern> publish;
+  };
+  std::shared_ptr<const Allowed> allowed_;  // null: nothing
 };
 
 }  // namespace herald

@@ -24,7 +24,12 @@ void FrameStream::Flush() {
     msghdr message{};
     message.msg_iov = buffers.data();
     message.msg_iovlen = queue_.Gather(buffers);
-    const ssize_t n = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    // One buffer is the common case, and send(2) the cheaper call.
+    const ssize_t n =
+        message.msg_iovlen == 1
+            ? ::send(socket_.native_handle(), buffers[0].iov_base, buffers[0].iov_len,
+                     MSG_NOSIGNAL | MSG_DONTWAIT)
+            : ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n >= 0) {
       queue_.Consume(static_cast<std::size_t>(n));
       shard_.CountWritten(static_cast<std::size_t>(n));

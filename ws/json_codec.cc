@@ -1,9 +1,13 @@
 #include <google/protobuf/util/json_util.h>
+#include <google/protobuf/util/time_util.h>
 #include <simdjson.h>
 
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/string_view.hpp>
 #include <charconv>
+#include <iterator>
 
 #include "absl/strings/escaping.h"
 #include "absl/time/time.h"
@@ -210,6 +214,53 @@ void AppendField(std::string_view key, std::string_view value, std::string& out)
   out += ',';
 }
 
+// RFC 3339 in UTC, as protobuf's JSON has it.
+void AppendTime(std::int64_t unix_ms, std::string& out) {
+  // Messages of the same second follow each other.
+  thread_local std::int64_t second = -1;
+  thread_local std::string text;
+  if (unix_ms / 1000 != second) {
+    second = unix_ms / 1000;
+    text =
+        absl::FormatTime("%Y-%m-%dT%H:%M:%S", absl::FromUnixSeconds(second), absl::UTCTimeZone());
+  }
+  fmt::format_to(std::back_inserter(out), "{}.{:03}Z", text, unix_ms % 1000);
+}
+
+// The same as protobuf would write, which takes 15 µs for it: a fifth of a handshake.
+std::string JsonOfHello(const v1::Hello& hello) {
+  boost::json::object json;
+  const auto set = [](boost::json::object& to, const char* key, const std::string& value) {
+    if (!value.empty()) to[key] = value;
+  };
+  set(json, "session_id", hello.session_id());
+  set(json, "user_id", hello.user_id());
+  if (hello.has_ping_interval())
+    json["ping_interval"] = google::protobuf::util::TimeUtil::ToString(hello.ping_interval());
+  if (hello.has_limits()) {
+    const v1::ClientLimits& from = hello.limits();
+    boost::json::object& limits = json["limits"].emplace_object();
+    if (from.max_message_bytes() != 0)
+      limits["max_message_bytes"] = std::to_string(from.max_message_bytes());
+    if (from.max_topics() != 0) limits["max_topics"] = from.max_topics();
+    if (from.messages_per_second() != 0) limits["messages_per_second"] = from.messages_per_second();
+  }
+  if (hello.topics_size() > 0) {
+    boost::json::array& topics = json["topics"].emplace_array();
+    for (const v1::TopicState& from : hello.topics()) {
+      boost::json::object& state = topics.emplace_back(boost::json::object()).get_object();
+      set(state, "topic", from.topic());
+      set(state, "position", from.position());
+      if (from.has_recovered()) state["recovered"] = from.recovered();
+      set(state, "reason", from.reason());
+      if (from.offset() != 0) state["offset"] = std::to_string(from.offset());
+    }
+  }
+  set(json, "node", hello.node());
+  set(json, "version", hello.version());
+  return R"({"hello":)" + boost::json::serialize(json) + '}';
+}
+
 std::string JsonOfMessage(const Message& message) {
   const MessageBody& body = message.body();
   std::string json;
@@ -223,8 +274,7 @@ std::string JsonOfMessage(const Message& message) {
   AppendField("id", body.id, json);
   if (!body.event.empty()) AppendField("event", body.event, json);
   json += R"("time":")";
-  json += absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::FromUnixMillis(body.accepted_unix_ms),
-                           absl::UTCTimeZone());
+  AppendTime(body.accepted_unix_ms, json);
   json += "\",";
   if (!body.sender.empty()) AppendField("sender", body.sender, json);
   if (!body.attributes.empty()) {
@@ -295,10 +345,14 @@ class Json final : public Codec {
 
   FramePtr EncodeFrame(const v1::ServerFrame& frame) const override {
     std::string json;
-    google::protobuf::util::JsonPrintOptions options;
-    options.preserve_proto_field_names = true;
-    // Cannot fail: none of these messages holds an Any or a time out of range.
-    (void)google::protobuf::util::MessageToJsonString(frame, &json, options);
+    if (frame.kind_case() == v1::ServerFrame::kHello) {
+      json = JsonOfHello(frame.hello());
+    } else {
+      google::protobuf::util::JsonPrintOptions options;
+      options.preserve_proto_field_names = true;
+      // Cannot fail: none of these messages holds an Any or a time out of range.
+      (void)google::protobuf::util::MessageToJsonString(frame, &json, options);
+    }
     auto made = std::make_shared<Frame>();
     made->messages = 0;
     AppendFrameHeader(Opcode::kText, json.size(), made->bytes);

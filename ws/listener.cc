@@ -16,6 +16,10 @@ using boost::system::error_code;
 using TcpAcceptor = asio::basic_socket_acceptor<tcp, asio::io_context::executor_type>;
 using ReusePort = asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>;
 
+// Connections that may wait to be accepted: as many as the kernel allows (net.core.somaxconn). Past
+// it a client's first packet is dropped, and it tries again after a second.
+constexpr int kBacklog = 65'535;
+
 // Opens and binds. With `shared`, others of this process may bind the same port.
 error_code Bind(TcpAcceptor& acceptor, const tcp::endpoint& endpoint, bool shared) {
   error_code error;
@@ -94,7 +98,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(
   for (auto& shard : shards) {
     auto acceptor = std::make_shared<Acceptor>(front_end, *shard);
     error_code error = Bind(acceptor->socket(), endpoint, /*shared=*/true);
-    if (!error) acceptor->socket().listen(asio::socket_base::max_listen_connections, error);
+    if (!error) acceptor->socket().listen(kBacklog, error);
     if (error)
       return absl::UnavailableError(
           fmt::format("cannot listen on {}: {}", Describe(wanted), error.message()));

@@ -47,11 +47,16 @@ void UringSender::SendAll(std::span<Send> sends) {
 bool UringSender::Submit(std::span<Send> sends) {
   headers_.resize(kMaxSends);
   for (std::size_t i = 0; i < sends.size(); ++i) {
-    msghdr& header = headers_[i];
-    header.msg_iov = sends[i].buffers.data();
-    header.msg_iovlen = sends[i].buffers.size();
+    const std::span<iovec> buffers = sends[i].buffers;
     io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
-    ::io_uring_prep_sendmsg(entry, sends[i].fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (buffers.size() == 1) {
+      ::io_uring_prep_send(entry, sends[i].fd, buffers[0].iov_base, buffers[0].iov_len,
+                           MSG_NOSIGNAL | MSG_DONTWAIT);
+    } else {
+      headers_[i].msg_iov = buffers.data();
+      headers_[i].msg_iovlen = buffers.size();
+      ::io_uring_prep_sendmsg(entry, sends[i].fd, &headers_[i], MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
     ::io_uring_sqe_set_data64(entry, i);
   }
   for (std::size_t done = 0; done < sends.size();) {

@@ -147,7 +147,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   std::uint64_t ping_end_ = 0;       // of the bytes to this peer, where the last ping ends
   std::uint64_t acked_at_ping_ = 0;  // what its kernel had acknowledged when we last looked
   std::string inbound_;              // of the message being read; empty at rest
-  std::array<char, 64> chunk_;       // the first bytes of a message land here
+  std::array<char, 48> chunk_;       // the first bytes of a message land here
   RateLimit rate_;
   Phase phase_ = Phase::kUpgrading;
   bool announced_ = false;  // watchers know of it: they are told its end too

@@ -131,9 +131,23 @@ TEST_F(MemoryBrokerTest, SweepKeepsTheLogOfATopicWithSubscribers) {
   ASSERT_TRUE(node_.WaitReceived(*session, 2));
 }
 
-TEST_F(MemoryBrokerTest, ReadingMakesNoLog) {
-  EXPECT_TRUE(node_.Read({.topic = "kept/a"}).current.empty());
+TEST_F(MemoryBrokerTest, ATopicWithoutMessagesHasAPosition) {
+  const Position start = node_.Read({.topic = "kept/a"}).current;
+  EXPECT_FALSE(start.empty());
+  EXPECT_EQ(start.offset, 0u);
+  EXPECT_TRUE(node_.Read({.topic = "kept/a", .since = start}).complete);
   EXPECT_FALSE(node_.Read({.topic = "kept/a", .since = Position{1, 2, 3}}).complete);
+  EXPECT_NE(node_.Read({.topic = "kept/b"}).current, start);
+  auto session = node_.Add();
+  EXPECT_EQ(node_.Subscribe(*session, "kept/a")->position, start);
+  // What comes first is behind it.
+  const auto first = node_.Publish("kept/a", "x");
+  EXPECT_EQ(first->position.epoch, start.epoch);
+  EXPECT_EQ(first->position.offset, 1u);
+  auto late = node_.Add();
+  const auto resumed = node_.Subscribe(*late, "kept/a", start);
+  EXPECT_TRUE(resumed->recovered);
+  EXPECT_EQ(resumed->missed.size(), 1u);
 }
 
 }  // namespace

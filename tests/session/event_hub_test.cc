@@ -8,6 +8,8 @@
 #include <thread>
 #include <vector>
 
+#include "absl/time/clock.h"
+
 namespace herald {
 namespace {
 
@@ -127,6 +129,7 @@ TEST_F(EventHubTest, KeepsItsBytesLimitButAlwaysTheNewest) {
 }
 
 TEST_F(EventHubTest, ReplaysFromAnId) {
+  hub_.RemoveWatcher(Watch());  // was here before
   Publish({"1", "2", "3"});
   WatchOptions options;
   options.since_event_id = 1;
@@ -134,6 +137,7 @@ TEST_F(EventHubTest, ReplaysFromAnId) {
 }
 
 TEST_F(EventHubTest, TellsWhatIsGoneWhenItReplays) {
+  hub_.RemoveWatcher(Watch());
   Publish({"1", "2", "3", "4", "5", "6"});
   WatchOptions options;
   options.since_event_id = 1;
@@ -203,6 +207,30 @@ TEST_F(EventHubTest, AGroupKeepsItsPlaceWhileItHasNoWatchers) {
   hub_.RemoveWatcher(Watch(Group("g")));
   Publish({"meanwhile"});
   EXPECT_THAT(Pull(Watch(Group("g"))), ElementsAre("meanwhile"));
+}
+
+TEST_F(EventHubTest, NumbersButDoesNotKeepWhatNobodyWatches) {
+  Publish({"1", "2", "3"});
+  EXPECT_EQ(hub_.last_event_id(), 3u);
+  WatchOptions options;
+  options.since_event_id = 1;
+  const auto watcher = Watch(options);
+  Publish({"4"});
+  const EventHub::Batch batch = hub_.Pull(watcher, 100);
+  EXPECT_EQ(batch.missed, 2u);
+  EXPECT_THAT(Ids(batch), ElementsAre(4u));
+}
+
+TEST_F(EventHubTest, ForgetsWhatWasKeptForAGroupWhoseTimeIsUp) {
+  hub_.RemoveWatcher(Watch(Group("g")));
+  Publish({"kept"});
+  Event late = On("late");
+  late.time = absl::Now() + 2 * EventHub::kGroupKept;
+  hub_.Publish(late);
+  const auto watcher = Watch(Group("g"));
+  EXPECT_THAT(Pull(watcher), IsEmpty());
+  Publish({"live"});
+  EXPECT_THAT(Pull(watcher), ElementsAre("live"));
 }
 
 TEST_F(EventHubTest, AGroupIsToldOnceWhatItMissed) {

@@ -1,4 +1,7 @@
 #include <gmock/gmock.h>
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+#include <google/protobuf/util/json_util.h>
 #include <gtest/gtest.h>
 
 #include <boost/json/parse.hpp>
@@ -354,6 +357,49 @@ TEST(JsonCodecTest, WritesTheOtherFramesAsCanonicalJson) {
 
   frame.mutable_pong();
   EXPECT_EQ(PayloadsOf(JsonCodec().EncodeFrame(frame)->bytes).at(0), R"({"pong":{}})");
+}
+
+// `hello` is not written by protobuf. Fields that come later must not be forgotten there.
+TEST(JsonCodecTest, WritesHelloAsProtobufWould) {
+  const auto by_protobuf = [](const v1::ServerFrame& frame) {
+    google::protobuf::util::JsonPrintOptions options;
+    options.preserve_proto_field_names = true;
+    std::string json;
+    EXPECT_TRUE(google::protobuf::util::MessageToJsonString(frame, &json, options).ok());
+    return boost::json::parse(json);
+  };
+  v1::ServerFrame frame;
+  v1::Hello& hello = *frame.mutable_hello();
+  EXPECT_EQ(Parsed(JsonCodec().EncodeFrame(frame)->bytes), by_protobuf(frame));
+  // Every field there is, by reflection.
+  const auto fill = [](auto&& self, google::protobuf::Message& message) -> void {
+    const auto& reflection = *message.GetReflection();
+    for (int i = 0; i < message.GetDescriptor()->field_count(); ++i) {
+      const auto* field = message.GetDescriptor()->field(i);
+      using Field = google::protobuf::FieldDescriptor;
+      if (field->is_repeated()) {
+        for (int n = 0; n < 2; ++n) self(self, *reflection.AddMessage(&message, field));
+      } else if (field->cpp_type() == Field::CPPTYPE_MESSAGE) {
+        self(self, *reflection.MutableMessage(&message, field));
+      } else if (field->cpp_type() == Field::CPPTYPE_STRING) {
+        reflection.SetString(&message, field, "a \"text\"\n of " + field->name());
+      } else if (field->cpp_type() == Field::CPPTYPE_BOOL) {
+        reflection.SetBool(&message, field, true);
+      } else if (field->cpp_type() == Field::CPPTYPE_UINT64) {
+        reflection.SetUInt64(&message, field, 18'446'744'073'709'551'615u);
+      } else if (field->cpp_type() == Field::CPPTYPE_UINT32) {
+        reflection.SetUInt32(&message, field, 4'294'967'295u);
+      } else if (field->cpp_type() == Field::CPPTYPE_INT64) {
+        reflection.SetInt64(&message, field, 61);
+      } else if (field->cpp_type() == Field::CPPTYPE_INT32) {
+        reflection.SetInt32(&message, field, 500'000'000);
+      } else {
+        ADD_FAILURE() << "a field of a new kind: " << field->full_name();
+      }
+    }
+  };
+  fill(fill, hello);
+  EXPECT_EQ(Parsed(JsonCodec().EncodeFrame(frame)->bytes), by_protobuf(frame));
 }
 
 }  // namespace

@@ -31,10 +31,12 @@ inline FrontEndOptions DevOptions() {
 class Server {
  public:
   explicit Server(FrontEndOptions options = DevOptions(), const TokenVerifier* verifier = nullptr,
-                  const TlsContext* tls = nullptr) {
+                  const TlsContext* tls = nullptr,
+                  std::function<std::unique_ptr<BatchSender>()> make_batch_sender = nullptr) {
     ShardOptions shard_options;
     shard_options.encoders = AllEncoders(options.deflate);
     shard_options.events = &events_;
+    shard_options.make_batch_sender = std::move(make_batch_sender);
     shard_options.max_topics_per_session = options.limits.max_topics_per_session;
     node_ = std::make_unique<Node>(2, shard_options, Node::MakeMemoryBroker, options.rules);
     watcher_ = *events_.AddWatcher({}, [] {});

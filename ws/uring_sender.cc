@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <thread>
 
 #include "fmt/format.h"
 
@@ -22,12 +23,16 @@ int Open(io_uring& ring) {
 }  // namespace
 
 absl::Status UringSender::Check() {
-  io_uring ring;
-  if (const int error = Open(ring); error < 0) {
-    return absl::UnavailableError(fmt::format("io_uring is refused: {}", std::strerror(-error)));
-  }
-  ::io_uring_queue_exit(&ring);
-  return absl::OkStatus();
+  // On a thread of its own: the kernel winds a ring up later, and interrupts the thread that made
+  // it (EINTR), whatever that waits for by then.
+  int error = 0;
+  std::thread([&error] {
+    io_uring ring;
+    error = Open(ring);
+    if (error >= 0) ::io_uring_queue_exit(&ring);
+  }).join();
+  if (error >= 0) return absl::OkStatus();
+  return absl::UnavailableError(fmt::format("io_uring is refused: {}", std::strerror(-error)));
 }
 
 UringSender::~UringSender() { Close(State::kRefused); }

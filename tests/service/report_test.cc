@@ -304,6 +304,8 @@ TEST_F(ReportTest, ASlowConsumerIsClosedAndCounted) {
   auto session = Stalled(30);  // anonymous: nobody can come back for it
   ASSERT_TRUE(node_.Subscribe(*session, "t").ok());
   std::vector<Sent> sent;
+  sent.push_back(Send(Deliver(v1::REPORT_LEVEL_WRITTEN, "t", "x")));
+  node_.Settle();  // queued: what comes next cannot be the one that always fits
   for (int i = 0; i < 8; ++i) sent.push_back(Send(Deliver(v1::REPORT_LEVEL_WRITTEN, "t", "x")));
   // Those that the shard took together are dropped together; it is gone for those that follow.
   std::uint64_t slow = 0;

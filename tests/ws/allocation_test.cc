@@ -54,6 +54,8 @@ struct Way {
   const char* name;
   bool receipts = false;
   bool batched = false;
+
+  friend void PrintTo(const Way& way, std::ostream* out) { *out << way.name; }
 };
 
 class AllocationTest : public ::testing::TestWithParam<Way> {
@@ -92,7 +94,8 @@ class AllocationTest : public ::testing::TestWithParam<Way> {
       EXPECT_TRUE(client.Send(UpgradeText("herald.v1.json", std::string("/ws?topics=") + kTopic)));
       EXPECT_FALSE(client.ReadUntil("\r\n\r\n").empty());
       EXPECT_TRUE(client.Send(ClientFrame(0x81, R"({"connect":{}})")));
-      EXPECT_NE(client.ReadUntil("}}").find("hello"), std::string::npos);
+      const std::string hello = client.ReadUntil("}}");
+      EXPECT_NE(hello.find("hello"), std::string::npos) << i << ": " << hello;
     }
     for (int i = 0; i < kBursts; ++i) Burst(server, way.receipts);  // queues find their size
     for (auto& shard : server.node().shards()) RunOn(*shard, [] { counting = true; });

@@ -94,7 +94,7 @@ std::uint32_t TopicHash(std::string_view topic) {
 const FramePtr& Message::EncodedFor(Encoding encoding, const Encoders& encoders) const {
   if (encoding.compressed) return CompressedFor(encoding.protocol, encoders);
   const auto slot = static_cast<std::size_t>(encoding.protocol);
-  absl::call_once(plain_.made[slot], [&] {
+  plain_.made[slot].Do([&] {
     auto frame = std::make_shared<Frame>();
     encoders.by_protocol[slot]->Encode(*this, frame->bytes);
     frame->topic = TopicHash(topic_);
@@ -104,9 +104,9 @@ const FramePtr& Message::EncodedFor(Encoding encoding, const Encoders& encoders)
 }
 
 const FramePtr& Message::CompressedFor(Protocol protocol, const Encoders& encoders) const {
-  absl::call_once(compressed_made_, [&] { compressed_ = std::make_unique<Frames>(); });
+  compressed_made_.Do([&] { compressed_ = std::make_unique<Frames>(); });
   const auto slot = static_cast<std::size_t>(protocol);
-  absl::call_once(compressed_->made[slot], [&] {
+  compressed_->made[slot].Do([&] {
     const FramePtr& plain = EncodedFor(protocol, encoders);
     auto frame = std::make_shared<Frame>();
     if (encoders.compressor->Compress(plain->bytes, frame->bytes)) {

@@ -8,11 +8,11 @@
 #include <utility>
 #include <vector>
 
-#include "absl/base/call_once.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "session/delivery_options.h"
 #include "session/frame.h"
+#include "session/once.h"
 #include "session/position.h"
 #include "session/session_id.h"
 #include "session/string_map.h"
@@ -104,7 +104,7 @@ class Message {
 
  private:
   struct Frames {
-    std::array<absl::once_flag, kProtocols> made;
+    std::array<Once, kProtocols> made;
     std::array<FramePtr, kProtocols> frames;
   };
   const FramePtr& CompressedFor(Protocol protocol, const Encoders& encoders) const;
@@ -114,7 +114,7 @@ class Message {
   const Position position_;
   const DeliveryOptionsPtr options_;
   mutable Frames plain_;
-  mutable absl::once_flag compressed_made_;
+  mutable Once compressed_made_;
   mutable std::unique_ptr<Frames> compressed_;
 };
 using MessagePtr = std::shared_ptr<const Message>;

@@ -1,8 +1,7 @@
-// The loop of a shard: mail, delivery and flushing. Its sessions and topics are in
-// shard_table.cc.
+// The loop of a shard: mail and flushing. What mail becomes is in shard_delivery.cc, its sessions
+// and topics in shard_table.cc.
 #include "session/shard.h"
 
-#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <utility>
 
@@ -14,9 +13,6 @@ namespace {
 
 // Mails handled before sockets and timers get their turn.
 constexpr std::size_t kMailsATurn = 1024;
-// A run of frames is shared by all its sessions; longer ones would only delay the first write.
-constexpr std::size_t kMaxRunMessages = 256;
-constexpr std::size_t kMaxRunBytes = 128 * 1024;
 // Sessions to flush from which on a batch costs less than a call for each.
 constexpr std::size_t kWorthABatch = 4;
 
@@ -108,129 +104,6 @@ void Shard::Drain() {
     draining_.clear();
     drained_ = 0;
   }
-}
-
-void Shard::HandleMail(Mail& mail) {
-  if (mail.task) {
-    FinishRun();
-    mail.task();
-    return;
-  }
-  const Message& message = *mail.message;
-  auto it = topics_.find(std::string_view(message.topic()));
-  if (it == topics_.end()) {
-    if (mail.tally) mail.tally->Answer(0);
-    if (Receipt* receipt = message.receipt()) receipt->Release();
-    return;
-  }
-  TopicSubscribers& topic = *it->second;
-  if (mail.except || mail.tally || topic.overflow != Overflow::kDisconnect ||
-      (message.options() != nullptr && !message.options()->only_receipt())) {
-    FinishRun();
-    DeliverSingly(topic, mail);
-    return;
-  }
-  if (run_.topic != &topic || run_.messages.size() >= kMaxRunMessages || run_.bytes >= kMaxRunBytes)
-    FinishRun();
-  run_.topic = &topic;
-  run_.bytes += message.body().payload.size();
-  run_.reports |= message.receipt() != nullptr;
-  run_.messages.push_back(std::move(mail.message));
-}
-
-void Shard::DeliverSingly(TopicSubscribers& topic, const Mail& mail) {
-  std::uint64_t met = 0;
-  delivering_ = true;
-  const std::uint64_t offset = mail.message->position().offset;
-  Receipt* const receipt = mail.message->receipt();
-  for (const TopicSubscribers::Entry& entry : topic.entries) {
-    if (entry.session->closing()) continue;
-    if (mail.except && mail.except->Cover(entry.session->id(), entry.session->user())) continue;
-    if (offset != 0 && offset <= entry.start_offset) continue;
-    ++met;
-    if (receipt != nullptr) receipt->Matched();
-    entry.session->Deliver(mail.message, topic.overflow,
-                           receipt != nullptr ? Tracking::kCounted : Tracking::kNone);
-  }
-  delivering_ = false;
-  if (receipt != nullptr) receipt->Release();
-  if (mail.tally) mail.tally->Answer(met);
-}
-
-FramePtr Shard::JoinRun(Encoding encoding) const {
-  if (run_.messages.size() == 1) return run_.messages[0]->EncodedFor(encoding, options_.encoders);
-  auto joined = std::make_shared<Frame>();
-  joined->messages = static_cast<std::uint32_t>(run_.messages.size());
-  joined->topic = TopicHash(run_.topic->topic);
-  std::size_t bytes = 0;
-  for (const MessagePtr& message : run_.messages) {
-    bytes += message->EncodedFor(encoding, options_.encoders)->bytes.size();
-  }
-  joined->bytes.reserve(bytes);
-  for (const MessagePtr& message : run_.messages) {
-    joined->bytes += message->EncodedFor(encoding, options_.encoders)->bytes;
-  }
-  return joined;
-}
-
-void Shard::FinishRun() {
-  if (run_.topic == nullptr) return;
-  const TopicSubscribers& topic = *run_.topic;
-  // Live-only messages have offset 0 and are for whoever is here.
-  std::uint64_t first_offset = 0;
-  for (const MessagePtr& message : run_.messages) {
-    const std::uint64_t offset = message->position().offset;
-    if (offset != 0 && (first_offset == 0 || offset < first_offset)) first_offset = offset;
-  }
-  // The others subscribed while this run was under way.
-  const auto gets_all = [&](const TopicSubscribers::Entry& entry) {
-    return first_offset == 0 || entry.start_offset < first_offset;
-  };
-  MessageRunPtr run;
-  if (run_.reports) {
-    run = std::make_shared<MessageRun>(run_.messages);
-    run->Matched(static_cast<std::uint64_t>(std::count_if(
-        topic.entries.begin(), topic.entries.end(), [&](const TopicSubscribers::Entry& entry) {
-          return gets_all(entry) && !entry.session->closing();
-        })));
-  }
-  std::array<FramePtr, kEncodings> frames;
-  delivering_ = true;
-  for (const TopicSubscribers::Entry& entry : topic.entries) {
-    Session& session = *entry.session;
-    if (session.closing()) continue;
-    if (gets_all(entry)) {
-      FramePtr& frame = frames[session.encoding().index()];
-      if (!frame) frame = JoinRun(session.encoding());
-      session.Enqueue(frame, run);
-      continue;
-    }
-    // Only what lies behind its start.
-    for (const MessagePtr& message : run_.messages) {
-      const std::uint64_t offset = message->position().offset;
-      if (offset != 0 && offset <= entry.start_offset) continue;
-      Receipt* const receipt = message->receipt();
-      if (receipt != nullptr) receipt->Matched();
-      session.Deliver(message, Overflow::kDisconnect,
-                      receipt != nullptr ? Tracking::kCounted : Tracking::kNone);
-    }
-  }
-  delivering_ = false;
-  if (run) {
-    for (const MessagePtr& message : run_.messages) {
-      if (Receipt* receipt = message->receipt()) receipt->Release();
-    }
-  }
-  run_.topic = nullptr;
-  run_.messages.clear();
-  run_.bytes = 0;
-  run_.reports = false;
-}
-
-const MessageRunPtr& Shard::RunOf(const MessagePtr& message) {
-  if (!single_ || single_->first() != message)
-    single_ = std::make_shared<MessageRun>(std::vector<MessagePtr>{message});
-  return single_;
 }
 
 void Shard::SettleSoon(const MessageRunPtr& run) {

@@ -1,6 +1,5 @@
 #include "bench/bare_server.h"
 
-#include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
@@ -16,6 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "bench/loopback.h"
 #include "fmt/format.h"
 #include "session/frame.h"
 
@@ -75,11 +75,8 @@ int ServeBare(int port) {
   const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const int on = 1;
   ::setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(static_cast<std::uint16_t>(port));
-  if (::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+  const sockaddr_in address = Loopback(port);
+  if (::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
       ::listen(listener, 4096) != 0) {
     std::perror("bare: cannot listen");
     return 1;

@@ -1,6 +1,5 @@
 #include "bench/fleet.h"
 
-#include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -12,6 +11,7 @@
 
 #include "absl/strings/str_replace.h"
 #include "bench/client_frame.h"
+#include "bench/loopback.h"
 #include "fmt/format.h"
 
 namespace herald::bench {
@@ -70,15 +70,11 @@ absl::Status Fleet::StartConnect(int index) {
   const int on = 1;
   ::setsockopt(client.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   ::setsockopt(client.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr =
-      htonl(INADDR_LOOPBACK + 1 + static_cast<std::uint32_t>(index / kClientsAnAddress));
-  if (::bind(client.fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+  const sockaddr_in source = Loopback(0, 1 + static_cast<std::uint32_t>(index / kClientsAnAddress));
+  if (::bind(client.fd, reinterpret_cast<const sockaddr*>(&source), sizeof source) != 0)
     return absl::UnavailableError(fmt::format("bind: {}", std::strerror(errno)));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(static_cast<std::uint16_t>(entrance_.port));
-  if (::connect(client.fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 &&
+  const sockaddr_in server = Loopback(entrance_.port);
+  if (::connect(client.fd, reinterpret_cast<const sockaddr*>(&server), sizeof server) != 0 &&
       errno != EINPROGRESS)
     return absl::UnavailableError(fmt::format("connect: {}", std::strerror(errno)));
   ++connecting_;

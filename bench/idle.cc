@@ -17,16 +17,16 @@ absl::Status RunIdle(const Setup& setup, Report& report) {
   constexpr int kFirst = 500;
   if (absl::Status bad = fleet.Connect(kFirst); !bad.ok()) return bad;
   (void)fleet.PollUntil([] { return false; }, absl::Milliseconds(500));
-  const std::uint64_t before = (*server)->process().AnonymousBytes();
+  const auto before = (*server)->process().AnonymousBytes();
   const int sessions = setup.sessions != 0 ? setup.sessions : 10'000;
   if (absl::Status bad = fleet.Connect(sessions, 128, absl::Seconds(120)); !bad.ok()) return bad;
   // Allocators give back what handshakes took, some of them after a while.
   (void)fleet.PollUntil([] { return false; }, setup.duration);
-  const std::uint64_t after = (*server)->process().AnonymousBytes();
+  const auto after = (*server)->process().AnonymousBytes();
   boost::json::object& json = report.json();
   json["sessions"] = sessions;
   json["bytes_per_session"] = boost::json::object{
-      {"user", static_cast<double>(after - before) / static_cast<double>(sessions)}};
+      {"user", (static_cast<double>(after) - static_cast<double>(before)) / sessions}};
   report.AddErrors(fleet);
   return absl::OkStatus();
 }

@@ -1,4 +1,3 @@
-#include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -9,6 +8,7 @@
 
 #include "absl/strings/str_replace.h"
 #include "bench/client_frame.h"
+#include "bench/loopback.h"
 #include "bench/publisher.h"
 #include "fmt/format.h"
 
@@ -29,11 +29,8 @@ class Connection {
     fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const int on = 1;
     ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    address.sin_port = htons(static_cast<std::uint16_t>(port));
-    if (::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+    const sockaddr_in address = Loopback(port);
+    if (::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
       return absl::UnavailableError(fmt::format("publisher: connect: {}", std::strerror(errno)));
     return absl::OkStatus();
   }

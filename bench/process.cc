@@ -1,6 +1,5 @@
 #include "bench/process.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,6 +15,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "bench/loopback.h"
 #include "fmt/format.h"
 
 namespace herald::bench {
@@ -46,9 +46,7 @@ void PinTo(int cpu) {
 
 int FreePort() {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  sockaddr_in address = Loopback(0);
   socklen_t size = sizeof address;
   int port = 0;
   if (::bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0 &&

@@ -11,8 +11,7 @@
 namespace herald {
 
 // All sends of a batch with one system call, by io_uring(7). What is saved is the way into the
-// kernel and back, and the receiver's wake-up between two sends: about a third of a small send
-// (docs/performance.md, P2).
+// kernel and back, and the receiver's wake-up between two sends (docs/performance.md, P2).
 //
 // Threads:   one, which is also the one that first sends: the ring is made then.
 // Ownership: owns the ring. Nothing is in flight between two calls.

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace herald {
+
+// The other replicas: who is there, and how to ask or tell them something.
+//
+// A method is a short name that both sides know; what is asked and answered are bytes, by convention
+// a serialized protobuf message. Messages from one node to another keep their order; nothing else is
+// promised of them: an answer may be lost, and then the deadline tells.
+//
+// Threads: Handle and Watch before Start; the rest from any thread. Handlers, answers and watchers
+//          run on a thread of the cluster's or the caller's: they must not block.
+class Cluster {
+ public:
+  virtual ~Cluster() = default;
+
+  virtual std::string_view self() const = 0;
+  // The other nodes that have been heard of within the last seconds, in no order.
+  virtual std::vector<std::string> peers() const = 0;
+
+  // To be called exactly once, on any thread, or dropped: then the asker runs into its deadline.
+  using Answer = absl::AnyInvocable<void(absl::StatusOr<std::string>)>;
+  using Handler = std::function<void(std::string_view from, std::string request, Answer answer)>;
+  virtual void Handle(std::string method, Handler handler) = 0;
+
+  // kUnavailable: there is no such node; kDeadlineExceeded: it has not answered; else what its
+  // handler answered.
+  virtual void Ask(std::string_view node, std::string_view method, std::string request,
+                   absl::Duration deadline, Answer done) = 0;
+
+  struct Answers {
+    std::vector<std::pair<std::string, std::string>> by_node;  // node, what it answered
+    std::vector<std::string> unanswered;                       // or answered with an error
+  };
+  // All peers, and not this node. `done` runs once, when the last has answered or the deadline has
+  // passed; at once where there are none.
+  virtual void AskAll(std::string_view method, std::string request, absl::Duration deadline,
+                      absl::AnyInvocable<void(Answers)> done) = 0;
+  // Without an answer. An empty `node` is all peers. What cannot be sent now is lost.
+  virtual void Tell(std::string_view node, std::string_view method, std::string message) = 0;
+
+  // A node came, or went: `lost` if it fell silent, not if it said goodbye. A node that restarted
+  // under its old name goes before it comes.
+  struct PeerChange {
+    std::string node;
+    bool here = false;
+    bool lost = false;
+  };
+  using PeerWatcher = std::function<void(const PeerChange&)>;
+  virtual void Watch(PeerWatcher watcher) = 0;
+};
+
+}  // namespace herald

@@ -1,0 +1,348 @@
+#include "broker/nats_connection.h"
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "fmt/format.h"
+
+namespace herald {
+namespace {
+
+// A connection that a blackhole has swallowed is noticed after two of these.
+constexpr std::int64_t kPingMs = 2'000;
+constexpr std::int64_t kConnectMs = 2'000;
+constexpr std::int64_t kReconnectMs = 200;
+constexpr auto kTick = std::chrono::milliseconds(50);
+
+absl::Status Error(std::string_view what, natsStatus status) {
+  const char* detail = nats_GetLastError(nullptr);
+  const std::string text = fmt::format("{}: {}", what,
+                                       detail != nullptr && *detail != '\0'
+                                           ? detail
+                                           : natsStatus_GetText(status));
+  switch (status) {
+    case NATS_CONNECTION_AUTH_FAILED:
+    case NATS_NOT_PERMITTED:
+      return absl::PermissionDeniedError(text);
+    case NATS_INVALID_ARG:
+    case NATS_SSL_ERROR:
+      return absl::InvalidArgumentError(text);
+    default:
+      return absl::UnavailableError(text);
+  }
+}
+
+}  // namespace
+
+NatsConnection::NatsConnection(NatsConnectionOptions options) : options_(std::move(options)) {}
+
+absl::StatusOr<std::unique_ptr<NatsConnection>> NatsConnection::Open(
+    NatsConnectionOptions options) {
+  auto connection = std::unique_ptr<NatsConnection>(new NatsConnection(std::move(options)));
+  const absl::Time until = absl::Now() + connection->options_.connect_timeout;
+  for (;;) {
+    absl::Status status = connection->Connect();
+    if (status.ok()) break;
+    if (!absl::IsUnavailable(status) || absl::Now() > until) return status;
+    absl::SleepFor(absl::Milliseconds(kReconnectMs));
+  }
+  connection->thread_ = std::thread([raw = connection.get()] { raw->RunOutbox(); });
+  connection->Subscribe(connection->inbox_prefix_ + "*", connection->inbox_);
+  return connection;
+}
+
+absl::Status NatsConnection::Connect() {
+  natsOptions* options = nullptr;
+  if (natsStatus status = natsOptions_Create(&options); status != NATS_OK)
+    return Error("NATS options", status);
+  const std::unique_ptr<natsOptions, void (*)(natsOptions*)> owned(options, natsOptions_Destroy);
+  const std::string where = fmt::format("NATS at {}", absl::StrJoin(options_.servers, ", "));
+  natsStatus status = NATS_OK;
+  const auto set = [&](natsStatus next) {
+    if (status == NATS_OK) status = next;
+  };
+  std::vector<const char*> servers;
+  for (const std::string& server : options_.servers) servers.push_back(server.c_str());
+  set(natsOptions_SetServers(options, servers.data(), static_cast<int>(servers.size())));
+  set(natsOptions_SetName(options, options_.name.c_str()));
+  set(natsOptions_SetTimeout(options, kConnectMs));
+  set(natsOptions_SetPingInterval(options, kPingMs));
+  set(natsOptions_SetMaxPingsOut(options, 1));
+  set(natsOptions_SetMaxReconnect(options, -1));
+  set(natsOptions_SetReconnectWait(options, kReconnectMs));
+  set(natsOptions_SetReconnectJitter(options, kReconnectMs, kReconnectMs));
+  set(natsOptions_SetSendAsap(options, true));
+  set(natsOptions_SetFailRequestsOnDisconnect(options, true));
+  // All messages come on one thread, so that what was sent in order is handled in order.
+  set(natsOptions_UseGlobalMessageDelivery(options, true));
+  if (!options_.user.empty())
+    set(natsOptions_SetUserInfo(options, options_.user.c_str(), options_.password.c_str()));
+  if (!options_.credentials_file.empty()) {
+    set(natsOptions_SetUserCredentialsFromFiles(options, options_.credentials_file.c_str(),
+                                                nullptr));
+  }
+  if (!options_.tls_ca_file.empty()) {
+    set(natsOptions_LoadCATrustedCertificates(options, options_.tls_ca_file.c_str()));
+    set(natsOptions_SetSecure(options, true));
+  }
+  if (!options_.tls_cert_file.empty()) {
+    set(natsOptions_LoadCertificatesChain(options, options_.tls_cert_file.c_str(),
+                                          options_.tls_key_file.c_str()));
+    set(natsOptions_SetSecure(options, true));
+  }
+  set(natsOptions_SetDisconnectedCB(
+      options,
+      [](natsConnection*, void* self) { static_cast<NatsConnection*>(self)->OnState(false); },
+      this));
+  set(natsOptions_SetReconnectedCB(
+      options,
+      [](natsConnection*, void* self) { static_cast<NatsConnection*>(self)->OnState(true); },
+      this));
+  set(natsOptions_SetErrorHandler(
+      options,
+      [](natsConnection*, natsSubscription*, natsStatus error, void* self) {
+        auto& connection = *static_cast<NatsConnection*>(self);
+        if (error != NATS_SLOW_CONSUMER) return;
+        connection.dropped_.fetch_add(1, std::memory_order_relaxed);
+        for (const auto& watcher : connection.drop_watchers_) watcher();
+      },
+      this));
+  set(natsOptions_SetClosedCB(
+      options,
+      [](natsConnection*, void* self) {
+        auto& connection = *static_cast<NatsConnection*>(self);
+        const std::lock_guard lock(connection.end_mutex_);
+        connection.closed_ = true;
+        connection.ended_.notify_all();
+      },
+      this));
+  if (status != NATS_OK) return Error(where, status);
+  status = natsConnection_Connect(&connection_, options);
+  if (status != NATS_OK) {
+    connection_ = nullptr;
+    return Error(where, status);
+  }
+  natsInbox* inbox = nullptr;
+  if (status = natsInbox_Create(&inbox); status != NATS_OK) return Error(where, status);
+  inbox_prefix_ = std::string(inbox) + ".";
+  natsInbox_Destroy(inbox);
+  connected_.store(true, std::memory_order_release);
+  return absl::OkStatus();
+}
+
+NatsConnection::~NatsConnection() {
+  {
+    const std::lock_guard lock(outbox_mutex_);
+    stopping_ = true;
+  }
+  outbox_changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+  if (connection_ != nullptr) {
+    natsConnection_Close(connection_);
+    std::unique_lock lock(end_mutex_);
+    ended_.wait(lock, [this] { return closed_ && open_subscriptions_ == 0; });
+    lock.unlock();
+    for (const auto& [subject, subscription] : subscriptions_)
+      natsSubscription_Destroy(subscription);
+    natsConnection_Destroy(connection_);
+  }
+  FailPending(absl::InfiniteFuture(), absl::UnavailableError("the connection to NATS is closed"));
+  for (Out& out : outbox_) {
+    if (auto** message = std::get_if<natsMsg*>(&out)) natsMsg_Destroy(*message);
+  }
+}
+
+void NatsConnection::WatchState(std::function<void(bool)> watcher) {
+  state_watchers_.push_back(std::move(watcher));
+}
+
+void NatsConnection::WatchDrops(std::function<void()> watcher) {
+  drop_watchers_.push_back(std::move(watcher));
+}
+
+void NatsConnection::OnState(bool connected) {
+  connected_.store(connected, std::memory_order_release);
+  if (connected) {
+    reconnects_.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    // Their answers would have come on the connection that is gone.
+    FailPending(absl::InfiniteFuture(),
+                absl::UnavailableError("the connection to NATS was lost; this may have been done"));
+  }
+  for (const auto& watcher : state_watchers_) watcher(connected);
+}
+
+absl::Status NatsConnection::Send(std::string_view subject, const char* reply,
+                                  std::string_view data, const Headers& headers) {
+  if (!connected()) return absl::UnavailableError("there is no connection to NATS");
+  natsMsg* message = nullptr;
+  natsStatus status = natsMsg_Create(&message, std::string(subject).c_str(), reply, data.data(),
+                                     static_cast<int>(data.size()));
+  for (const auto& [name, value] : headers) {
+    if (status == NATS_OK) status = natsMsgHeader_Set(message, name.c_str(), value.c_str());
+  }
+  if (status != NATS_OK) {
+    natsMsg_Destroy(message);
+    return Error("message for NATS", status);
+  }
+  {
+    const std::lock_guard lock(outbox_mutex_);
+    if (outbox_bytes_ + data.size() > options_.max_outbox_bytes) {
+      natsMsg_Destroy(message);
+      return absl::UnavailableError("NATS does not take messages as fast as they come");
+    }
+    outbox_bytes_ += data.size();
+    outbox_.emplace_back(message);
+  }
+  outbox_changed_.notify_one();
+  return absl::OkStatus();
+}
+
+std::uint64_t NatsConnection::AddPending(absl::Duration timeout, Done done) {
+  const std::lock_guard lock(pending_mutex_);
+  const std::uint64_t token = next_token_++;
+  const auto deadline = deadlines_.emplace(absl::Now() + timeout, token);
+  pending_.emplace(token, Pending{std::move(done), deadline});
+  return token;
+}
+
+void NatsConnection::Request(std::string_view subject, std::string_view data,
+                             absl::Duration timeout, Done done, const Headers& headers) {
+  const std::uint64_t token = AddPending(timeout, std::move(done));
+  const std::string reply = inbox_prefix_ + std::to_string(token);
+  const absl::Status sent = Send(subject, reply.c_str(), data, headers);
+  if (!sent.ok()) Fail(token, sent);
+}
+
+void NatsConnection::Echo(absl::Duration timeout, absl::AnyInvocable<void(absl::Status)> done) {
+  const std::uint64_t token =
+      AddPending(timeout, [done = std::move(done)](absl::StatusOr<NatsMessage> answer) mutable {
+        done(answer.status());
+      });
+  const absl::Status sent = Send(inbox_prefix_ + std::to_string(token), nullptr, "", {});
+  if (!sent.ok()) Fail(token, sent);
+}
+
+void NatsConnection::Fail(std::uint64_t token, absl::Status status) {
+  Done done;
+  {
+    const std::lock_guard lock(pending_mutex_);
+    const auto it = pending_.find(token);
+    if (it == pending_.end()) return;
+    done = std::move(it->second.done);
+    deadlines_.erase(it->second.deadline);
+    pending_.erase(it);
+  }
+  done(std::move(status));
+}
+
+void NatsConnection::FailPending(absl::Time until, const absl::Status& status) {
+  for (;;) {
+    std::uint64_t token = 0;
+    {
+      const std::lock_guard lock(pending_mutex_);
+      if (deadlines_.empty() || deadlines_.begin()->first > until) return;
+      token = deadlines_.begin()->second;
+    }
+    Fail(token, status);
+  }
+}
+
+void NatsConnection::OnReply(NatsMessage message) {
+  std::string_view subject = message.subject();
+  if (!subject.starts_with(inbox_prefix_)) return;
+  subject.remove_prefix(inbox_prefix_.size());
+  std::uint64_t token = 0;
+  if (!absl::SimpleAtoi(absl::string_view(subject.data(), subject.size()), &token)) return;
+  Done done;
+  {
+    const std::lock_guard lock(pending_mutex_);
+    const auto it = pending_.find(token);
+    if (it == pending_.end()) return;  // too late
+    done = std::move(it->second.done);
+    deadlines_.erase(it->second.deadline);
+    pending_.erase(it);
+  }
+  if (message.no_responders()) {
+    done(absl::UnavailableError("nobody in NATS serves this; is JetStream on, and has the stream a "
+                                "leader?"));
+  } else {
+    done(std::move(message));
+  }
+}
+
+void NatsConnection::Subscribe(std::string subject, Receiver& receiver) {
+  {
+    const std::lock_guard lock(outbox_mutex_);
+    outbox_.emplace_back(Subscription{std::move(subject), &receiver});
+  }
+  outbox_changed_.notify_one();
+}
+
+void NatsConnection::Unsubscribe(std::string subject) {
+  {
+    const std::lock_guard lock(outbox_mutex_);
+    outbox_.emplace_back(Subscription{std::move(subject), nullptr});
+  }
+  outbox_changed_.notify_one();
+}
+
+void NatsConnection::RunOutbox() {
+  std::vector<Out> batch;
+  for (;;) {
+    {
+      std::unique_lock lock(outbox_mutex_);
+      outbox_changed_.wait_for(lock, kTick, [this] { return stopping_ || !outbox_.empty(); });
+      if (stopping_ && outbox_.empty()) return;
+      batch.swap(outbox_);
+      outbox_bytes_ = 0;
+    }
+    for (Out& out : batch) Carry(out);
+    batch.clear();
+    FailPending(absl::Now(), absl::DeadlineExceededError("NATS has not answered in time"));
+  }
+}
+
+void NatsConnection::Carry(Out& out) {
+  if (auto** message = std::get_if<natsMsg*>(&out)) {
+    // One that fails is lost with the connection, and then its request fails too.
+    if (connected()) natsConnection_PublishMsg(connection_, *message);
+    natsMsg_Destroy(*message);
+    return;
+  }
+  Subscription& wanted = std::get<Subscription>(out);
+  const auto it = subscriptions_.find(wanted.subject);
+  if (wanted.receiver == nullptr) {
+    if (it == subscriptions_.end()) return;
+    natsSubscription_Unsubscribe(it->second);
+    natsSubscription_Destroy(it->second);
+    subscriptions_.erase(it);
+    return;
+  }
+  if (it != subscriptions_.end()) return;
+  natsSubscription* subscription = nullptr;
+  if (natsConnection_Subscribe(&subscription, connection_, wanted.subject.c_str(), MessageCallback,
+                               wanted.receiver) != NATS_OK) {
+    return;  // only once the connection is closed for good
+  }
+  {
+    const std::lock_guard lock(end_mutex_);
+    ++open_subscriptions_;
+  }
+  natsSubscription_SetOnCompleteCB(subscription, CompleteCallback, this);
+  subscriptions_.emplace(std::move(wanted.subject), subscription);
+}
+
+void NatsConnection::MessageCallback(natsConnection*, natsSubscription*, natsMsg* message,
+                                     void* receiver) {
+  static_cast<Receiver*>(receiver)->OnMessage(NatsMessage(message));
+}
+
+void NatsConnection::CompleteCallback(void* self) {
+  auto& connection = *static_cast<NatsConnection*>(self);
+  const std::lock_guard lock(connection.end_mutex_);
+  --connection.open_subscriptions_;
+  connection.ended_.notify_all();
+}
+
+}  // namespace herald

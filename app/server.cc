@@ -224,7 +224,7 @@ void Server::EverySecond() {
   const absl::Time now = absl::Now();
   stats_->Sample(now);
   probe_->Send();
-  broker_->Sweep(now, MemoryBroker::kStripes / 16);
+  broker_->EverySecond(now);
   idempotency_->Sweep();
   if (verifier_) {
     if (absl::Status status = verifier_->ReloadIfChanged(now); !status.ok()) {

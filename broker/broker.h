@@ -4,11 +4,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "session/topic_feed.h"
 
 namespace herald {
@@ -66,6 +68,13 @@ class Broker : public TopicFeed {
   // quiet topics that were forgotten; since the start.
   virtual std::uint64_t evicted_messages() const = 0;
   virtual std::uint64_t forgotten_topics() const = 0;
+  // What else is worth counting, by a name of letters and underscores; since the start.
+  using Counters = std::vector<std::pair<const char*, std::uint64_t>>;
+  virtual Counters counters() const { return {}; }
+  // The store cannot be reached: nothing can be published until it returns.
+  virtual bool away() const { return false; }
+  // What is due now and then; to be called once a second, by one thread.
+  virtual void EverySecond(absl::Time now) = 0;
 };
 
 }  // namespace herald

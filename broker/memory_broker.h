@@ -66,6 +66,8 @@ class MemoryBroker final : public Broker {
     return forgotten_.load(std::memory_order_relaxed);
   }
 
+  void EverySecond(absl::Time now) override { Sweep(now, kStripes / 16); }
+
   // Lets go of expired messages and forgotten logs in the next `stripes` of kStripes, round and
   // round: a part at a time, since looking at a million logs would stall the others' work. To be
   // called now and then, by one thread.

@@ -130,11 +130,13 @@ absl::Status NatsConnection::Connect() {
   return absl::OkStatus();
 }
 
-NatsConnection::~NatsConnection() {
+void NatsConnection::Close() {
   {
     const std::lock_guard lock(outbox_mutex_);
+    if (stopping_) return;
     stopping_ = true;
   }
+  connected_.store(false, std::memory_order_release);
   outbox_changed_.notify_all();
   if (thread_.joinable()) thread_.join();
   if (connection_ != nullptr) {
@@ -145,11 +147,9 @@ NatsConnection::~NatsConnection() {
     for (const auto& [subject, subscription] : subscriptions_)
       natsSubscription_Destroy(subscription);
     natsConnection_Destroy(connection_);
+    connection_ = nullptr;
   }
   FailPending(absl::InfiniteFuture(), absl::UnavailableError("the connection to NATS is closed"));
-  for (Out& out : outbox_) {
-    if (auto** message = std::get_if<natsMsg*>(&out)) natsMsg_Destroy(*message);
-  }
 }
 
 void NatsConnection::WatchState(std::function<void(bool)> watcher) {
@@ -187,7 +187,7 @@ absl::Status NatsConnection::Send(std::string_view subject, const char* reply,
   }
   {
     const std::lock_guard lock(outbox_mutex_);
-    if (outbox_bytes_ + data.size() > options_.max_outbox_bytes) {
+    if (stopping_ || outbox_bytes_ + data.size() > options_.max_outbox_bytes) {
       natsMsg_Destroy(message);
       return absl::UnavailableError("NATS does not take messages as fast as they come");
     }
@@ -211,7 +211,7 @@ void NatsConnection::Request(std::string_view subject, std::string_view data,
   const std::uint64_t token = AddPending(timeout, std::move(done));
   const std::string reply = inbox_prefix_ + std::to_string(token);
   const absl::Status sent = Send(subject, reply.c_str(), data, headers);
-  if (!sent.ok()) Fail(token, sent);
+  if (!sent.ok()) Refuse(token, sent);
 }
 
 void NatsConnection::Echo(absl::Duration timeout, absl::AnyInvocable<void(absl::Status)> done) {
@@ -220,20 +220,27 @@ void NatsConnection::Echo(absl::Duration timeout, absl::AnyInvocable<void(absl::
         done(answer.status());
       });
   const absl::Status sent = Send(inbox_prefix_ + std::to_string(token), nullptr, "", {});
-  if (!sent.ok()) Fail(token, sent);
+  if (!sent.ok()) Refuse(token, sent);
 }
 
-void NatsConnection::Fail(std::uint64_t token, absl::Status status) {
-  Done done;
+NatsConnection::Done NatsConnection::TakePending(std::uint64_t token) {
+  const std::lock_guard lock(pending_mutex_);
+  const auto it = pending_.find(token);
+  if (it == pending_.end()) return nullptr;
+  Done done = std::move(it->second.done);
+  deadlines_.erase(it->second.deadline);
+  pending_.erase(it);
+  return done;
+}
+
+void NatsConnection::Refuse(std::uint64_t token, absl::Status status) {
+  Done done = TakePending(token);
+  if (!done) return;
   {
-    const std::lock_guard lock(pending_mutex_);
-    const auto it = pending_.find(token);
-    if (it == pending_.end()) return;
-    done = std::move(it->second.done);
-    deadlines_.erase(it->second.deadline);
-    pending_.erase(it);
+    const std::lock_guard lock(outbox_mutex_);
+    refused_.emplace_back(std::move(done), std::move(status));
   }
-  done(std::move(status));
+  outbox_changed_.notify_one();
 }
 
 void NatsConnection::FailPending(absl::Time until, const absl::Status& status) {
@@ -244,7 +251,7 @@ void NatsConnection::FailPending(absl::Time until, const absl::Status& status) {
       if (deadlines_.empty() || deadlines_.begin()->first > until) return;
       token = deadlines_.begin()->second;
     }
-    Fail(token, status);
+    if (Done done = TakePending(token)) done(status);
   }
 }
 
@@ -254,15 +261,8 @@ void NatsConnection::OnReply(NatsMessage message) {
   subject.remove_prefix(inbox_prefix_.size());
   std::uint64_t token = 0;
   if (!absl::SimpleAtoi(absl::string_view(subject.data(), subject.size()), &token)) return;
-  Done done;
-  {
-    const std::lock_guard lock(pending_mutex_);
-    const auto it = pending_.find(token);
-    if (it == pending_.end()) return;  // too late
-    done = std::move(it->second.done);
-    deadlines_.erase(it->second.deadline);
-    pending_.erase(it);
-  }
+  Done done = TakePending(token);
+  if (!done) return;  // too late
   if (message.no_responders()) {
     done(absl::UnavailableError("nobody in NATS serves this; is JetStream on, and has the stream a "
                                 "leader?"));
@@ -289,16 +289,21 @@ void NatsConnection::Unsubscribe(std::string subject) {
 
 void NatsConnection::RunOutbox() {
   std::vector<Out> batch;
+  std::vector<std::pair<Done, absl::Status>> refused;
   for (;;) {
     {
       std::unique_lock lock(outbox_mutex_);
-      outbox_changed_.wait_for(lock, kTick, [this] { return stopping_ || !outbox_.empty(); });
-      if (stopping_ && outbox_.empty()) return;
+      outbox_changed_.wait_for(
+          lock, kTick, [this] { return stopping_ || !outbox_.empty() || !refused_.empty(); });
+      if (stopping_ && outbox_.empty() && refused_.empty()) return;
       batch.swap(outbox_);
+      refused.swap(refused_);
       outbox_bytes_ = 0;
     }
     for (Out& out : batch) Carry(out);
     batch.clear();
+    for (auto& [done, status] : refused) done(std::move(status));
+    refused.clear();
     FailPending(absl::Now(), absl::DeadlineExceededError("NATS has not answered in time"));
   }
 }

@@ -45,7 +45,7 @@ struct NatsConnectionOptions {
 //            they must not block for long, and may call back in.
 // Order:     what one thread sends is sent in that order, subscriptions included: so an answer to a
 //            request proves that the server knows of the subscriptions made before.
-// Ownership: receivers must outlive it. Its destructor returns when no callback runs any more.
+// Ownership: receivers and watchers must be there until Close has returned.
 // Limits:    max_outbox_bytes; past it, and while there is no connection, Publish and Request fail
 //            with kUnavailable at once. Nothing is kept for a later connection.
 // Source:    docs.nats.io/reference/reference-protocols/nats-protocol.
@@ -61,7 +61,9 @@ class NatsConnection {
 
   // Tries for connect_timeout. kUnavailable or kPermissionDenied, in one line for the operator.
   static absl::StatusOr<std::unique_ptr<NatsConnection>> Open(NatsConnectionOptions options);
-  ~NatsConnection();
+  ~NatsConnection() { Close(); }
+  // Ends it: when this returns no callback runs any more, and none will.
+  void Close();
   NatsConnection(const NatsConnection&) = delete;
 
   bool connected() const { return connected_.load(std::memory_order_acquire); }
@@ -74,7 +76,7 @@ class NatsConnection {
                        const Headers& headers = {}) {
     return Send(subject, nullptr, data, headers);
   }
-  // `done` runs once: with the answer, with kUnavailable (nobody serves the subject, or the connection
+  // `done` runs once, never before this returns: with the answer, with kUnavailable (nobody serves the subject, or the connection
   // is or gets lost) or with kDeadlineExceeded. With the last two it may have been carried out.
   void Request(std::string_view subject, std::string_view data, absl::Duration timeout, Done done,
                const Headers& headers = {});
@@ -112,7 +114,8 @@ class NatsConnection {
   absl::Status Send(std::string_view subject, const char* reply, std::string_view data,
                     const Headers& headers);
   std::uint64_t AddPending(absl::Duration timeout, Done done);
-  void Fail(std::uint64_t token, absl::Status status);
+  Done TakePending(std::uint64_t token);
+  void Refuse(std::uint64_t token, absl::Status status);
   void OnReply(NatsMessage message);
   void OnState(bool connected);
   void FailPending(absl::Time until, const absl::Status& status);
@@ -141,6 +144,7 @@ class NatsConnection {
   std::condition_variable outbox_changed_;
   std::vector<Out> outbox_;
   std::size_t outbox_bytes_ = 0;
+  std::vector<std::pair<Done, absl::Status>> refused_;  // to be told
   bool stopping_ = false;
 
   StringMap<natsSubscription*> subscriptions_;  // the outbox thread's

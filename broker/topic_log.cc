@@ -34,7 +34,32 @@ void TopicLog::Append(MessagePtr message, absl::Time now) {
   Expire(now);
 }
 
-TopicLog::Missed TopicLog::After(const Position& since, absl::Time now) {
+std::size_t TopicLog::CountUpTo(std::uint64_t offset) const {
+  const auto kept = messages();
+  return static_cast<std::size_t>(
+      std::partition_point(kept.begin(), kept.end(),
+                           [&](const auto& m) { return m->position().offset <= offset; }) -
+      kept.begin());
+}
+
+const Message* TopicLog::At(std::uint64_t offset) const {
+  const std::size_t up_to = CountUpTo(offset);
+  if (up_to == 0 || messages()[up_to - 1]->position().offset != offset) return nullptr;
+  return messages()[up_to - 1].get();
+}
+
+void TopicLog::ExtendBack(std::vector<MessagePtr> older, const Position& before) {
+  const std::size_t room = max_messages_ - std::min(max_messages_, messages().size());
+  const std::size_t skip = older.size() - std::min(room, older.size());
+  before_oldest_ = skip == 0 ? before : older[skip - 1]->position();
+  older.erase(older.begin(), older.begin() + static_cast<std::ptrdiff_t>(skip));
+  for (const MessagePtr& message : older) bytes_ += message->size_bytes();
+  older.insert(older.end(), messages().begin(), messages().end());
+  messages_ = std::move(older);
+  popped_ = 0;
+}
+
+TopicLog::Missed TopicLog::After(const Position& since, absl::Time now, bool trusted) {
   Expire(now);
   Missed missed;
   if (since.epoch != current_.epoch) {
@@ -49,10 +74,9 @@ TopicLog::Missed TopicLog::After(const Position& since, absl::Time now) {
     missed.reason = NotRecovered::kExpired;
     return missed;
   }
-  const std::size_t skip = since.offset - before_oldest_.offset;
-  const std::uint64_t fence =
-      skip == 0 ? before_oldest_.fence : messages()[skip - 1]->position().fence;
-  if (since.fence != fence) {
+  const std::size_t skip = CountUpTo(since.offset);
+  const Position& at = skip == 0 ? before_oldest_ : messages()[skip - 1]->position();
+  if (!trusted && since != at) {
     missed.reason = NotRecovered::kRollback;
     return missed;
   }
@@ -68,9 +92,7 @@ std::vector<MessagePtr> TopicLog::Read(std::optional<Position> since, std::size_
                                        bool reverse, absl::Time now) {
   Expire(now);
   std::size_t skip = 0;
-  if (since && since->epoch == current_.epoch && since->offset > before_oldest_.offset) {
-    skip = std::min<std::size_t>(since->offset - before_oldest_.offset, messages().size());
-  }
+  if (since && since->epoch == current_.epoch) skip = CountUpTo(since->offset);
   std::vector<MessagePtr> read;
   const auto behind = messages().subspan(skip);
   std::copy_if(

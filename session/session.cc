@@ -123,7 +123,7 @@ bool Session::MakeRoom(const Outbound& out) {
         for (const Extras::Gap& gap : extras().gaps) {
           if (gap.topic == topic) return nullptr;
         }
-        FramePtr frame = MakeGap(*last);
+        FramePtr frame = MakeGapAt(*last);
         // In the place of the oldest: whatever of the topic is left is behind it.
         if (frame) extras().gaps.push_back({topic, true});
         return frame;
@@ -136,7 +136,7 @@ bool Session::MakeRoom(const Outbound& out) {
   for (const Extras::Gap& gap : extras().gaps) {
     if (gap.topic == topic && !gap.message_after) return false;
   }
-  if (FramePtr frame = MakeGap(*out.run->first())) {
+  if (FramePtr frame = MakeGapAt(*out.run->first())) {
     Put(Outbound{std::move(frame), out.run, Overflow::kDisconnect, Tracking::kNone, true},
         /*ahead=*/false);
     extras().gaps.push_back({topic, false});

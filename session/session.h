@@ -129,11 +129,14 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   // Everything queued and unsent is lost, and counted; so is, once the connection has `ended`, a
   // frame partly on the wire.
   void DropQueued(DropReason reason, bool ended);
-  // Tells the client that messages of a topic were lost, `last` the last of them; null where the
-  // protocol has no such frame.
   // To be called before anything is written.
   void DropExpired();
-  virtual FramePtr MakeGap(const Message& /*last*/) const { return nullptr; }
+  // Tells the client that messages of a topic were lost, and goes on behind `position`; null where
+  // the protocol has no such frame.
+  virtual FramePtr MakeGap(const std::string& /*topic*/, std::string_view /*reason*/,
+                           const Position& /*position*/) const {
+    return nullptr;
+  }
 
   // What the session that this one follows was owed. To be settled before it is delivered anything:
   // a topic that goes on after `since` is answered for (`missed` is what will be sent), and at the
@@ -187,6 +190,11 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   void DropUnacked(const Extras::Unacked& unacked);
   // The session has left `topic`. Should it come back, its acknowledgements are for what it gets then.
   void StopAwaitingAcks(std::string_view topic);
+  // The last of the messages that were lost, for this session alone.
+  FramePtr MakeGapAt(const Message& last) const {
+    return MakeGap(last.topic(), kDropReasonNames[static_cast<int>(DropReason::kSlowConsumer)],
+                   last.position());
+  }
   // All open receipts of a session that ends.
   std::vector<Owed> CollectOwed();
 

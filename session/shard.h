@@ -122,6 +122,9 @@ class Shard {
   // session that has ended meanwhile.
   void Subscribe(Session& session, const std::string& topic, std::optional<Position> since,
                  std::uint64_t max_subscribers, SubscribeDone done);
+  // Messages of `topic` were lost before they came here, or its log began anew: tells its subscribers
+  // why, and that they go on behind `position`. What they have not acknowledged they need no more.
+  void TellGap(const std::string& topic, std::string_view reason, const Position& position);
   // Tells the subscribers of the topic, but not the one it is about.
   void TellPresence(const PresenceChange& change);
   // False if it was not on it.

@@ -176,6 +176,24 @@ void Shard::TellPresence(const PresenceChange& change) {
   }
 }
 
+void Shard::TellGap(const std::string& topic, std::string_view reason, const Position& position) {
+  assert(IsCurrent());
+  const auto it = topics_.find(topic);
+  if (it == topics_.end()) return;
+  std::vector<std::shared_ptr<Session>> sessions;  // held, since one that is full ends
+  for (TopicSubscribers::Entry& entry : it->second->entries) {
+    entry.start_offset = 0;  // a new log may begin below it
+    sessions.push_back(entry.session->shared_from_this());
+  }
+  std::array<FramePtr, kProtocols> frames;
+  for (const auto& session : sessions) {
+    session->StopAwaitingAcks(topic);
+    FramePtr& frame = frames[static_cast<std::size_t>(session->protocol())];
+    if (!frame) frame = session->MakeGap(topic, reason, position);
+    if (frame) session->Enqueue(frame);
+  }
+}
+
 bool Shard::Unsubscribe(Session& session, std::string_view name) {
   for (std::uint32_t slot = 0; slot < session.subscriptions_.size(); ++slot) {
     TopicSubscribers& topic = *session.subscriptions_[slot].topic;

@@ -38,12 +38,18 @@ struct Publication {
   bool keep = true;  // false: live-only, even where the topic has a history
   // May be null. Its receipt, if any, is held for each shard that is asked.
   DeliveryOptionsPtr options;
+  // Both empty unless the command may be repeated: what makes a repeat known as one, and what tells
+  // whether it is the same command. A broker with a store of its own recognises repeats by them that
+  // another replica took; for one in memory that is done before it is asked.
+  std::string dedupe_id;
+  std::string fingerprint;
 };
 
 struct Published {
   Position position;  // empty where nothing was kept
   std::uint64_t matched =
       0;  // subscribers on this node when it was published, exceptions not counted off
+  bool duplicate = false;  // a repeat: nothing was published, and this is where the first one is
 };
 
 // What sessions need from the layer that orders messages; the broker implements it.

@@ -124,7 +124,8 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   // Messages of the log to this session, without those it published itself, now or as `previous`.
   void SendMissed(const std::string& topic, const std::vector<MessagePtr>& missed,
                   std::string_view previous = "");
-  FramePtr MakeGap(const Message& last) const override;
+  FramePtr MakeGap(const std::string& topic, std::string_view reason,
+                   const Position& position) const override;
 
   // Ending.
   void OnBeastCloses(std::uint16_t code) override;

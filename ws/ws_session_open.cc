@@ -230,13 +230,14 @@ void WsSession::SendMissed(const std::string& topic, const std::vector<MessagePt
   }
 }
 
-FramePtr WsSession::MakeGap(const Message& last) const {
+FramePtr WsSession::MakeGap(const std::string& topic, std::string_view reason,
+                            const Position& position) const {
   if (codec() == nullptr) return nullptr;
   v1::ServerFrame frame;
   v1::Gap& gap = *frame.mutable_gap();
-  gap.set_topic(last.topic());
-  gap.set_reason(kDropReasonNames[static_cast<int>(DropReason::kSlowConsumer)]);
-  gap.set_position(last.position().ToToken());
+  gap.set_topic(topic);
+  gap.set_reason(std::string(reason));
+  gap.set_position(position.ToToken());
   return codec()->EncodeFrame(frame);
 }
 

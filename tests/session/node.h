@@ -200,8 +200,11 @@ class RecordingSession final : public Session {
   const std::vector<CloseRequest>& closes() const { return closes_; }
 
  protected:
-  FramePtr MakeGap(const Message& last) const override {
-    auto frame = std::make_shared<Frame>(*MakeFrame(Opcode::kText, last.topic() + "@0=gap"));
+  FramePtr MakeGap(const std::string& topic, std::string_view reason,
+                   const Position&) const override {
+    const bool slow = reason == kDropReasonNames[static_cast<int>(DropReason::kSlowConsumer)];
+    auto frame = std::make_shared<Frame>(*MakeFrame(
+        Opcode::kText, topic + "@0=gap" + (slow ? "" : ":" + std::string(reason))));
     frame->messages = 0;
     return frame;
   }

@@ -1,0 +1,210 @@
+// How a topic comes to be followed, and is again after NATS was away.
+#include "absl/time/clock.h"
+#include "broker/nats_accounting.h"
+#include "broker/nats_broker.h"
+
+namespace herald {
+namespace {
+
+// How often a topic's last message is asked for, where there are not too many topics.
+constexpr absl::Duration kCheckEvery = absl::Seconds(4);
+constexpr absl::Duration kEchoTimeout = absl::Seconds(3);
+constexpr int kMaxPuzzled = 5;
+
+}  // namespace
+
+void NatsBroker::OnState(bool connected) {
+  if (connected) {
+    for (int i = 0; i < options_.partitions; ++i) Verify(i);
+    return;
+  }
+  for (const auto& stream : streams_) stream->Doubt();
+  for (Stripe& stripe : stripes_) {
+    MutexLock lock(stripe.mutex);
+    for (auto& [name, topic] : stripe.topics) {
+      // Core subscriptions come back with the connection.
+      if (!topic->history && topic->state == State::kLive) continue;
+      topic->state = State::kJoining;
+      topic->generation = NewGeneration();
+      topic->busy = false;
+      topic->replay = 0;
+      topic->held.clear();  // it is in the stream
+    }
+  }
+}
+
+void NatsBroker::Verify(int partition) {
+  std::atomic<bool>& verifying = verifying_[static_cast<std::size_t>(partition)];
+  if (verifying.exchange(true)) return;
+  streams_[static_cast<std::size_t>(partition)]->Verify(
+      [this, partition](absl::StatusOr<NatsStream::Verdict> verdict) {
+        verifying_[static_cast<std::size_t>(partition)].store(false);
+        OnVerified(partition, verdict);
+      });
+}
+
+void NatsBroker::OnVerified(int partition, absl::StatusOr<NatsStream::Verdict> verdict) {
+  // Asked again every second until it can be told.
+  if (!verdict.ok() || *verdict == NatsStream::Verdict::kUnsure) {
+    streams_[static_cast<std::size_t>(partition)]->Doubt();
+    return;
+  }
+  std::vector<std::string> to_join;
+  for (Stripe& stripe : stripes_) {
+    MutexLock lock(stripe.mutex);
+    for (auto& [name, topic] : stripe.topics) {
+      if (topic->partition != partition) continue;
+      if (*verdict == NatsStream::Verdict::kNewEpoch && topic->history)
+        StartOver(name, *topic, NotRecovered::kEpoch);
+      if (topic->state == State::kJoining && !topic->busy) to_join.push_back(name);
+    }
+  }
+  for (std::string& name : to_join) JoinSoon(std::move(name));
+}
+
+void NatsBroker::JoinSoon(std::string name) {
+  {
+    MutexLock lock(joins_mutex_);
+    to_join_.push_back(std::move(name));
+  }
+  PumpJoins();
+}
+
+void NatsBroker::PumpJoins() {
+  for (;;) {
+    std::string name;
+    {
+      MutexLock lock(joins_mutex_);
+      if (joining_ >= kMaxJoining || to_join_.empty()) return;
+      name = std::move(to_join_.front());
+      to_join_.pop_front();
+      ++joining_;
+    }
+    Join(name);
+  }
+}
+
+void NatsBroker::Join(const std::string& name) {
+  const auto joined = [this] {
+    MutexLock lock(joins_mutex_);
+    --joining_;
+  };
+  Stripe& stripe = StripeOf(name);
+  MutexLock lock(stripe.mutex);
+  const auto it = stripe.topics.find(name);
+  if (it == stripe.topics.end() || it->second->state != State::kJoining || it->second->busy)
+    return joined();
+  NatsTopic& topic = *it->second;
+  NatsStream& stream = StreamOf(topic);
+  if (topic.history && stream.doubted()) return joined();  // OnVerified comes back to it
+  topic.busy = true;
+  const std::uint64_t generation = topic.generation = NewGeneration();
+  if (!topic.history) {
+    // The echo proves that the server knows of the subscription.
+    return connection_.Echo(kEchoTimeout, [this, joined, name, generation](absl::Status status) {
+      joined();
+      With(name, generation, [&](NatsTopic& topic) {
+        topic.busy = false;
+        if (status.ok()) GoLive(name, topic);
+      });
+      PumpJoins();
+    });
+  }
+  // The leader's answer comes after the subscription has reached it, so what is newer comes live. If
+  // it has nothing of the topic, then not before the head as it is known now either.
+  stream.GetLast(name, NatsStream::From::kLeader,
+                 [this, joined, name, generation,
+                  head = stream.head()](absl::StatusOr<NatsStream::Fetched> last) {
+                   joined();
+                   OnJoined(name, generation, head, std::move(last));
+                   PumpJoins();
+                 });
+}
+
+void NatsBroker::OnJoined(const std::string& name, std::uint64_t generation, const Position& head,
+                          absl::StatusOr<NatsStream::Fetched> last) {
+  With(name, generation, [&](NatsTopic& topic) {
+    NatsStream& stream = StreamOf(topic);
+    topic.busy = false;
+    const bool none = absl::IsNotFound(last.status());
+    if ((!last.ok() && !none) || stream.epoch() != head.epoch) return;  // asked again soon
+    const Position newest =
+        none ? head : Position{head.epoch, last->sequence, last->message.fence};
+    stream.Saw(newest);
+    if (!topic.known()) {
+      Accounting accounting(history_bytes_, topic.log);
+      topic.StartAt(newest, /*head=*/none);
+      return GoLive(name, topic);
+    }
+    const Position& current = topic.log.current();
+    if (none || newest == current) return GoLive(name, topic);
+    if (newest.offset > current.offset) return Repair(name, topic, newest.offset);
+    // The stream is behind what it has given out. Either it is about to be found out (Verify), or
+    // whoever answered is.
+    if (++topic.puzzled < kMaxPuzzled) return;
+    topic.lost = NotRecovered::kRollback;
+    Accounting accounting(history_bytes_, topic.log);
+    topic.StartAt(newest, /*head=*/false);
+    GoLive(name, topic);
+  });
+}
+
+void NatsBroker::StartOver(const std::string& name, NatsTopic& topic, NotRecovered reason) {
+  if (topic.known() && index_.Find(name).subscribers > 0) topic.lost = reason;
+  {
+    Accounting accounting(history_bytes_, topic.log);
+    topic.StartAt({}, /*head=*/false);
+  }
+  topic.state = State::kJoining;
+  topic.generation = NewGeneration();
+  topic.busy = false;
+  topic.replay = 0;
+  topic.held.clear();
+}
+
+void NatsBroker::Look(const std::string& name, NatsTopic& topic, absl::Time now,
+                      std::size_t& budget) {
+  GiveUpLate(name, topic, now);
+  if (!connection_.connected()) return;
+  if (topic.state == State::kRepairing && !topic.busy) Repair(name, topic, topic.repair_target);
+  if (topic.state != State::kLive || !topic.history) return;
+  if (topic.replay == 0 && !topic.waiting.empty()) Serve(name, topic);
+  {
+    Accounting accounting(history_bytes_, topic.log);
+    topic.log.Expire(now);
+  }
+  if (budget > 0 && topic.checked + kCheckEvery < now &&
+      topic.idle_since == absl::InfiniteFuture()) {
+    --budget;
+    topic.checked = now;
+    Check(name, topic);
+  }
+}
+
+void NatsBroker::Check(const std::string& name, NatsTopic& topic) {
+  checks_.fetch_add(1, std::memory_order_relaxed);
+  StreamOf(topic).GetLast(
+      name, NatsStream::From::kAny,
+      [this, name, generation = topic.generation](absl::StatusOr<NatsStream::Fetched> last) {
+        if (!last.ok()) return;
+        With(name, generation,
+             [&](NatsTopic& topic) { OnChecked(name, topic, last->sequence); });
+      });
+}
+
+void NatsBroker::OnChecked(const std::string& name, NatsTopic& topic, std::uint64_t sequence) {
+  if (topic.state != State::kLive || sequence <= topic.log.current().offset) {
+    topic.suspect = 0;
+    return;
+  }
+  if (topic.suspect == 0 || topic.suspect <= topic.log.current().offset) {
+    // It may be on its way: looked at again in a second.
+    topic.suspect = sequence;
+    topic.checked = absl::Now() - kCheckEvery;
+    return;
+  }
+  topic.suspect = 0;
+  Repair(name, topic, sequence);
+}
+
+}  // namespace herald

@@ -1,0 +1,190 @@
+// From a publication to NATS, and its answer.
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+
+#include "absl/time/clock.h"
+#include "broker/nats_broker.h"
+#include "fmt/format.h"
+#include "session/random.h"
+
+namespace herald {
+namespace {
+
+namespace json = boost::json;
+
+struct Acknowledgement {
+  std::uint64_t sequence = 0;
+  bool duplicate = false;
+};
+
+// JetStream's PubAck, or the error in it.
+absl::StatusOr<Acknowledgement> ParseAcknowledgement(std::string_view text) {
+  boost::system::error_code error;
+  const json::value value = json::parse(json::string_view(text.data(), text.size()), error);
+  if (error || !value.is_object())
+    return absl::UnavailableError("NATS answered a publication with something else");
+  const json::object& answer = value.get_object();
+  if (const json::value* failed = answer.if_contains("error"); failed && failed->is_object()) {
+    const json::object& object = failed->get_object();
+    const json::value* description = object.if_contains("description");
+    const std::string why =
+        fmt::format("NATS: {}", description != nullptr && description->is_string()
+                                    ? std::string_view(description->get_string().data(),
+                                                       description->get_string().size())
+                                    : "publication refused");
+    const json::value* number = object.if_contains("err_code");
+    const std::int64_t code = number != nullptr && number->is_int64() ? number->get_int64() : 0;
+    constexpr std::int64_t kMaximumMessages = 10077;  // and other limits of the store
+    constexpr std::int64_t kTooLarge = 10054;
+    if (code == kTooLarge) return absl::InvalidArgumentError(why);
+    return code == kMaximumMessages ? absl::ResourceExhaustedError(why)
+                                    : absl::UnavailableError(why);
+  }
+  Acknowledgement acknowledgement;
+  if (const json::value* number = answer.if_contains("seq"); number && number->is_int64())
+    acknowledgement.sequence = static_cast<std::uint64_t>(number->get_int64());
+  if (const json::value* repeat = answer.if_contains("duplicate"); repeat && repeat->is_bool())
+    acknowledgement.duplicate = repeat->get_bool();
+  if (acknowledgement.sequence == 0)
+    return absl::UnavailableError("NATS answered a publication without a sequence");
+  return acknowledgement;
+}
+
+}  // namespace
+
+void NatsBroker::Publish(Publication publication, PublishDone done) {
+  if (publication.keep && HasHistory(publication.topic)) {
+    PublishKept(std::move(publication), std::move(done));
+  } else {
+    PublishLive(std::move(publication), std::move(done));
+  }
+}
+
+void NatsBroker::PublishLive(Publication publication, PublishDone done) {
+  const std::uint64_t fence = RandomUint64();
+  Expect(fence, publication);
+  const absl::Status sent = connection_.Publish(subjects_.Live(publication.topic),
+                                                Serialize(publication, fence, "", ""));
+  if (!sent.ok()) {
+    refused_.fetch_add(1, std::memory_order_relaxed);
+    Take(fence).Release();
+    done(sent);
+    return;
+  }
+  Published published;
+  published.matched = index_.Find(publication.topic).subscribers;
+  // Nobody here is on the topic, so it will not come back here.
+  if (published.matched == 0) {
+    const Sent sent_here = Take(fence);
+    if (sent_here.tally) sent_here.tally->Answer(0);
+    sent_here.Release();
+  }
+  done(published);
+}
+
+void NatsBroker::PublishKept(Publication publication, PublishDone done) {
+  const std::uint64_t fence = RandomUint64();
+  Expect(fence, publication);
+  NatsConnection::Headers headers;
+  if (!publication.dedupe_id.empty()) {
+    // One command may go to several topics of one stream.
+    headers.emplace_back("Nats-Msg-Id",
+                         publication.dedupe_id + ":" + ToToken(publication.topic));
+  }
+  const std::string bytes = Serialize(publication, fence, "", publication.fingerprint);
+  const std::string subject = subjects_.Stored(publication.topic);
+  connection_.Request(
+      subject, bytes, options_.publish_timeout,
+      [this, fence, topic = std::move(publication.topic),
+       fingerprint = std::move(publication.fingerprint),
+       done = std::move(done)](absl::StatusOr<NatsMessage> answer) mutable {
+        OnAcknowledged(fence, topic, std::move(fingerprint), std::move(answer), std::move(done));
+      },
+      headers);
+}
+
+void NatsBroker::OnAcknowledged(std::uint64_t fence, const std::string& topic,
+                                std::string fingerprint, absl::StatusOr<NatsMessage> answer,
+                                PublishDone done) {
+  absl::StatusOr<Acknowledgement> taken =
+      answer.ok() ? ParseAcknowledgement(answer->data())
+                  : absl::StatusOr<Acknowledgement>(absl::UnavailableError(
+                        answer.status().message()));
+  const int partition = subjects_.PartitionOf(topic);
+  if (!taken.ok() || taken->duplicate) Take(fence).Release();
+  if (!taken.ok()) {
+    refused_.fetch_add(1, std::memory_order_relaxed);
+    return done(taken.status());
+  }
+  if (taken->duplicate)
+    return AnswerRepeat(taken->sequence, std::move(fingerprint), partition, std::move(done));
+  NatsStream& stream = *streams_[static_cast<std::size_t>(partition)];
+  Published published;
+  published.position = {stream.epoch(), taken->sequence, fence};
+  stream.Saw(published.position);
+  published.matched = index_.Find(topic).subscribers;
+  done(published);
+}
+
+void NatsBroker::AnswerRepeat(std::uint64_t sequence, std::string fingerprint, int partition,
+                              PublishDone done) {
+  NatsStream& stream = *streams_[static_cast<std::size_t>(partition)];
+  stream.GetAt(sequence, [epoch = stream.epoch(), fingerprint = std::move(fingerprint),
+                          done = std::move(done)](
+                             absl::StatusOr<NatsStream::Fetched> first) mutable {
+    Published published;
+    published.duplicate = true;
+    if (first.ok()) {
+      if (first->message.fingerprint != fingerprint) {
+        return done(absl::AlreadyExistsError(
+            "another message was sent under this key: use a new one for a new message"));
+      }
+      published.position = {epoch, first->sequence, first->message.fence};
+    } else if (!absl::IsNotFound(first.status())) {
+      return done(absl::UnavailableError(first.status().message()));
+    }
+    done(published);
+  });
+}
+
+void NatsBroker::Expect(std::uint64_t fence, const Publication& publication) {
+  const bool reported = publication.options != nullptr && publication.options->receipt != nullptr;
+  if (!publication.tally && !reported) return;
+  if (reported) publication.options->receipt->Hold();
+  MutexLock lock(sent_mutex_);
+  sent_.emplace(fence, Sent{publication.tally, publication.options, absl::Now()});
+  sent_count_.store(sent_.size(), std::memory_order_relaxed);
+}
+
+NatsBroker::Sent NatsBroker::Take(std::uint64_t fence) {
+  Sent sent;
+  if (sent_count_.load(std::memory_order_relaxed) == 0) return sent;
+  {
+    MutexLock lock(sent_mutex_);
+    const auto it = sent_.find(fence);
+    if (it == sent_.end()) return sent;
+    sent = std::move(it->second);
+    sent_.erase(it);
+    sent_count_.store(sent_.size(), std::memory_order_relaxed);
+  }
+  return sent;
+}
+
+void NatsBroker::ForgetSent(absl::Time before) {
+  std::vector<Sent> late;
+  {
+    MutexLock lock(sent_mutex_);
+    absl::erase_if(sent_, [&](auto& entry) {
+      if (entry.second.at >= before) return false;
+      late.push_back(std::move(entry.second));
+      return true;
+    });
+    sent_count_.store(sent_.size(), std::memory_order_relaxed);
+  }
+  for (Sent& sent : late) {
+    if (sent.tally) sent.tally->Answer(0);
+    sent.Release();
+  }
+}
+
+}  // namespace herald

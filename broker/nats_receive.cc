@@ -1,0 +1,165 @@
+// What comes from NATS, in order; and what did not come.
+#include <bit>
+
+#include "absl/strings/numbers.h"
+#include "absl/time/clock.h"
+#include "broker/nats_accounting.h"
+#include "broker/nats_broker.h"
+
+namespace herald {
+namespace {
+
+// Read at once from the stream; the rest follows.
+constexpr std::size_t kRepairStep = 256;
+
+std::uint64_t NumberIn(const NatsMessage& message, const char* header) {
+  const auto text = message.header(header);
+  std::uint64_t number = 0;
+  if (text && !absl::SimpleAtoi(absl::string_view(text->data(), text->size()), &number)) return 0;
+  return number;
+}
+
+}  // namespace
+
+void NatsBroker::OnMessage(NatsMessage message) {
+  const std::optional<std::string> name = subjects_.TopicOfLive(message.subject());
+  std::optional<StoredMessage> stored = ParseStoredMessage(message.data());
+  if (!name || !stored) return;  // somebody else's
+  const std::uint64_t sequence = NumberIn(message, "Nats-Sequence");
+  {
+    Stripe& stripe = StripeOf(*name);
+    MutexLock lock(stripe.mutex);
+    const auto it = stripe.topics.find(*name);
+    if (it == stripe.topics.end()) return;
+    NatsTopic& topic = *it->second;
+    if (sequence == 0 || !topic.history) {
+      Post(*name, *std::move(stored), Position{}, nullptr);
+    } else {
+      NatsTopic::Held held{*std::move(stored), sequence,
+                           NumberIn(message, "Nats-Last-Sequence")};
+      if (topic.state == State::kLive) {
+        Receive(*name, topic, std::move(held));
+      } else if (topic.held.size() < NatsTopic::kMaxHeld) {
+        topic.held.push_back(std::move(held));
+      }
+    }
+  }
+  WaitForShards();
+}
+
+void NatsBroker::Receive(const std::string& name, NatsTopic& topic, NatsTopic::Held held) {
+  const Position current = topic.log.current();
+  if (held.sequence <= current.offset) {
+    // A repair was faster, or the stream gives out numbers again that it had given out before.
+    const Message* known = topic.log.At(held.sequence);
+    const bool same = held.sequence == current.offset
+                          ? current.fence == held.message.fence
+                          : known == nullptr || known->position().fence == held.message.fence;
+    if (!same) Verify(topic.partition);
+    return;
+  }
+  if (!topic.Follows(held.previous)) {
+    const std::uint64_t up_to = held.sequence - 1;
+    topic.held.push_front(std::move(held));
+    return Repair(name, topic, up_to);
+  }
+  // The stream was read up to here, and what this message follows was not there any more.
+  if (!topic.at_head && held.previous > current.offset) TellGap(name, topic, NotRecovered::kExpired);
+  Deliver(name, topic, std::move(held.message), held.sequence);
+}
+
+void NatsBroker::Repair(const std::string& name, NatsTopic& topic, std::uint64_t up_to) {
+  if (topic.state != State::kRepairing) repairs_.fetch_add(1, std::memory_order_relaxed);
+  topic.state = State::kRepairing;
+  topic.busy = true;
+  topic.repair_target = up_to;
+  const std::uint64_t generation = topic.generation = NewGeneration();
+  StreamOf(topic).ReadRange(
+      name, {topic.log.current().offset + 1, up_to, kRepairStep},
+      [this, name, generation](absl::StatusOr<std::vector<NatsStream::Fetched>> read) {
+        With(name, generation, [&](NatsTopic& topic) {
+          topic.busy = false;
+          // Else tried again within a second.
+          if (read.ok()) OnRepaired(name, topic, std::move(read));
+        });
+      });
+}
+
+void NatsBroker::OnRepaired(const std::string& name, NatsTopic& topic,
+                            absl::StatusOr<std::vector<NatsStream::Fetched>> read) {
+  // What the stream itself has let go of may have been this topic's.
+  if (StreamOf(topic).first_sequence() > topic.log.current().offset + 1)
+    TellGap(name, topic, NotRecovered::kExpired);
+  const bool more = read->size() == kRepairStep;
+  for (NatsStream::Fetched& fetched : *read) {
+    repaired_.fetch_add(1, std::memory_order_relaxed);
+    Deliver(name, topic, std::move(fetched.message), fetched.sequence);
+  }
+  if (more) return Repair(name, topic, topic.repair_target);
+  topic.repaired_to = topic.repair_target;
+  GoLive(name, topic);
+}
+
+void NatsBroker::GoLive(const std::string& name, NatsTopic& topic) {
+  topic.state = State::kLive;
+  topic.checked = absl::Now();
+  if (topic.lost != NotRecovered::kNone) TellGap(name, topic, topic.lost);
+  while (!topic.held.empty() && topic.state == State::kLive) {
+    NatsTopic::Held held = std::move(topic.held.front());
+    topic.held.pop_front();
+    Receive(name, topic, std::move(held));
+  }
+  if (topic.state == State::kLive) Serve(name, topic);
+}
+
+void NatsBroker::TellGap(const std::string& name, NatsTopic& topic, NotRecovered reason) {
+  topic.lost = NotRecovered::kNone;
+  gaps_.fetch_add(1, std::memory_order_relaxed);
+  const std::string_view why = kNotRecoveredNames[static_cast<int>(reason)];
+  for (std::uint64_t left = index_.Find(name).shards; left != 0; left &= left - 1) {
+    Shard& shard = *shards_[static_cast<std::size_t>(std::countr_zero(left))];
+    shard.Post([&shard, name, why, position = topic.log.current()] {
+      shard.TellGap(name, why, position);
+    });
+  }
+}
+
+void NatsBroker::Deliver(const std::string& name, NatsTopic& topic, StoredMessage message,
+                         std::uint64_t sequence) {
+  const Position position{topic.log.current().epoch, sequence, message.fence};
+  if (sequence <= topic.log.current().offset) return;
+  Post(name, std::move(message), position, &topic.log);
+  topic.at_head = false;
+  StreamOf(topic).Saw(position);
+}
+
+void NatsBroker::Post(const std::string& name, StoredMessage stored, const Position& position,
+                      TopicLog* log) {
+  const Sent sent = Take(stored.fence);
+  const auto message = std::make_shared<const Message>(
+      std::move(stored.body), name, position, sent.options ? sent.options : stored.options);
+  if (log != nullptr) {
+    Accounting accounting(history_bytes_, *log);
+    log->Append(message, absl::Now());
+  }
+  for (std::uint64_t left = index_.Find(name).shards; left != 0; left &= left - 1) {
+    if (sent.tally) sent.tally->Expect();
+    if (Receipt* receipt = message->receipt()) receipt->Hold();
+    shards_[static_cast<std::size_t>(std::countr_zero(left))]->Deliver(message, stored.except,
+                                                                       sent.tally);
+  }
+  if (sent.tally) sent.tally->Answer(0);
+  sent.Release();
+}
+
+void NatsBroker::WaitForShards() {
+  // While this thread waits, what comes waits in the client library; past its limit it is dropped
+  // there, counted, and read from the stream later.
+  constexpr int kTries = 500;
+  for (const auto& shard : shards_) {
+    for (int i = 0; i < kTries && shard->AboveHighWatermark(); ++i)
+      absl::SleepFor(absl::Milliseconds(1));
+  }
+}
+
+}  // namespace herald

@@ -48,7 +48,7 @@ def lives_of(places, stored, cut):
             lives.after[place.offset] = place.n
             continue
         lives.before[place.offset] = place.n
-        if there and place.epoch == first:
+        if there:
             lives.after[place.offset] = place.n
         else:
             lives.lost[place.offset] = place.n
@@ -119,7 +119,7 @@ class _Followed:
             return self.count(PHANTOM, f"{n} at {offset}")
         if not offset:
             return self.count(PHANTOM, f"{n} has no offset")
-        if offset in self.places[n] and any(n == other for _, other in self.got):
+        if any(n == other for _, other in self.got):
             return self.count(DUPLICATE, f"{n} at {offset} again")
         if self.got and offset <= self.got[-1][0]:
             return self.count(REORDERED, f"{n} at {offset} after {self.got[-1][0]}")

@@ -81,6 +81,12 @@ class LossTest(unittest.TestCase):
         self.assertEqual({one.kind for one in self.judge(got((1, 1)) + late, DELETED, places(2, 1)).findings}, {REORDERED, SILENT})
         self.assert_bad(self.judge(late[:1], DELETED, places(2, 1)), SILENT)
 
+    def test_a_new_epoch_whose_offsets_go_on(self):
+        made, stored = places(2, 10), {(6, 10), (7, 11), (8, 12)}
+        late = got((6, 10), (7, 11), (8, 12), time=250.0)
+        self.assert_good(self.judge(self.EARLY + gap("epoch") + late, stored, made), delivered=8, lost=5)
+        self.assert_bad(self.judge(self.EARLY + late, stored, made), SILENT)
+
     def test_a_resume_from_what_was_lost(self):
         start = [(160.0, "start", T, 6, True, token(1, 5, 5))]
         self.assertIn(FALSE_RECOVERED, self.judge(self.EARLY + start + gap() + self.LATE).counts)

@@ -233,8 +233,6 @@ class _Connection:
         last = 0.0
         while data := await self.loop.sock_recv(source, CHUNK_BYTES):
             way.bytes += len(data)
-            if way.lost:
-                continue
             if nats and not (data := nats.feed(data)):
                 continue
             last = max(last, self.loop.time() + way.delay + random.random() * way.jitter)

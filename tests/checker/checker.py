@@ -2,6 +2,7 @@
 
     tests/checker/run --rounds 200
     tests/checker/run --seed 7 --only 31        one round again
+    tests/checker/run --nats --help             many replicas over NATS: see cluster_checker.py
 
 Each round has its own topics, users and clients on one server (--threads=2), and breaks what it can: clients are cut, stalled, half-closed,
 orphaned, closed and replaced; they subscribe and unsubscribe; producers' streams are reset at random commands and send again. See
@@ -121,6 +122,9 @@ def report(options, totals):
 
 
 def main():
+    if "--nats" in sys.argv[1:]:
+        import cluster_checker
+        sys.exit(cluster_checker.main([word for word in sys.argv[1:] if word != "--nats"]))
     options = arguments()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="herald-checker-")))

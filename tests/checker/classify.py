@@ -32,7 +32,8 @@ from dataclasses import dataclass, field
 
 DELIVERED, SIGNALLED, COLLAPSED, AWAY = "delivered", "signalled loss", "collapsed", "away"
 SILENT, DUPLICATE, REORDERED, PHANTOM = "silent loss", "duplicate", "reordered", "phantom"
-BAD = (SILENT, DUPLICATE, REORDERED, PHANTOM)
+FALSE_RECOVERED = "false recovered"  # see loss.py
+BAD = (SILENT, DUPLICATE, REORDERED, PHANTOM, FALSE_RECOVERED)
 # The log held what was missing, so it need not have been given up: also a fault.
 NEEDLESS = "needless loss"
 
@@ -47,6 +48,7 @@ class Message:
     size: int = 0
     sent: float = 0.0  # before it was first written
     accepted: bool = False
+    retried: bool = False  # refused at first for want of a broker; commands behind it may be before it then
     offsets: dict = field(default_factory=dict)  # topic → offset, for topics with history
 
 
@@ -107,6 +109,8 @@ def _check_positions(report, topics, with_history):
     for topic in with_history:
         last = {}
         for message in sorted(topics[topic], key=lambda one: one.seq):
+            if message.retried:
+                continue
             offset = message.offsets.get(topic)
             if offset is None:
                 report.count(PHANTOM, message.producer, topic, f"{message.n} was accepted and has no position")

@@ -11,6 +11,7 @@ from harness import ROOT  # noqa: F401  (puts the stubs on the path)
 from herald_client import to
 from herald.v1 import push_service_pb2, push_service_pb2_grpc
 from classify import Message, personal_topic
+from loss import Place
 from receipts import ACKED, WRITTEN, Receipt
 
 Command, Deliver, Policy = push_service_pb2.Command, push_service_pb2.Deliver, push_service_pb2.Policy
@@ -28,6 +29,7 @@ class Truth:
         self._numbers = numbers  # an iterator: unique over all rounds
         self.messages = {}  # n → Message
         self.positions = {}  # token → offset
+        self.places = []  # Place of each accepted message in each of its logs
         self.receipts = []
         self.awaited = []  # numbers whose receipts must come
         self.problems = []
@@ -51,13 +53,14 @@ class Outbox:
         self._levels = {}
         self._repeated = set()
         self._by_seq = {}  # seq → number, for what has its result
+        self._refused = False  # something is to be sent again
 
-    def add(self, topics=(), users=(), key="", size=20, report="", timeout=1.0, high=False, pause=0.0):
+    def add(self, topics=(), users=(), everyone=False, key="", size=20, report="", timeout=1.0, high=False, pause=0.0):
         """Plans one command; returns the number of its message."""
         self._seq += 1
-        names = [*topics, *map(personal_topic, users)]
+        names = [*topics, *map(personal_topic, users)] or ["$all"] * everyone
         message = self._truth.message(self._id, self._seq, names, key, size)
-        target = (to(topics={"topics": list(topics)}) if len(topics) > 1 else to(topic=topics[0]) if topics else
+        target = (to(all=True) if everyone else to(topics={"topics": list(topics)}) if len(topics) > 1 else to(topic=topics[0]) if topics else
                   to(users={"user_ids": list(users)}) if len(users) > 1 else to(user_id=users[0]))
         deliver = Deliver(target=target, policy=Policy(collapse_key=key) if key else None, report=LEVELS[report])
         if report:
@@ -153,6 +156,8 @@ class Outbox:
             return
         message = self._waiting[result.seq][0]
         if result.code in RETRY:
+            message.retried = True
+            self._refused = True
             return
         del self._waiting[result.seq]
         self._by_seq[result.seq] = message.n
@@ -166,5 +171,6 @@ class Outbox:
         for position in result.positions:
             message.offsets[position.topic] = position.offset
             self._truth.positions[position.token] = position.offset
+            self._truth.places.append(Place(message.n, position.topic, position.epoch, position.offset, position.token, time.monotonic()))
         if result.seq in self._levels:
             due.add(message.n)

@@ -44,7 +44,8 @@ class _Account:
             elif kind == "unsubok" and leaving[what[0]]:
                 leaving[what[0]].pop(0)[1] = time  # it may have been asked for anew meanwhile
             elif kind == "state" and what[0] == "connecting" and not self.subscribed[personal_topic(user)]:
-                self.subscribed[personal_topic(user)].append([time, float("inf")])
+                for topic in (personal_topic(user), "$all"):
+                    self.subscribed[topic].append([time, float("inf")])
             if kind == "state":
                 if state == "connecting" and what[0] != "open":
                     self.ghosts.append(time)

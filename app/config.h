@@ -71,6 +71,17 @@ struct Config {
   BrokerKind broker = BrokerKind::kMemory;
   IoUring io_uring = IoUring::kAuto;
   std::string nats_url;
+  std::string nats_prefix = "herald";
+  std::uint32_t nats_partitions = 4;
+  std::uint32_t nats_replicas = 1;
+  absl::Duration nats_max_age = absl::Hours(24);
+  absl::Duration nats_connect_timeout = absl::Seconds(30);
+  std::string nats_credentials_file;
+  std::string nats_user;
+  std::string nats_password_file;
+  std::string nats_tls_ca_file;
+  std::string nats_tls_cert_file;
+  std::string nats_tls_key_file;
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kJson;
   std::uint32_t drain_seconds = 30;
@@ -106,7 +117,6 @@ absl::StatusOr<Config> LoadConfig(int argc, const char* const* argv,
                                   const Environment& environment);
 
 // Checks that the settings make sense together; LoadConfig has called it when the action is kRun.
-// kUnimplemented for what this version does not have yet.
 absl::Status Validate(const Config& config);
 
 // The effective settings as a YAML file that LoadConfig reads back, each line with its origin.

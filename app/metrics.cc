@@ -3,6 +3,7 @@
 #include <prometheus/client_metric.h>
 #include <prometheus/metric_family.h>
 
+#include "fmt/format.h"
 #include "ws/shared_deflate.h"
 
 namespace herald {
@@ -41,7 +42,7 @@ std::vector<MetricFamily> Metrics::Collect() const {
     families.push_back(Family(MetricType::Gauge, name, help,
                               {Value(MetricType::Gauge, static_cast<double>(value))}));
   };
-  const auto counter = [&](const char* name, const char* help, auto value) {
+  const auto counter = [&](const std::string& name, const char* help, auto value) {
     families.push_back(Family(MetricType::Counter, name, help,
                               {Value(MetricType::Counter, static_cast<double>(value))}));
   };
@@ -80,6 +81,8 @@ std::vector<MetricFamily> Metrics::Collect() const {
           broker_.evicted_messages());
   counter("herald_topics_forgotten_total", "Histories of quiet topics let go of.",
           broker_.forgotten_topics());
+  for (const auto& [name, count] : broker_.counters())
+    counter(fmt::format("herald_{}_total", name), "See docs/cluster.md.", count);
   gauge("herald_push_streams", "Open Push streams.", push_streams_());
   gauge("herald_watchers", "Open Watch streams.", events_.watchers());
   gauge("herald_idempotency_keys", "Finished commands whose repeats are recognised.",

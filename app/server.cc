@@ -7,9 +7,13 @@
 #include <sstream>
 #include <thread>
 
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "app/logging.h"
+#include "app/nats_options.h"
 #include "app/process_limits.h"
+#include "broker/memory_broker.h"
+#include "broker/nats_broker.h"
 #include "fmt/format.h"
 #include "session/random.h"
 #include "ws/codec.h"
@@ -65,13 +69,13 @@ absl::Status Server::Start() {
       config_.limits.max_memory_bytes != 0
           ? config_.limits.max_memory_bytes
           : static_cast<std::uint64_t>(static_cast<double>(MemoryLimit()) * kMemoryShare);
-  MakeShards();
+  if (absl::Status status = MakeShards(); !status.ok()) return status;
   executor_ = std::make_unique<Executor>();
   const auto push_streams = [this] { return grpc_ ? grpc_->push_streams() : 0; };
   stats_ = std::make_unique<NodeStats>(*table_, *broker_, *runner_, *events_, push_streams);
   metrics_ = std::make_unique<Metrics>(*stats_, *front_end_, *table_, *broker_, *events_,
                                        *idempotency_, push_streams, std::string(broker_->name()));
-  probe_ = std::make_unique<Probe>(*broker_, shards_);
+  probe_ = std::make_unique<Probe>(*broker_, shards_, config_.node_name);
   if (absl::Status status = OpenPorts(); !status.ok()) return status;
   probe_->Send();
   EverySecond();
@@ -135,7 +139,7 @@ void Server::ReloadClientTls() {
   }
 }
 
-void Server::MakeShards() {
+absl::Status Server::MakeShards() {
   const Limits& limits = config_.limits;
   const std::uint64_t files = RaiseOpenFilesLimit();
   const int threads =
@@ -162,7 +166,7 @@ void Server::MakeShards() {
     options.presence = presence_.get();
     shards_.push_back(std::make_unique<Shard>(std::move(options)));
   }
-  broker_ = std::make_unique<MemoryBroker>(shards_, index_, rules, config_.max_history_bytes_total);
+  if (absl::Status status = MakeBroker(rules); !status.ok()) return status;
   table_ = std::make_unique<SessionTable>(shards_, index_);
   FrontEndOptions front;
   front.limits = limits;
@@ -184,6 +188,42 @@ void Server::MakeShards() {
   idempotency_ =
       std::make_unique<Idempotency>(limits.idempotency_window, limits.max_idempotency_keys);
   for (auto& shard : shards_) shard->Start(*broker_);
+  return absl::OkStatus();
+}
+
+absl::Status Server::MakeBroker(std::shared_ptr<const TopicRules> rules) {
+  if (config_.broker == BrokerKind::kMemory) {
+    broker_ = std::make_unique<MemoryBroker>(shards_, index_, std::move(rules),
+                                             config_.max_history_bytes_total);
+    return absl::OkStatus();
+  }
+  absl::StatusOr<NatsConnectionOptions> options = NatsOptionsOf(config_);
+  if (!options.ok()) return options.status();
+  LogInfo("connecting to NATS", {{"servers", absl::StrJoin(options->servers, ",")}});
+  absl::StatusOr<std::unique_ptr<NatsConnection>> nats = NatsConnection::Open(*std::move(options));
+  if (!nats.ok()) return nats.status();
+  nats_ = *std::move(nats);
+  nats_->WatchState([](bool connected) {
+    if (connected) {
+      LogInfo("NATS is back", {});
+    } else {
+      LogError("the connection to NATS is lost: sessions stay, publishing is refused", {});
+    }
+  });
+  NatsBrokerOptions broker;
+  broker.prefix = config_.nats_prefix;
+  broker.partitions = static_cast<int>(config_.nats_partitions);
+  broker.stream.replicas = static_cast<int>(config_.nats_replicas);
+  broker.stream.max_age = config_.nats_max_age;
+  broker.stream.duplicate_window = config_.limits.idempotency_window;
+  for (const TopicRule& rule : rules->all()) {
+    broker.stream.max_messages_per_topic =
+        std::max<std::uint64_t>(broker.stream.max_messages_per_topic, 2 * rule.history_size);
+  }
+  auto made = std::make_unique<NatsBroker>(*nats_, shards_, index_, std::move(rules), broker);
+  if (absl::Status status = made->Open(config_.nats_connect_timeout); !status.ok()) return status;
+  broker_ = std::move(made);
+  return absl::OkStatus();
 }
 
 absl::Status Server::OpenPorts() {

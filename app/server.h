@@ -10,7 +10,8 @@
 #include "app/config.h"
 #include "app/metrics.h"
 #include "app/probe.h"
-#include "broker/memory_broker.h"
+#include "broker/broker.h"
+#include "broker/nats_connection.h"
 #include "service/grpc_server.h"
 #include "ws/listener.h"
 #include "ws/shared_deflate.h"
@@ -42,7 +43,8 @@ class Server {
   absl::Status LoadClientTls();
   absl::Status CheckIoUring();
   void ReloadClientTls();
-  void MakeShards();
+  absl::Status MakeShards();
+  absl::Status MakeBroker(std::shared_ptr<const TopicRules> rules);
   absl::Status OpenPorts();
   void EverySecond();
   void EveryTick();
@@ -64,7 +66,8 @@ class Server {
   std::unique_ptr<PresenceNews> presence_;
   std::unique_ptr<SharedDeflate> deflate_;  // null: compression is off
   std::vector<std::unique_ptr<Shard>> shards_;
-  std::unique_ptr<MemoryBroker> broker_;
+  std::unique_ptr<NatsConnection> nats_;  // null with the embedded broker
+  std::unique_ptr<Broker> broker_;
   std::unique_ptr<SessionTable> table_;
   std::unique_ptr<FrontEnd> front_end_;
   ReceiptClock receipts_;

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "app/config.h"
 #include "fmt/format.h"
 
@@ -100,11 +101,34 @@ absl::Status ValidateProducers(const Config& config) {
 }
 
 absl::Status ValidateBroker(const Config& config) {
-  if (config.broker == BrokerKind::kNats) {
-    return absl::UnimplementedError(
-        "broker=nats is not available in this version; use broker=memory");
+  if (config.broker != BrokerKind::kNats) {
+    if (!config.nats_url.empty()) return Invalid("nats_url is only for broker=nats");
+    return absl::OkStatus();
   }
-  if (!config.nats_url.empty()) return Invalid("nats_url is only for broker=nats");
+  if (config.nats_url.empty())
+    return Invalid("broker=nats needs nats_url, such as nats://127.0.0.1:4222");
+  const bool named =
+      !config.nats_prefix.empty() && config.nats_prefix.size() <= 32 &&
+      std::all_of(config.nats_prefix.begin(), config.nats_prefix.end(), [](char c) {
+        return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_';
+      });
+  if (!named) {
+    return Invalid("nats_prefix \"{}\" is not 1 to 32 letters, digits, hyphens and underscores",
+                   config.nats_prefix);
+  }
+  if (config.nats_user.empty() != config.nats_password_file.empty())
+    return Invalid("nats_user and nats_password_file go together");
+  if (!config.nats_user.empty() && !config.nats_credentials_file.empty())
+    return Invalid("nats_user and nats_credentials_file exclude each other");
+  if (config.nats_tls_cert_file.empty() != config.nats_tls_key_file.empty())
+    return Invalid("nats_tls_cert_file and nats_tls_key_file go together");
+  for (const TopicRule& rule : config.topic_rules.all()) {
+    if (rule.history_size > 0 && rule.history_ttl > config.nats_max_age) {
+      return Invalid("the topic rule \"{}\" has a history_ttl of {}, more than nats_max_age {}",
+                     rule.pattern.text(), absl::FormatDuration(rule.history_ttl),
+                     absl::FormatDuration(config.nats_max_age));
+    }
+  }
   return absl::OkStatus();
 }
 

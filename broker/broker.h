@@ -58,6 +58,9 @@ class Broker : public TopicFeed {
   using ReadDone = absl::AnyInvocable<void(absl::StatusOr<ReadResult>)>;
   virtual void Read(ReadRequest request, ReadDone done) = 0;
 
+  // True if the store itself knows repeats by `Publication::dedupe_id`, so that it is worth making one.
+  virtual bool RecognisesRepeats() const { return false; }
+
   // True if messages of the topic get positions, so that clients can resume and acknowledge.
   virtual bool HasHistory(std::string_view topic) const = 0;
   // `memory` or `nats`.

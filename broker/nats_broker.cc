@@ -14,11 +14,10 @@ NatsBroker::NatsBroker(NatsConnection& connection, std::vector<std::unique_ptr<S
       rules_(std::move(rules)),
       options_(std::move(options)),
       subjects_(options_.prefix, options_.partitions),
-      verifying_(std::make_unique<std::atomic<bool>[]>(
-          static_cast<std::size_t>(options_.partitions))) {
+      verifying_(
+          std::make_unique<std::atomic<bool>[]>(static_cast<std::size_t>(options_.partitions))) {
   for (int i = 0; i < options_.partitions; ++i) {
-    streams_.push_back(
-        std::make_shared<NatsStream>(connection_, subjects_, i, options_.stream));
+    streams_.push_back(std::make_shared<NatsStream>(connection_, subjects_, i, options_.stream));
   }
   connection_.WatchState([this](bool connected) { OnState(connected); });
   connection_.WatchDrops([this] { check_all_.store(true, std::memory_order_relaxed); });
@@ -27,6 +26,7 @@ NatsBroker::NatsBroker(NatsConnection& connection, std::vector<std::unique_ptr<S
 NatsBroker::~NatsBroker() { connection_.Close(); }
 
 absl::Status NatsBroker::Open(absl::Duration timeout) {
+  for (int i = 0; i < options_.partitions; ++i) connection_.Subscribe(subjects_.Doubt(i), *this);
   const absl::Time until = absl::Now() + timeout;
   for (int i = 0; i < options_.partitions; ++i) {
     for (;;) {

@@ -54,6 +54,9 @@ class NatsBroker : public Broker, public NatsConnection::Receiver {
   static constexpr std::size_t kStripes = 64;
   static constexpr std::size_t kMaxJoining = 512;
   static constexpr absl::Duration kJoinTimeout = absl::Seconds(10);
+  // After NATS was away, so that whoever knows of a message that it has lost can say so, before
+  // anybody is told that nothing is missing.
+  static constexpr absl::Duration kSettle = absl::Milliseconds(800);
   // A topic without subscribers is still followed for so long: they often come back.
   static constexpr absl::Duration kLinger = absl::Seconds(30);
 
@@ -74,6 +77,7 @@ class NatsBroker : public Broker, public NatsConnection::Receiver {
   bool HasHistory(std::string_view topic) const override {
     return rules_->Find(topic).history_size > 0;
   }
+  bool RecognisesRepeats() const override { return true; }
   std::string_view name() const override { return "nats"; }
   std::uint64_t history_bytes() const override {
     return history_bytes_.load(std::memory_order_relaxed);
@@ -202,6 +206,7 @@ class NatsBroker : public Broker, public NatsConnection::Receiver {
   Mutex sent_mutex_;
   absl::flat_hash_map<std::uint64_t, Sent> sent_ ABSL_GUARDED_BY(sent_mutex_);  // by fence
 
+  std::atomic<std::int64_t> returned_unix_ms_{0};
   std::uint64_t seconds_ = 0;
   std::atomic<bool> check_all_{false};
   std::atomic<std::uint64_t> history_bytes_{0};

@@ -16,10 +16,8 @@ constexpr auto kTick = std::chrono::milliseconds(50);
 
 absl::Status Error(std::string_view what, natsStatus status) {
   const char* detail = nats_GetLastError(nullptr);
-  const std::string text = fmt::format("{}: {}", what,
-                                       detail != nullptr && *detail != '\0'
-                                           ? detail
-                                           : natsStatus_GetText(status));
+  const std::string text = fmt::format(
+      "{}: {}", what, detail != nullptr && *detail != '\0' ? detail : natsStatus_GetText(status));
   switch (status) {
     case NATS_CONNECTION_AUTH_FAILED:
     case NATS_NOT_PERMITTED:
@@ -71,6 +69,8 @@ absl::Status NatsConnection::Connect() {
   set(natsOptions_SetMaxReconnect(options, -1));
   set(natsOptions_SetReconnectWait(options, kReconnectMs));
   set(natsOptions_SetReconnectJitter(options, kReconnectMs, kReconnectMs));
+  // What is sent while there is no connection must fail, and not come out later.
+  set(natsOptions_SetReconnectBufSize(options, 0));
   set(natsOptions_SetSendAsap(options, true));
   set(natsOptions_SetFailRequestsOnDisconnect(options, true));
   // All messages come on one thread, so that what was sent in order is handled in order.
@@ -264,8 +264,9 @@ void NatsConnection::OnReply(NatsMessage message) {
   Done done = TakePending(token);
   if (!done) return;  // too late
   if (message.no_responders()) {
-    done(absl::UnavailableError("nobody in NATS serves this; is JetStream on, and has the stream a "
-                                "leader?"));
+    done(
+        absl::UnavailableError("nobody in NATS serves this; is JetStream on, and has the stream a "
+                               "leader?"));
   } else {
     done(std::move(message));
   }

@@ -15,6 +15,7 @@ constexpr int kMaxPuzzled = 5;
 
 void NatsBroker::OnState(bool connected) {
   if (connected) {
+    returned_unix_ms_.store(absl::ToUnixMillis(absl::Now()), std::memory_order_relaxed);
     for (int i = 0; i < options_.partitions; ++i) Verify(i);
     return;
   }
@@ -96,7 +97,9 @@ void NatsBroker::Join(const std::string& name) {
     return joined();
   NatsTopic& topic = *it->second;
   NatsStream& stream = StreamOf(topic);
-  if (topic.history && stream.doubted()) return joined();  // OnVerified comes back to it
+  const auto returned = absl::FromUnixMillis(returned_unix_ms_.load(std::memory_order_relaxed));
+  // OnVerified or EverySecond come back to it.
+  if (topic.history && (stream.doubted() || absl::Now() < returned + kSettle)) return joined();
   topic.busy = true;
   const std::uint64_t generation = topic.generation = NewGeneration();
   if (!topic.history) {
@@ -128,8 +131,7 @@ void NatsBroker::OnJoined(const std::string& name, std::uint64_t generation, con
     topic.busy = false;
     const bool none = absl::IsNotFound(last.status());
     if ((!last.ok() && !none) || stream.epoch() != head.epoch) return;  // asked again soon
-    const Position newest =
-        none ? head : Position{head.epoch, last->sequence, last->message.fence};
+    const Position newest = none ? head : Position{head.epoch, last->sequence, last->message.fence};
     stream.Saw(newest);
     if (!topic.known()) {
       Accounting accounting(history_bytes_, topic.log);
@@ -187,8 +189,7 @@ void NatsBroker::Check(const std::string& name, NatsTopic& topic) {
       name, NatsStream::From::kAny,
       [this, name, generation = topic.generation](absl::StatusOr<NatsStream::Fetched> last) {
         if (!last.ok()) return;
-        With(name, generation,
-             [&](NatsTopic& topic) { OnChecked(name, topic, last->sequence); });
+        With(name, generation, [&](NatsTopic& topic) { OnChecked(name, topic, last->sequence); });
       });
 }
 

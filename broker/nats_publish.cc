@@ -27,11 +27,11 @@ absl::StatusOr<Acknowledgement> ParseAcknowledgement(std::string_view text) {
   if (const json::value* failed = answer.if_contains("error"); failed && failed->is_object()) {
     const json::object& object = failed->get_object();
     const json::value* description = object.if_contains("description");
-    const std::string why =
-        fmt::format("NATS: {}", description != nullptr && description->is_string()
-                                    ? std::string_view(description->get_string().data(),
-                                                       description->get_string().size())
-                                    : "publication refused");
+    const std::string why = fmt::format(
+        "NATS: {}",
+        description != nullptr && description->is_string()
+            ? std::string_view(description->get_string().data(), description->get_string().size())
+            : "publication refused");
     const json::value* number = object.if_contains("err_code");
     const std::int64_t code = number != nullptr && number->is_int64() ? number->get_int64() : 0;
     constexpr std::int64_t kMaximumMessages = 10077;  // and other limits of the store
@@ -63,8 +63,8 @@ void NatsBroker::Publish(Publication publication, PublishDone done) {
 void NatsBroker::PublishLive(Publication publication, PublishDone done) {
   const std::uint64_t fence = RandomUint64();
   Expect(fence, publication);
-  const absl::Status sent = connection_.Publish(subjects_.Live(publication.topic),
-                                                Serialize(publication, fence, "", ""));
+  const absl::Status sent =
+      connection_.Publish(subjects_.Live(publication.topic), Serialize(publication, fence, "", ""));
   if (!sent.ok()) {
     refused_.fetch_add(1, std::memory_order_relaxed);
     Take(fence).Release();
@@ -88,8 +88,7 @@ void NatsBroker::PublishKept(Publication publication, PublishDone done) {
   NatsConnection::Headers headers;
   if (!publication.dedupe_id.empty()) {
     // One command may go to several topics of one stream.
-    headers.emplace_back("Nats-Msg-Id",
-                         publication.dedupe_id + ":" + ToToken(publication.topic));
+    headers.emplace_back("Nats-Msg-Id", publication.dedupe_id + ":" + ToToken(publication.topic));
   }
   const std::string bytes = Serialize(publication, fence, "", publication.fingerprint);
   const std::string subject = subjects_.Stored(publication.topic);
@@ -107,9 +106,9 @@ void NatsBroker::OnAcknowledged(std::uint64_t fence, const std::string& topic,
                                 std::string fingerprint, absl::StatusOr<NatsMessage> answer,
                                 PublishDone done) {
   absl::StatusOr<Acknowledgement> taken =
-      answer.ok() ? ParseAcknowledgement(answer->data())
-                  : absl::StatusOr<Acknowledgement>(absl::UnavailableError(
-                        answer.status().message()));
+      answer.ok()
+          ? ParseAcknowledgement(answer->data())
+          : absl::StatusOr<Acknowledgement>(absl::UnavailableError(answer.status().message()));
   const int partition = subjects_.PartitionOf(topic);
   if (!taken.ok() || taken->duplicate) Take(fence).Release();
   if (!taken.ok()) {
@@ -129,22 +128,22 @@ void NatsBroker::OnAcknowledged(std::uint64_t fence, const std::string& topic,
 void NatsBroker::AnswerRepeat(std::uint64_t sequence, std::string fingerprint, int partition,
                               PublishDone done) {
   NatsStream& stream = *streams_[static_cast<std::size_t>(partition)];
-  stream.GetAt(sequence, [epoch = stream.epoch(), fingerprint = std::move(fingerprint),
-                          done = std::move(done)](
-                             absl::StatusOr<NatsStream::Fetched> first) mutable {
-    Published published;
-    published.duplicate = true;
-    if (first.ok()) {
-      if (first->message.fingerprint != fingerprint) {
-        return done(absl::AlreadyExistsError(
-            "another message was sent under this key: use a new one for a new message"));
-      }
-      published.position = {epoch, first->sequence, first->message.fence};
-    } else if (!absl::IsNotFound(first.status())) {
-      return done(absl::UnavailableError(first.status().message()));
-    }
-    done(published);
-  });
+  stream.GetAt(
+      sequence, [epoch = stream.epoch(), fingerprint = std::move(fingerprint),
+                 done = std::move(done)](absl::StatusOr<NatsStream::Fetched> first) mutable {
+        Published published;
+        published.duplicate = true;
+        if (first.ok()) {
+          if (first->message.fingerprint != fingerprint) {
+            return done(absl::AlreadyExistsError(
+                "another message was sent under this key: use a new one for a new message"));
+          }
+          published.position = {epoch, first->sequence, first->message.fence};
+        } else if (!absl::IsNotFound(first.status())) {
+          return done(absl::UnavailableError(first.status().message()));
+        }
+        done(published);
+      });
 }
 
 void NatsBroker::Expect(std::uint64_t fence, const Publication& publication) {

@@ -23,8 +23,15 @@ std::uint64_t NumberIn(const NatsMessage& message, const char* header) {
 
 void NatsBroker::OnMessage(NatsMessage message) {
   const std::optional<std::string> name = subjects_.TopicOfLive(message.subject());
-  std::optional<StoredMessage> stored = ParseStoredMessage(message.data());
-  if (!name || !stored) return;  // somebody else's
+  std::optional<StoredMessage> stored;
+  if (name) stored = ParseStoredMessage(message.data());
+  if (!name || !stored) {
+    if (const std::optional<int> partition = subjects_.PartitionOfDoubt(message.subject());
+        partition && streams_[static_cast<std::size_t>(*partition)]->Hear(message.data())) {
+      Verify(*partition);
+    }
+    return;
+  }
   const std::uint64_t sequence = NumberIn(message, "Nats-Sequence");
   {
     Stripe& stripe = StripeOf(*name);
@@ -35,8 +42,7 @@ void NatsBroker::OnMessage(NatsMessage message) {
     if (sequence == 0 || !topic.history) {
       Post(*name, *std::move(stored), Position{}, nullptr);
     } else {
-      NatsTopic::Held held{*std::move(stored), sequence,
-                           NumberIn(message, "Nats-Last-Sequence")};
+      NatsTopic::Held held{*std::move(stored), sequence, NumberIn(message, "Nats-Last-Sequence")};
       if (topic.state == State::kLive) {
         Receive(*name, topic, std::move(held));
       } else if (topic.held.size() < NatsTopic::kMaxHeld) {
@@ -64,7 +70,8 @@ void NatsBroker::Receive(const std::string& name, NatsTopic& topic, NatsTopic::H
     return Repair(name, topic, up_to);
   }
   // The stream was read up to here, and what this message follows was not there any more.
-  if (!topic.at_head && held.previous > current.offset) TellGap(name, topic, NotRecovered::kExpired);
+  if (!topic.at_head && held.previous > current.offset)
+    TellGap(name, topic, NotRecovered::kExpired);
   Deliver(name, topic, std::move(held.message), held.sequence);
 }
 

@@ -94,8 +94,7 @@ void NatsBroker::CheckPosition(int partition, const Position& position, CheckedD
     }
     if (fetched.ok()) return done(NotRecovered::kRollback);
     if (!absl::IsNotFound(fetched.status())) return done(fetched.status());
-    done(position.offset > stream.head().offset ? NotRecovered::kRollback
-                                                : NotRecovered::kExpired);
+    done(position.offset > stream.head().offset ? NotRecovered::kRollback : NotRecovered::kExpired);
   });
 }
 
@@ -110,8 +109,7 @@ void NatsBroker::OnTrusted(const std::string& name, NatsTopic& topic) {
   if (waiter.since->offset >= topic.log.before_oldest().offset)
     return EndReplay(name, topic, NotRecovered::kNone);
   StreamOf(topic).ReadRange(
-      name,
-      {waiter.since->offset + 1, topic.log.before_oldest().offset, topic.history_size + 1},
+      name, {waiter.since->offset + 1, topic.log.before_oldest().offset, topic.history_size + 1},
       [this, name, replay = topic.replay](absl::StatusOr<std::vector<NatsStream::Fetched>> read) {
         WithReplay(name, replay,
                    [&](NatsTopic& topic) { OnReplayed(name, topic, std::move(read)); });
@@ -184,8 +182,8 @@ void NatsBroker::Read(ReadRequest request, ReadDone done) {
     return done(std::move(result));
   }
   const int partition = subjects_.PartitionOf(request.topic);
-  const bool ours = request.since && request.since->epoch ==
-                                         streams_[static_cast<std::size_t>(partition)]->epoch();
+  const bool ours = request.since &&
+                    request.since->epoch == streams_[static_cast<std::size_t>(partition)]->epoch();
   if (!ours) {
     const bool complete = !request.since;
     return ReadFrom(1, complete, std::move(request), std::move(done));
@@ -227,8 +225,7 @@ void NatsBroker::ReadFrom(std::uint64_t first, bool complete, ReadRequest reques
         }
         if (result.messages.size() > rule.history_size) {
           if (request.since) result.complete = false;
-          result.messages.erase(result.messages.begin(),
-                                result.messages.end() - rule.history_size);
+          result.messages.erase(result.messages.begin(), result.messages.end() - rule.history_size);
         }
         if (request.reverse) std::reverse(result.messages.begin(), result.messages.end());
         if (result.messages.size() > request.limit) result.messages.resize(request.limit);

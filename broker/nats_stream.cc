@@ -132,29 +132,27 @@ std::string NatsStream::Config(std::uint64_t epoch) const {
 }
 
 void NatsStream::Info(StateDone done) {
-  Api("STREAM.INFO", "",
-      [self = shared_from_this(), done = std::move(done)](auto answer) mutable {
-        if (!answer.ok()) return done(answer.status());
-        const json::object info = ToJson(answer->data());
-        if (absl::Status status = ToStatus(info, self->name_); !status.ok()) {
-          return done(ErrorCode(info) == kStreamNotFound
-                          ? absl::NotFoundError(status.message())
-                          : status);
-        }
-        const json::object& config = Part(info, "config");
-        const json::object& state = Part(info, "state");
-        const std::uint64_t epoch = EpochOf(Text(config, "description"));
-        const json::value* subjects = config.if_contains("subjects");
-        const std::string ours = self->subjects_.StoredPattern(self->partition_);
-        if (epoch == 0 || subjects == nullptr || !subjects->is_array() ||
-            subjects->get_array().size() != 1 || subjects->get_array()[0] != json::string(ours)) {
-          return done(absl::FailedPreconditionError(
-              fmt::format("the stream {} of NATS was not made by Herald for {}: choose another "
-                          "nats_prefix, or delete the stream",
-                          self->name_, ours)));
-        }
-        done(State{epoch, Number(state, "first_seq"), Number(state, "last_seq")});
-      });
+  Api("STREAM.INFO", "", [self = shared_from_this(), done = std::move(done)](auto answer) mutable {
+    if (!answer.ok()) return done(answer.status());
+    const json::object info = ToJson(answer->data());
+    if (absl::Status status = ToStatus(info, self->name_); !status.ok()) {
+      return done(ErrorCode(info) == kStreamNotFound ? absl::NotFoundError(status.message())
+                                                     : status);
+    }
+    const json::object& config = Part(info, "config");
+    const json::object& state = Part(info, "state");
+    const std::uint64_t epoch = EpochOf(Text(config, "description"));
+    const json::value* subjects = config.if_contains("subjects");
+    const std::string ours = self->subjects_.StoredPattern(self->partition_);
+    if (epoch == 0 || subjects == nullptr || !subjects->is_array() ||
+        subjects->get_array().size() != 1 || subjects->get_array()[0] != json::string(ours)) {
+      return done(absl::FailedPreconditionError(
+          fmt::format("the stream {} of NATS was not made by Herald for {}: choose another "
+                      "nats_prefix, or delete the stream",
+                      self->name_, ours)));
+    }
+    done(State{epoch, Number(state, "first_seq"), Number(state, "last_seq")});
+  });
 }
 
 void NatsStream::Create(StateDone done) {
@@ -182,16 +180,16 @@ void NatsStream::Update(std::uint64_t epoch, StateDone done) {
 }
 
 void NatsStream::Verify(VerifyDone done) {
-  auto looked = [self = shared_from_this(), done = std::move(done)](
-                    absl::StatusOr<State> state) mutable {
+  auto looked = [self = shared_from_this(),
+                 done = std::move(done)](absl::StatusOr<State> state) mutable {
     if (!state.ok()) return done(state.status());
     self->Compare(*state, std::move(done));
   };
-  Info([self = shared_from_this(),
-        looked = std::move(looked)](absl::StatusOr<State> state) mutable {
-    if (absl::IsNotFound(state.status())) return self->Create(std::move(looked));
-    looked(std::move(state));
-  });
+  Info(
+      [self = shared_from_this(), looked = std::move(looked)](absl::StatusOr<State> state) mutable {
+        if (absl::IsNotFound(state.status())) return self->Create(std::move(looked));
+        looked(std::move(state));
+      });
 }
 
 void NatsStream::Compare(const State& state, VerifyDone done) {
@@ -223,18 +221,27 @@ void NatsStream::Compare(const State& state, VerifyDone done) {
 }
 
 void NatsStream::Suspect(VerifyDone done) {
+  bool sure = false, first = false;
+  std::string evidence;
   {
     MutexLock lock(mutex_);
-    if (++suspicions_ < kSuspicions) return done(Verdict::kUnsure);
+    first = ++suspicions_ == 1;
+    sure = suspicions_ >= kSuspicions;
+    doubted_ = true;
+    evidence = head_.ToToken();
   }
-  Update(NewEpoch(), [self = shared_from_this(),
-                      done = std::move(done)](absl::StatusOr<State> state) mutable {
-    if (!state.ok()) return done(state.status());
-    self->Adopt(*state, Verdict::kNewEpoch, std::move(done));
-  });
+  // Lost where there is no connection: the next one who notices tells.
+  if (first) (void)connection_.Publish(subjects_.Doubt(partition_), evidence);
+  if (!sure) return done(Verdict::kUnsure);
+  Update(NewEpoch(),
+         [self = shared_from_this(), done = std::move(done)](absl::StatusOr<State> state) mutable {
+           if (!state.ok()) return done(state.status());
+           self->Adopt(*state, Verdict::kNewEpoch, std::move(done));
+         });
 }
 
 void NatsStream::Adopt(const State& state, Verdict verdict, VerifyDone done) {
+  bool behind = false;
   {
     MutexLock lock(mutex_);
     suspicions_ = 0;
@@ -247,8 +254,9 @@ void NatsStream::Adopt(const State& state, Verdict verdict, VerifyDone done) {
       head_ = StartOf(state.epoch);
       if (verdict == Verdict::kNewEpoch) epoch_changes_.fetch_add(1, std::memory_order_relaxed);
     }
-    if (head_.offset >= state.last) return done(verdict);
+    behind = head_.offset < state.last;
   }
+  if (!behind) return done(verdict);
   GetAt(state.last, [self = shared_from_this(), epoch = state.epoch, verdict,
                      done = std::move(done)](absl::StatusOr<Fetched> fetched) mutable {
     if (fetched.ok())
@@ -282,6 +290,16 @@ void NatsStream::Saw(const Position& position) {
 void NatsStream::Doubt() {
   MutexLock lock(mutex_);
   doubted_ = true;
+}
+
+bool NatsStream::Hear(std::string_view evidence) {
+  const absl::StatusOr<Position> position = Position::FromToken(evidence);
+  MutexLock lock(mutex_);
+  if (!position.ok() || position->epoch != epoch_ || *position == head_) return false;
+  // If it is wrong, the next look finds it in the stream.
+  head_ = *position;
+  doubted_ = true;
+  return true;
 }
 
 bool NatsStream::doubted() const {
@@ -366,8 +384,8 @@ void NatsStream::Get(std::string request, From from, GetDone done) {
           return done(absl::InternalError(
               fmt::format("stream {}: an answer that makes no sense", self->name_)));
         }
-        done(Fetched{Number(stored, "seq"), topic_of(Text(stored, "subject")),
-                     *std::move(message)});
+        done(
+            Fetched{Number(stored, "seq"), topic_of(Text(stored, "subject")), *std::move(message)});
       });
 }
 

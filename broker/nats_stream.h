@@ -37,8 +37,9 @@ struct NatsStreamOptions {
 // Truth: the stream's `epoch` stands in its description. A stream that was deleted and made again has
 //        a new one. A stream that went back to an older state has not, so this remembers the newest
 //        message it knows (`head`: its sequence and the nonce stored with it) and looks whether it is
-//        still there: if not, whoever notices gives the stream a new epoch. All positions from before
-//        are then answered with `recovered: false`.
+//        still there: if not, it tells the others what is missing, so that they doubt too, and after
+//        some looks gives the stream a new epoch. All positions from before are then answered with
+//        `recovered: false`.
 //
 // Threads: any. Callbacks run on the connection's threads.
 // Source:  JetStream's API (docs.nats.io/reference/reference-protocols/nats_api_reference) through
@@ -64,6 +65,8 @@ class NatsStream : public std::enable_shared_from_this<NatsStream> {
   // seen meanwhile does not move the head, or a stream that went back could outgrow the evidence.
   void Doubt();
   bool doubted() const;
+  // Another replica says that this position is missing. True if that is news, to be verified.
+  bool Hear(std::string_view evidence);
 
   // 0 before the first Verify.
   std::uint64_t epoch() const;
@@ -85,7 +88,7 @@ class NatsStream : public std::enable_shared_from_this<NatsStream> {
   enum class From { kLeader, kAny };
   // kNotFound if there is none.
   using GetDone = absl::AnyInvocable<void(absl::StatusOr<Fetched>)>;
-  void GetAt(std::uint64_t sequence, GetDone done);                       // from the leader
+  void GetAt(std::uint64_t sequence, GetDone done);  // from the leader
   void GetLast(std::string_view topic, From from, GetDone done);
   void GetNext(std::string_view topic, std::uint64_t sequence, From from, GetDone done);
 
@@ -136,7 +139,8 @@ class NatsStream : public std::enable_shared_from_this<NatsStream> {
   Position head_ ABSL_GUARDED_BY(mutex_);
   int suspicions_ ABSL_GUARDED_BY(mutex_) = 0;
   bool doubted_ ABSL_GUARDED_BY(mutex_) = true;
-  absl::flat_hash_map<std::uint64_t, std::uint64_t> known_ ABSL_GUARDED_BY(mutex_);  // offset → fence
+  absl::flat_hash_map<std::uint64_t, std::uint64_t> known_
+      ABSL_GUARDED_BY(mutex_);  // offset → fence
   std::deque<std::uint64_t> known_order_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -83,4 +83,15 @@ std::string NatsSubjects::Stream(int partition) const {
   return fmt::format("{}_{}", absl::AsciiStrToUpper(prefix_), partition);
 }
 
+std::string NatsSubjects::Doubt(int partition) const {
+  return fmt::format("{}.d.{}", prefix_, partition);
+}
+
+std::optional<int> NatsSubjects::PartitionOfDoubt(std::string_view subject) const {
+  for (int i = 0; i < partitions_; ++i) {
+    if (subject == Doubt(i)) return i;
+  }
+  return std::nullopt;
+}
+
 }  // namespace herald

@@ -13,6 +13,7 @@ namespace herald {
 //                                    of the stream <PREFIX>_<partition>
 //   <prefix>.l.<token>               where replicas listen: what the stream republishes, and messages
 //                                    without history, which are published here directly
+//   <prefix>.d.<partition>           a replica says what it knows to be missing (NatsStream, "Truth")
 //   <prefix>.n.<node>                from replica to replica (Cluster)
 //
 // A token is the topic's name with everything that NATS gives a meaning to, or that is not printable
@@ -40,6 +41,9 @@ class NatsSubjects {
   // The topic of a live subject; none if it is not one.
   std::optional<std::string> TopicOfLive(std::string_view subject) const;
   std::string Stream(int partition) const;
+  std::string Doubt(int partition) const;
+  // None if `subject` is no such.
+  std::optional<int> PartitionOfDoubt(std::string_view subject) const;
 
  private:
   const std::string prefix_;

@@ -72,13 +72,13 @@ struct NatsTopic {
   bool busy = false;             // the stream is being asked, to join or to repair
   std::uint64_t replay = 0;      // nonzero: it is being read for who waits with an older position
   bool at_head = false;
-  TopicLog log;  // a cache of the newest messages, as the rule says how many
+  TopicLog log;                     // a cache of the newest messages, as the rule says how many
   std::uint64_t repair_target = 0;  // up to where it is being read
   std::uint64_t repaired_to = 0;    // and has been
   int puzzled = 0;                  // times that the stream's answer made no sense
-  std::uint64_t suspect = 0;      // a sequence that should have come
+  std::uint64_t suspect = 0;        // a sequence that should have come
   NotRecovered lost = NotRecovered::kNone;  // subscribers are to be told of a gap
-  std::deque<Held> held;          // what came meanwhile, in order
+  std::deque<Held> held;                    // what came meanwhile, in order
   std::vector<Waiter> waiting;
   absl::Time checked = absl::InfinitePast();
   absl::Time idle_since = absl::InfiniteFuture();

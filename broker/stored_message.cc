@@ -41,8 +41,8 @@ DeliveryOptionsPtr OptionsFrom(internal::v1::StoredMessage& stored) {
 
 }  // namespace
 
-std::string Serialize(const Publication& publication, std::uint64_t fence,
-                      std::string_view receipt, std::string_view fingerprint) {
+std::string Serialize(const Publication& publication, std::uint64_t fence, std::string_view receipt,
+                      std::string_view fingerprint) {
   internal::v1::StoredMessage stored;
   const MessageBody& body = *publication.body;
   stored.set_fence(fence);

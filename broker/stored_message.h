@@ -21,8 +21,8 @@ struct StoredMessage {
 };
 
 // `receipt` and `fingerprint`: as above.
-std::string Serialize(const Publication& publication, std::uint64_t fence,
-                      std::string_view receipt, std::string_view fingerprint);
+std::string Serialize(const Publication& publication, std::uint64_t fence, std::string_view receipt,
+                      std::string_view fingerprint);
 // None if the bytes are no such message.
 std::optional<StoredMessage> ParseStoredMessage(std::string_view bytes);
 

@@ -66,6 +66,10 @@ absl::Status CommandRunner::Accept(v1::Deliver& deliver, const Context& context,
   // With exceptions a message is live-only: a later resume could not tell who was excepted.
   accepted.keep = !deliver.policy().skip_history() && accepted.except == nullptr && !accepted.live;
   accepted.require_online = deliver.require_online();
+  if (!context.dedupe_id.empty()) {
+    accepted.dedupe_id = context.dedupe_id;
+    accepted.fingerprint = context.fingerprint;
+  }
   return CheckMessage(accepted.body, max_message_bytes_);
 }
 
@@ -181,10 +185,10 @@ bool CommandRunner::PublishOnOne(Accepted&& message, v1::CommandResult& result, 
       done(std::move(result));
     };
   };
-  const std::optional<absl::StatusOr<Published>> published =
-      broker_.PublishOrWait({ShareMessage(std::move(message.body)), std::move(topic), nullptr,
-                             nullptr, message.keep, std::move(message.options)},
-                            on_wait);
+  const std::optional<absl::StatusOr<Published>> published = broker_.PublishOrWait(
+      {ShareMessage(std::move(message.body)), std::move(topic), nullptr, nullptr, message.keep,
+       std::move(message.options), std::move(message.dedupe_id), std::move(message.fingerprint)},
+      on_wait);
   if (!published) return false;
   Answer(*published, std::move(name), message.require_online, receipt, result);
   return true;
@@ -199,7 +203,8 @@ void CommandRunner::Answer(const absl::StatusOr<Published>& published, std::stri
   if (!published->position.empty())
     SetPosition(published->position, std::move(topic), *result.add_positions());
   result.set_matched(published->matched);
-  if (published->matched > 0) return;
+  result.set_duplicate(published->duplicate);
+  if (published->matched > 0 || published->duplicate) return;
   CountNobody(receipt);
   if (require_online) SetStatus(NobodyMatched(), result);
 }
@@ -223,6 +228,8 @@ void CommandRunner::PublishOnAll(Accepted&& message, v1::CommandResult result, D
   struct Gathering {
     Mutex mutex;
     v1::CommandResult result ABSL_GUARDED_BY(mutex);
+    std::size_t duplicates ABSL_GUARDED_BY(mutex) = 0;
+    std::size_t topics = 0;
     Done done;
     bool require_online;
   };
@@ -232,6 +239,7 @@ void CommandRunner::PublishOnAll(Accepted&& message, v1::CommandResult result, D
     gathering->result = std::move(result);
   }
   gathering->done = std::move(done);
+  gathering->topics = message.topics.size();
   gathering->require_online = message.require_online;
   // Answered once by each publication, and, where exceptions make counting the shards' work, by
   // each shard.
@@ -241,10 +249,11 @@ void CommandRunner::PublishOnAll(Accepted&& message, v1::CommandResult result, D
     {
       MutexLock lock(gathering->mutex);
       finished = std::move(gathering->result);
+      finished.set_duplicate(gathering->duplicates == gathering->topics);
     }
     finished.set_matched(matched);
     if (matched == 0) no_session_.fetch_add(1, std::memory_order_relaxed);
-    if (matched == 0 && gathering->require_online && finished.code() == 0)
+    if (matched == 0 && gathering->require_online && finished.code() == 0 && !finished.duplicate())
       SetStatus(NobodyMatched(), finished);
     gathering->done(std::move(finished));
   });
@@ -254,7 +263,7 @@ void CommandRunner::PublishOnAll(Accepted&& message, v1::CommandResult result, D
     tally->Expect();
     std::string name = message.keep ? topic : std::string();
     broker_.Publish({body, std::move(topic), message.except, count_on_shards ? tally : nullptr,
-                     message.keep, message.options},
+                     message.keep, message.options, message.dedupe_id, message.fingerprint},
                     [gathering, tally, count_on_shards, receipt,
                      name = std::move(name)](absl::StatusOr<Published> published) {
                       if (count_on_shards && published.ok()) {
@@ -265,7 +274,11 @@ void CommandRunner::PublishOnAll(Accepted&& message, v1::CommandResult result, D
                         MutexLock lock(gathering->mutex);
                         if (!published.ok()) {
                           SetStatus(published.status(), gathering->result);
-                        } else if (!published->position.empty()) {
+                        } else if (published->duplicate) {
+                          // A part that was left out the first time is no repeat.
+                          gathering->duplicates += 1;
+                        }
+                        if (published.ok() && !published->position.empty()) {
                           SetPosition(published->position, name,
                                       *gathering->result.add_positions());
                         }

@@ -48,6 +48,8 @@ class CommandRunner {
     v1::ReportLevel default_report = v1::REPORT_LEVEL_UNSPECIFIED;
     std::string traceparent;       // W3C Trace Context header of the call; empty if there was none
     absl::Time now = absl::Now();  // when the command came
+    // Of a command that may be repeated, where the broker knows repeats (Publication).
+    std::string dedupe_id, fingerprint;
   };
   // Called at most once, before Run returns.
   using Later = absl::FunctionRef<Done()>;
@@ -76,6 +78,7 @@ class CommandRunner {
   // or by selector asks no index, and the order of the mailboxes is enough.
   static bool MayFollowChanges(const v1::Command& command);
 
+  bool BrokerRecognisesRepeats() const { return broker_.RecognisesRepeats(); }
   const std::string& node() const { return node_; }
   std::uint64_t commands() const { return commands_.load(std::memory_order_relaxed); }
   // Messages that matched nobody, and sessions whose receipts ran out of time: drops that no shard
@@ -97,6 +100,7 @@ class CommandRunner {
     DeliveryOptionsPtr options;
     bool keep = true;
     bool require_online = false;
+    std::string dedupe_id, fingerprint;
   };
 
   static v1::ReportLevel LevelOf(const v1::Deliver& deliver, const Context& context) {

@@ -39,11 +39,12 @@ absl::Status OtherCommand(bool of_producer_id, std::uint64_t seq) {
 // What repeats are answered, but for their seq.
 std::string ToAnswer(v1::CommandResult& result) {
   const std::uint64_t seq = result.seq();
+  const bool duplicate = result.duplicate();  // the broker may have known it as one
   result.clear_seq();
   result.set_duplicate(true);
   std::string answer = result.SerializeAsString();
   result.set_seq(seq);
-  result.set_duplicate(false);
+  result.set_duplicate(duplicate);
   return answer;
 }
 

@@ -1,15 +1,25 @@
 #include "service/idempotent_runner.h"
 
+#include <optional>
 #include <utility>
 
+#include "fmt/format.h"
 #include "service/convert.h"
 
 namespace herald {
+namespace {
+
+std::string ToText(const Fingerprint& fingerprint) {
+  return fmt::format("{:016x}{:016x}", fingerprint[0], fingerprint[1]);
+}
+
+}  // namespace
 
 absl::StatusOr<std::uint64_t> IdempotentRunner::Open(std::string_view producer_id) {
   if (producer_id.empty()) return 0;
   if (absl::Status bad = CheckIdempotencyKey("open.producer_id", producer_id); !bad.ok())
     return bad;
+  producer_id_ = producer_id;
   stream_ = idempotency_.Open(producer_, producer_id);
   return idempotency_.LastSeq(stream_);
 }
@@ -52,7 +62,17 @@ bool IdempotentRunner::RunOnce(v1::Command& command, const CommandRunner::Contex
       done(std::move(result));
     };
   };
-  if (!runner_.Run(command, context, result, finish_later, std::move(report))) return false;
+  // A store that knows repeats of its own answers those that another replica carried out.
+  std::optional<CommandRunner::Context> named;
+  if (runner_.BrokerRecognisesRepeats()) {
+    named = context;
+    named->dedupe_id =
+        ToText(stream_ ? FingerprintOf({producer_, producer_id_, std::to_string(seq)})
+                       : FingerprintOf({producer_, key}));
+    named->fingerprint = ToText(payload);
+  }
+  if (!runner_.Run(command, named ? *named : context, result, finish_later, std::move(report)))
+    return false;
   idempotency_.Finish(*ticket, result);
   return true;
 }

@@ -56,6 +56,7 @@ class IdempotentRunner {
   CommandRunner& runner_;
   Idempotency& idempotency_;
   std::string producer_;
+  std::string producer_id_;  // of the stream; empty: none
   Idempotency::Stream stream_;
   std::shared_ptr<std::atomic<std::size_t>> waiting_;  // made when first needed
 };

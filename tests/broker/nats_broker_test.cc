@@ -8,6 +8,9 @@
 namespace herald {
 namespace {
 
+using ::testing::ElementsAre;
+using ::testing::SizeIs;
+
 std::unique_ptr<Broker> MakeOnSharedServer(std::vector<std::unique_ptr<Shard>>& shards,
                                            TopicIndex& index,
                                            std::shared_ptr<const TopicRules> rules) {
@@ -18,6 +21,227 @@ std::unique_ptr<Broker> MakeOnSharedServer(std::vector<std::unique_ptr<Shard>>& 
 INSTANTIATE_TEST_SUITE_P(Nats, BrokerContractTest,
                          ::testing::Values(BrokerUnderTest{"Nats", MakeOnSharedServer}),
                          BrokerName);
+
+// Two replicas on one server of their own.
+class NatsBrokerTest : public ::testing::Test {
+ protected:
+  NatsBrokerTest() : first_(2, {}, NatsUnderTest::Make(server_, prefix_)) {
+    first_connection_ = &NatsUnderTest::LastConnection();
+    second_.emplace(2, ShardOptions{}, NatsUnderTest::Make(server_, prefix_));
+  }
+
+  static std::vector<std::string> Payloads(const std::vector<Received>& messages) {
+    std::vector<std::string> payloads;
+    for (const Received& message : messages) payloads.push_back(message.payload);
+    return payloads;
+  }
+  // Until the publication is taken: NATS may be about to come back.
+  static Position PublishAtLast(Node& node, const std::string& topic, const std::string& payload) {
+    Position position;
+    EXPECT_TRUE(Eventually([&] {
+      const auto published = node.Publish(topic, payload);
+      if (published.ok()) position = published->position;
+      return published.ok();
+    }));
+    return position;
+  }
+  void Api(const std::string& what, const std::string& request) {
+    Awaited<absl::Status> answer;
+    first_connection_->Request(
+        "$JS.API." + what, request, absl::Seconds(5),
+        [done = answer.callback()](absl::StatusOr<NatsMessage> answer) { done(answer.status()); });
+    EXPECT_TRUE(answer.Get().ok());
+  }
+
+  NatsServer server_;
+  const std::string prefix_ = NatsUnderTest::NewPrefix();
+  Node first_;
+  NatsConnection* first_connection_;
+  std::optional<Node> second_;
+};
+
+TEST_F(NatsBrokerTest, WhatOneReplicaPublishesReachesTheOther) {
+  auto session = second_->Add();
+  ASSERT_TRUE(second_->Subscribe(*session, "kept/a").ok());
+  const auto published = first_.Publish("kept/a", "one");
+  ASSERT_TRUE(published.ok());
+  EXPECT_EQ(published->matched, 0u);  // none here
+  ASSERT_TRUE(second_->WaitReceived(*session, 1));
+  EXPECT_THAT(second_->ReceivedBy(*session),
+              ElementsAre(Received{"kept/a", published->position.offset, "one"}));
+}
+
+TEST_F(NatsBrokerTest, AReplicaThatNeverSawTheTopicResumesFromTheStream) {
+  const auto first = first_.Publish("kept/a", "1");
+  for (int i = 2; i <= 20; ++i) ASSERT_TRUE(first_.Publish("kept/a", std::to_string(i)).ok());
+  auto session = second_->Add();
+  const auto start = second_->Subscribe(*session, "kept/a", first->position);
+  ASSERT_TRUE(start.ok());
+  EXPECT_TRUE(start->recovered);
+  ASSERT_EQ(start->missed.size(), 19u);
+  EXPECT_EQ(start->missed.front()->body().payload, "2");
+  EXPECT_EQ(start->missed.back()->body().payload, "20");
+}
+
+TEST_F(NatsBrokerTest, APositionInATopicWithoutMessagesResumesAtAnotherReplica) {
+  ASSERT_TRUE(first_.Publish("kept/other", "x").ok());
+  auto before = first_.Add();
+  const auto start = first_.Subscribe(*before, "kept/quiet");
+  ASSERT_TRUE(start.ok());
+  ASSERT_TRUE(first_.Publish("kept/quiet", "first").ok());
+  auto after = second_->Add();
+  const auto resumed = second_->Subscribe(*after, "kept/quiet", start->position);
+  ASSERT_TRUE(resumed.ok());
+  EXPECT_TRUE(resumed->recovered);
+  EXPECT_THAT(resumed->missed, SizeIs(1));
+}
+
+TEST_F(NatsBrokerTest, ALostMessageIsReadFromTheStreamBeforeTheNextGoesOut) {
+  auto session = first_.Add();
+  ASSERT_TRUE(first_.Subscribe(*session, "kept/a").ok());
+  ASSERT_TRUE(first_.Publish("kept/a", "1").ok());
+  ASSERT_TRUE(first_.WaitReceived(*session, 1));
+  first_connection_->Unsubscribe(prefix_ + ".l.kept/a");
+  ASSERT_TRUE(first_.Publish("kept/a", "2").ok());
+  ASSERT_TRUE(first_.Publish("kept/a", "3").ok());
+  first_connection_->Subscribe(prefix_ + ".l.kept/a", dynamic_cast<NatsBroker&>(first_.broker()));
+  ASSERT_TRUE(first_.Publish("kept/a", "4").ok());
+  ASSERT_TRUE(first_.WaitReceived(*session, 4));
+  EXPECT_THAT(Payloads(first_.ReceivedBy(*session)), ElementsAre("1", "2", "3", "4"));
+}
+
+TEST_F(NatsBrokerTest, ALostTailIsFoundWithoutAnotherMessage) {
+  auto session = first_.Add();
+  ASSERT_TRUE(first_.Subscribe(*session, "kept/a").ok());
+  first_connection_->Unsubscribe(prefix_ + ".l.kept/a");
+  ASSERT_TRUE(first_.Publish("kept/a", "1").ok());
+  ASSERT_TRUE(first_.WaitReceived(*session, 1));
+}
+
+TEST_F(NatsBrokerTest, WithNatsAwaySessionsStayAndCatchUpOnItsReturn) {
+  auto session = first_.Add();
+  ASSERT_TRUE(first_.Subscribe(*session, "kept/a").ok());
+  ASSERT_TRUE(first_.Publish("kept/a", "1").ok());
+  server_.Kill();
+  ASSERT_TRUE(Eventually([&] {
+    return first_.Publish("kept/a", "refused").status().code() == absl::StatusCode::kUnavailable;
+  }));
+  EXPECT_TRUE(first_.broker().away());
+  server_.Start();
+  PublishAtLast(*second_, "kept/a", "2");
+  PublishAtLast(first_, "kept/a", "3");
+  ASSERT_TRUE(first_.WaitReceived(*session, 3));
+  EXPECT_THAT(Payloads(first_.ReceivedBy(*session)), ElementsAre("1", "2", "3"));
+}
+
+TEST_F(NatsBrokerTest, AStoreThatWentBackIsNeverCalledRecovered) {
+  const auto kept = first_.Publish("kept/a", "1");
+  server_.Kill();
+  server_.SaveStore();
+  server_.Start();
+  auto live = first_.Add();
+  ASSERT_TRUE(first_.Subscribe(*live, "kept/a").ok());
+  PublishAtLast(first_, "kept/a", "2");
+  const Position lost = PublishAtLast(first_, "kept/a", "3");
+  ASSERT_TRUE(first_.WaitReceived(*live, 2));
+  server_.Kill();
+  server_.RestoreStore();
+  server_.Start();
+  // The numbers of what was lost are given out again.
+  PublishAtLast(*second_, "kept/a", "2b");
+  PublishAtLast(*second_, "kept/a", "3b");
+  // Whoever listens is told, and then gets what is new.
+  ASSERT_TRUE(Eventually([&] {
+    const auto payloads = Payloads(first_.ReceivedBy(*live));
+    return std::find(payloads.begin(), payloads.end(), "gap:epoch") != payloads.end();
+  }));
+  PublishAtLast(*second_, "kept/a", "4b");
+  ASSERT_TRUE(Eventually([&] { return Payloads(first_.ReceivedBy(*live)).back() == "4b"; }));
+  for (const Position& position : {lost, kept->position}) {
+    for (Node* node : {&first_, &*second_}) {
+      auto late = node->Add();
+      const auto start = node->Subscribe(*late, "kept/a", position);
+      ASSERT_TRUE(start.ok());
+      EXPECT_FALSE(start->recovered);
+      EXPECT_EQ(start->reason, NotRecovered::kEpoch);
+    }
+  }
+}
+
+TEST_F(NatsBrokerTest, AStreamThatWasDeletedIsMadeAgainUnderAnotherEpoch) {
+  auto session = first_.Add();
+  ASSERT_TRUE(first_.Subscribe(*session, "kept/a").ok());
+  const auto before = first_.Publish("kept/a", "1");
+  ASSERT_TRUE(first_.WaitReceived(*session, 1));
+  std::string stream = prefix_;
+  for (char& c : stream) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  for (const char* partition : {"_0", "_1"}) Api("STREAM.DELETE." + stream + partition, "");
+  ASSERT_TRUE(
+      Eventually([&] { return Payloads(first_.ReceivedBy(*session)).back() == "gap:epoch"; }));
+  const Position after = PublishAtLast(first_, "kept/a", "2");
+  EXPECT_NE(after.epoch, before->position.epoch);
+  ASSERT_TRUE(Eventually([&] { return Payloads(first_.ReceivedBy(*session)).back() == "2"; }));
+}
+
+TEST_F(NatsBrokerTest, ARepeatIsKnownWhicheverReplicaTakesIt) {
+  Publication publication{Body("once"), "kept/a"};
+  publication.dedupe_id = "key";
+  publication.fingerprint = "one";
+  const auto first = first_.Publish(publication);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_FALSE(first->duplicate);
+  const auto again = second_->Publish(publication);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_TRUE(again->duplicate);
+  EXPECT_EQ(again->position, first->position);
+  publication.fingerprint = "two";
+  EXPECT_EQ(second_->Publish(publication).status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_THAT(first_.Read({.topic = "kept/a"}).messages, SizeIs(1));
+}
+
+TEST_F(NatsBrokerTest, ExceptionsOptionsAndAllOfTheMessageTravel) {
+  auto spared = second_->Add(), other = second_->Add();
+  for (auto& session : {spared, other}) ASSERT_TRUE(second_->Subscribe(*session, "live/a").ok());
+  auto except = std::make_shared<Exceptions>();
+  except->sessions.insert(spared->id());
+  ASSERT_TRUE(first_.Publish(Publication{Body("x"), "live/a", except, nullptr, false}).ok());
+  ASSERT_TRUE(first_.Publish("live/a", "y").ok());
+  ASSERT_TRUE(second_->WaitReceived(*other, 2));
+  ASSERT_TRUE(second_->WaitReceived(*spared, 1));
+  EXPECT_THAT(Payloads(second_->ReceivedBy(*spared)), ElementsAre("y"));
+}
+
+TEST(NatsBrokerOpenTest, SaysThatJetStreamIsOff) {
+  NatsServer server({.jetstream = false});
+  auto connection = NatsConnection::Open(NatsUnderTest::Options(server));
+  ASSERT_TRUE(connection.ok());
+  std::vector<std::unique_ptr<Shard>> shards;
+  TopicIndex index;
+  NatsBroker broker(**connection, shards, index, TestRules(), {});
+  const absl::Status status = broker.Open(absl::Seconds(1));
+  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("JetStream"));
+}
+
+TEST(NatsConnectionTest, SaysWhereItFoundNoServer) {
+  NatsConnectionOptions options;
+  options.servers = {"nats://127.0.0.1:1"};
+  options.connect_timeout = absl::ZeroDuration();
+  const auto connection = NatsConnection::Open(options);
+  EXPECT_EQ(connection.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(connection.status().message()), ::testing::HasSubstr("127.0.0.1:1"));
+}
+
+TEST(NatsSubjectsTest, NamesSurviveTheWayThroughTokens) {
+  for (const std::string& topic :
+       {std::string("orders/42"), std::string("$user/a.b"), std::string("a*b>c d%e"),
+        std::string("\xc3\xa9\x01"), std::string(255, '.')}) {
+    const std::string token = ToToken(topic);
+    EXPECT_EQ(token.find_first_of(".*> "), std::string::npos) << token;
+    EXPECT_EQ(FromToken(token), topic);
+  }
+  for (const char* token : {"%", "%4", "%zz", "%2f", "%41", "a.b", "a b"})
+    EXPECT_EQ(FromToken(token), std::nullopt) << token;
+}
 
 }  // namespace
 }  // namespace herald

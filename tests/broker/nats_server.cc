@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -56,6 +57,8 @@ std::string NewDirectory() {
   return name;
 }
 
+NatsConnection* last_connection = nullptr;
+
 // Owns both, for whoever wants only a Broker.
 struct OwnsConnection {
   std::unique_ptr<NatsConnection> connection;
@@ -99,13 +102,16 @@ NatsServer::~NatsServer() {
 std::string NatsServer::url() const { return fmt::format("nats://127.0.0.1:{}", port_); }
 
 void NatsServer::Start() {
-  const std::string binary = Binary(), port = std::to_string(port_),
-                    store = directory_ + "/store", log = directory_ + "/log";
+  const std::string binary = Binary(), port = std::to_string(port_), store = directory_ + "/store",
+                    log = directory_ + "/log";
   pid_ = fork();
   if (pid_ == 0) {
-    // Ends with whoever started it.
-    std::vector<const char*> words = {binary.c_str(), "-a", "127.0.0.1", "-p", port.c_str(),
-                                      "-l",           log.c_str()};
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // ends with whoever started it
+    // And holds nothing of theirs open.
+    const int null = open("/dev/null", O_RDWR);
+    for (int fd = 0; fd <= 2; ++fd) dup2(null, fd);
+    std::vector<const char*> words = {binary.c_str(), "-a", "127.0.0.1", "-p",
+                                      port.c_str(),   "-l", log.c_str()};
     if (options_.jetstream) {
       words.insert(words.end(), {"-js", "-sd", store.c_str()});
     }
@@ -113,9 +119,8 @@ void NatsServer::Start() {
     execvp(words[0], const_cast<char* const*>(words.data()));
     _exit(127);
   }
-  const bool up = Eventually([&] {
-    return Answers(port_) || waitpid(pid_, nullptr, WNOHANG) == pid_;
-  });
+  const bool up =
+      Eventually([&] { return Answers(port_) || waitpid(pid_, nullptr, WNOHANG) == pid_; });
   if (!up || !Answers(port_)) {
     ADD_FAILURE() << "cannot start " << binary << ": run scripts/install-deps nats";
     std::abort();
@@ -147,6 +152,8 @@ NatsServer& NatsServer::Shared() {
   return server;
 }
 
+NatsConnection& NatsUnderTest::LastConnection() { return *last_connection; }
+
 std::string NatsUnderTest::NewPrefix() { return fmt::format("t{:08x}", RandomUint64() >> 32); }
 
 NatsConnectionOptions NatsUnderTest::Options(const NatsServer& server) {
@@ -164,6 +171,7 @@ Node::MakeBroker NatsUnderTest::Make(NatsServer& server, std::string prefix) {
       ADD_FAILURE() << connection.status();
       std::abort();
     }
+    last_connection = connection->get();
     NatsBrokerOptions options;
     options.prefix = prefix;
     options.partitions = 2;

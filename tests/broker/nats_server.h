@@ -47,6 +47,8 @@ class NatsServer {
 
 // A connection and a NatsBroker on it, as a Broker for Node.
 struct NatsUnderTest {
+  // Whatever Make made last.
+  static NatsConnection& LastConnection();
   // For Node::MakeBroker. `prefix`: who shares it shares the messages. Aborts if it cannot be opened.
   static Node::MakeBroker Make(NatsServer& server, std::string prefix);
   static std::string NewPrefix();

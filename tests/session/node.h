@@ -203,8 +203,8 @@ class RecordingSession final : public Session {
   FramePtr MakeGap(const std::string& topic, std::string_view reason,
                    const Position&) const override {
     const bool slow = reason == kDropReasonNames[static_cast<int>(DropReason::kSlowConsumer)];
-    auto frame = std::make_shared<Frame>(*MakeFrame(
-        Opcode::kText, topic + "@0=gap" + (slow ? "" : ":" + std::string(reason))));
+    auto frame = std::make_shared<Frame>(
+        *MakeFrame(Opcode::kText, topic + "@0=gap" + (slow ? "" : ":" + std::string(reason))));
     frame->messages = 0;
     return frame;
   }

@@ -68,6 +68,10 @@ Examples:
   heraldctl status
   heraldctl status --watch
 )"},
+    {kLooking, "health", "Ask the admin port if the server lives", DeclareHealth, R"(Examples:
+  heraldctl health
+  heraldctl health --ready --admin 127.0.0.1:9091
+)"},
     {kLooking, "watch", "Show what clients do", DeclareWatch, R"(Examples:
   heraldctl watch
   heraldctl watch --kind client_message --topic 'chat/**'

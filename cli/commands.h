@@ -50,6 +50,7 @@ Action DeclareHistory(CLI::App& app);
 Action DeclareWatch(CLI::App& app);
 Action DeclareSubscribe(CLI::App& app);
 Action DeclareStatus(CLI::App& app);
+Action DeclareHealth(CLI::App& app);
 Action DeclareToken(CLI::App& app);
 
 }  // namespace herald::cli

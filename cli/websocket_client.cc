@@ -1,4 +1,4 @@
-// The one unit of heraldctl with Beast in it.
+// With Beast, and without anything of gRPC, as http_get.cc.
 #include "cli/websocket_client.h"
 
 #include <fmt/format.h>

@@ -399,8 +399,9 @@ TEST_F(AppTest, SubscribeSaysWhyItCannot) {
 TEST_F(AppTest, HelpOfEveryCommandFitsTheTerminal) {
   EXPECT_EQ(RunBare({"--help"}), kOk);
   const std::string all = out_;
-  for (const char* command : {"send", "stream", "sessions", "session", "join", "leave", "labels",
-                              "kick", "presence", "history", "status", "watch", "subscribe"}) {
+  for (const char* command :
+       {"send", "stream", "sessions", "session", "join", "leave", "labels", "kick", "presence",
+        "history", "status", "health", "watch", "subscribe"}) {
     EXPECT_THAT(all, HasSubstr("\n  " + std::string(command) + " "));
     EXPECT_EQ(RunBare({command, "--help"}), kOk);
     EXPECT_THAT(out_, HasSubstr("Example"));

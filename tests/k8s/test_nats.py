@@ -1,0 +1,57 @@
+"""The NATS of the production overlay, as three real servers with the manifests' configuration, environment and secrets."""
+
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
+
+from harness import eventually
+from manifests import Manifests
+from nats_pods import NatsPods
+from production_secrets import ProductionSecrets
+
+
+class NatsTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.secrets = ProductionSecrets()
+        cls.addClassCleanup(cls.secrets.close)
+        manifests = Manifests("overlays/production")
+        cls.pod = manifests.pod("StatefulSet", "nats", cls.secrets.objects)
+        replicas = manifests.one("StatefulSet", "nats")["spec"]["replicas"]
+        cls.nats = cls.enterClassContext(NatsPods(cls.pod, cls.enterClassContext(tempfile.TemporaryDirectory()), replicas))
+        cls.nats.wait_healthy()
+
+    def password(self, name):
+        return (self.secrets.directory / f"{name}-password").read_text()
+
+    def test_every_probe_answers_on_every_node(self):
+        for name, probe in self.pod.probes().items():
+            self.assertEqual(probe["port"], "monitor")
+            for node in range(self.nats.replicas):
+                self.assertEqual(self.nats.probe(node, probe["path"]), 200, f"{name}, node {node}")
+
+    def test_herald_has_jetstream_in_its_account(self):
+        info = self.nats.ask("herald", self.password("herald"), "$JS.API.INFO")
+        self.assertNotIn("error", info)
+        self.assertIn("limits", info)
+
+    def test_all_nodes_are_one_cluster(self):
+        def routes():
+            answer = self.nats.ask("system", self.password("system"), "$SYS.REQ.SERVER.PING.JSZ")
+            return len(answer["data"].get("meta_cluster", {}).get("replicas", [])) == self.nats.replicas - 1 or \
+                answer["data"].get("meta_cluster", {}).get("cluster_size") == self.nats.replicas
+        eventually(routes, "a meta cluster of all nodes")
+
+    def test_nobody_comes_in_without_a_password(self):
+        for user, password in (("herald", "wrong"), ("", ""), ("route", self.password("route")), ("herald", self.password("system"))):
+            self.assertIn("Authorization Violation", self.nats.ask(user, password, "$JS.API.INFO"), user)
+
+    def test_pods_of_that_name_are_in_the_store(self):
+        for node in range(self.nats.replicas):
+            root = self.nats.directory / f"nats-{node}"
+            self.assertTrue((root / "data/jetstream").is_dir())
+            self.assertTrue((root / "run/nats/nats.pid").is_file())
+            self.assertIn(f"nats-{node}", self.nats.servers[node].output)

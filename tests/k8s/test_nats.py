@@ -1,5 +1,7 @@
 """The NATS of the production overlay, as three real servers with the manifests' configuration, environment and secrets."""
 
+import signal
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -13,7 +15,7 @@ from nats_pods import NatsPods
 from production_secrets import ProductionSecrets
 
 
-class NatsTest(unittest.TestCase):
+class Cluster(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.secrets = ProductionSecrets()
@@ -24,6 +26,8 @@ class NatsTest(unittest.TestCase):
         cls.nats = cls.enterClassContext(NatsPods(cls.pod, cls.enterClassContext(tempfile.TemporaryDirectory()), replicas))
         cls.nats.wait_healthy()
 
+
+class NatsTest(Cluster):
     def password(self, name):
         return (self.secrets.directory / f"{name}-password").read_text()
 
@@ -44,6 +48,8 @@ class NatsTest(unittest.TestCase):
             return len(answer["data"].get("meta_cluster", {}).get("replicas", [])) == self.nats.replicas - 1 or \
                 answer["data"].get("meta_cluster", {}).get("cluster_size") == self.nats.replicas
         eventually(routes, "a meta cluster of all nodes")
+        for server in self.nats.servers:  # one route too few would not be noticed: nodes tell each other of the rest
+            self.assertNotRegex(server.output, r"rid:\d+.*([Aa]uthentication error|[Aa]uthorization)")
 
     def test_nobody_comes_in_without_a_password(self):
         for user, password in (("herald", "wrong"), ("", ""), ("route", self.password("route")), ("herald", self.password("system"))):
@@ -55,3 +61,18 @@ class NatsTest(unittest.TestCase):
             self.assertTrue((root / "data/jetstream").is_dir())
             self.assertTrue((root / "run/nats/nats.pid").is_file())
             self.assertIn(f"nats-{node}", self.nats.servers[node].output)
+
+
+class LeavingTest(Cluster):
+    def test_a_pod_that_is_told_to_go_hands_over_first(self):
+        leaving, stays = self.nats.replicas - 1, range(self.nats.replicas - 1)
+        server, root = self.nats.servers[leaving], self.nats.directory / f"nats-{leaving}"
+        command = [part.replace("/run/nats", f"{root}/run/nats") for part in self.pod.container["lifecycle"]["preStop"]["exec"]["command"]]
+        self.assertEqual(command.pop(0), "nats-server")
+        done = subprocess.run([self.nats.path, *command], capture_output=True, text=True, timeout=20)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        server.signal(signal.SIGTERM)  # as the kubelet does, as soon as preStop has ended
+        self.assertIn(server.wait(self.pod.spec["terminationGracePeriodSeconds"]), (0, 1))
+        self.assertRegex(server.output, "(?i)lame duck")
+        for node in stays:
+            eventually(lambda node=node: self.nats.probe(node, self.pod.probes()["readinessProbe"]["path"]) == 200, f"node {node} ready")

@@ -1,10 +1,14 @@
 """The production overlay against the real binaries: a NATS cluster of three as its pods would run, Herald over it as its pod would."""
 
 import subprocess
+import sys
 import tempfile
+from pathlib import Path
 
 import jwt
 from websockets.exceptions import InvalidStatus
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
 from harness import ENVIRONMENT, JsonClient, binary
 from herald_pod_case import HeraldPodCase, unittest

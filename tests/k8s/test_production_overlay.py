@@ -52,6 +52,12 @@ class ProductionOverlayTest(HeraldPodCase, unittest.TestCase):
                 self.check_a_message_arrives(herald)
                 self.check_strangers_stay_out(herald)
 
+    def test_the_startup_probe_waits_longer_than_herald_waits_for_nats(self):
+        """So that what ends it is Herald itself, with a line that says why."""
+        probe = self.pod.container["startupProbe"]
+        timeout = self.herald_pod.settings()["nats_connect_timeout"]
+        self.assertGreaterEqual(probe["periodSeconds"] * probe["failureThreshold"], int(timeout.removesuffix("s")) + 15)
+
     def check_a_message_arrives(self, herald):
         token = jwt.encode(claims(allow={"subscribe": ["orders/*"]}), self.secrets.key, algorithm="EdDSA", headers={"kid": "k1"})
         (origin,) = self.herald_pod.config["allowed_origins"]

@@ -1,13 +1,13 @@
 """Every object against its schema, with nothing in it that the schema does not know.
 
-Kubernetes' own kinds: the OpenAPI schemas of VERSION, in which also an unknown field is a fault (`kubernetes-validate`). The kinds of the
+Kubernetes' own kinds: the OpenAPI schemas of VERSIONS, in which also an unknown field is a fault (`kubernetes-validate`). The kinds of the
 Prometheus operator: the fields of its CRDs that we use, below, from its API reference for monitoring.coreos.com/v1.
 """
 
 import jsonschema
 import kubernetes_validate
 
-VERSION = "1.37"
+VERSIONS = ("1.30", "1.37")  # as docs/kubernetes.md says
 
 DURATION = {"type": "string", "pattern": r"^(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$", "minLength": 1}
 STRINGS = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -49,9 +49,10 @@ def check(thing):
                   for error in jsonschema.Draft202012Validator(CRDS[thing["kind"]]).iter_errors(thing)]
         assert not errors, f"{name}: {errors}"
         return
-    try:
-        kubernetes_validate.validate(thing, VERSION, strict=True)
-    except kubernetes_validate.ValidationError as error:
-        raise AssertionError(f"{name}: {'.'.join(map(str, error.path))}: {error.message}") from None
-    except kubernetes_validate.SchemaNotFoundError as error:
-        raise AssertionError(f"{name}: {error}") from None
+    for version in VERSIONS:
+        try:
+            kubernetes_validate.validate(thing, version, strict=True)
+        except kubernetes_validate.ValidationError as error:
+            raise AssertionError(f"{name}: Kubernetes {version}: {'.'.join(map(str, error.path))}: {error.message}") from None
+        except kubernetes_validate.SchemaNotFoundError as error:
+            raise AssertionError(f"{name}: {error}") from None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+import schemas
 from manifests import K8S, ROOT, kustomize
 
 PAGE = (ROOT / "docs/kubernetes.md").read_text()
@@ -48,6 +49,9 @@ class DocsTest(unittest.TestCase):
         objects, _ = self.render(patch)
         self.assertFalse([thing for thing in objects if thing["apiVersion"].startswith("monitoring")])
         self.assertTrue([thing for thing in objects if thing["kind"] == "Deployment"])
+
+    def test_versions_of_kubernetes(self):
+        self.assertIn(" and ".join(schemas.VERSIONS), PAGE)
 
     def test_every_block_of_yaml_can_be_read(self):
         self.assertGreater(len(blocks("yaml")), 2)

@@ -29,6 +29,7 @@ RECOVERY_SECONDS = 10  # after healing: what the cluster has
 SETTLE_SECONDS = 40  # how long is waited to see how long it takes
 MARKER_SECONDS = 0.25
 WARM_SECONDS = 1.5
+LINGER_SECONDS = 5.0  # ping_interval, pong_timeout and a little
 NOWHERE = "127.0.0.1:9"  # refuses
 
 
@@ -247,7 +248,7 @@ class ClusterRound:
             if self.cluster.nats:
                 gone = [f"{place.n} of {place.topic} at {place.offset}" for place in truth.places if (place.n, place.offset) not in self.stored]
                 self.expect(not gone, f"{len(gone)} acknowledged messages are not in the store: {gone[:5]}")
-        outcome.problems += map(str, check_receipts(truth.messages, truth.receipts, logs, self.users, truth.awaited))
+        outcome.problems += map(str, check_receipts(truth.messages, truth.receipts, logs, self.users, truth.awaited, LINGER_SECONDS))
         outcome.problems += truth.problems
         outcome.problems += self.cluster.check()
         outcome.messages, outcome.repeats, outcome.streams = len(truth.messages), truth.repeats, truth.streams

@@ -154,10 +154,10 @@ class ClassifyTest(unittest.TestCase):
 class ReceiptsTest(unittest.TestCase):
     """A message that was sent at 1 and reported at 5."""
 
-    def findings(self, receipt, *logs, awaited=(), messages=None, more=()):
+    def findings(self, receipt, *logs, awaited=(), messages=None, more=(), linger=0):
         receipts = [receipt, *more] if receipt else []
         logs = dict(zip("cd", logs))
-        return [finding.kind for finding in check_receipts(messages or sent(1), receipts, logs, USERS, awaited)]
+        return [finding.kind for finding in check_receipts(messages or sent(1), receipts, logs, USERS, awaited, linger)]
 
     def receipt(self, level=ACKED, **counts):
         return Receipt(1, level, time=5.0, **counts)
@@ -190,6 +190,13 @@ class ReceiptsTest(unittest.TestCase):
 
     def test_matched_overstated(self):
         self.assertEqual(self.findings(self.receipt(WRITTEN, matched=2, written=1, dropped={"timeout": 1}), on() + got(1, at=2)), [OVERSTATED])
+
+    def test_a_session_that_another_replica_has_not_closed_yet(self):
+        log = [(-2, "state", "open")] + [(-1, "state", "waiting")] + on() + got(1, at=2)
+        claim = self.receipt(WRITTEN, matched=2, written=2)
+        self.assertEqual(self.findings(claim, log), [OVERSTATED] * 2)
+        self.assertEqual(self.findings(claim, log, linger=1), [OVERSTATED] * 2)
+        self.assertEqual(self.findings(claim, log, linger=3), [])
 
     def test_the_books_must_balance(self):
         log = on() + got(1, at=2) + [(3, "ack", {"a": "1"})]

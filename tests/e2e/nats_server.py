@@ -145,6 +145,11 @@ class NatsServer:
         except (OSError, ValueError):
             return None
 
+    @property
+    def healthy(self):
+        """Whether it says so: its streams are as those of their leaders."""
+        return (self.monitor("healthz") or {}).get("status") == "ok"
+
     def streams(self):
         """name → its details as /jsz has them; {} while nobody answers."""
         pages = self.monitor("jsz?accounts=true&streams=true&config=true") or {}
@@ -261,8 +266,8 @@ class NatsCluster:
         return next(node for node in self.up if node is not leader)
 
     def wait_in_sync(self, timeout=START_SECONDS):
-        """Until every stream has a leader and replicas that are up to date."""
-        eventually(lambda: all(map(_in_sync, self.streams().values())), "all streams in sync", timeout)
+        """Until every stream has a leader and replicas that are up to date, as the leader and they themselves say."""
+        eventually(lambda: all(map(_in_sync, self.streams().values())) and all(node.healthy for node in self.up), "all streams in sync", timeout)
 
     def snapshot(self, name="snapshot"):
         """A copy of all stores at one moment, while they may run: they stand still meanwhile."""

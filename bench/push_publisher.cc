@@ -61,7 +61,10 @@ void PushPublisher::ReadAll() {
 }
 
 absl::Status PushPublisher::Write(v1::PushRequest& request) {
-  for (v1::Command& command : *request.mutable_commands()) command.set_seq(++sent_);
+  for (v1::Command& command : *request.mutable_commands()) {
+    command.set_seq(++sent_);
+    if (command.deliver().report() > v1::REPORT_LEVEL_ACCEPTED) ++reports_;
+  }
   for (;;) {
     const std::uint64_t results = this->results();
     if (failed_ || sent_ - results <= options_.max_unanswered) break;
@@ -80,8 +83,6 @@ absl::Status PushPublisher::Publish(std::span<const std::string> payloads) {
     deliver.mutable_message()->set_payload(payload);
     deliver.set_report(options_.report);
   }
-  if (options_.report == v1::REPORT_LEVEL_WRITTEN || options_.report == v1::REPORT_LEVEL_ACKED)
-    reports_ += payloads.size();
   return Write(burst_);
 }
 

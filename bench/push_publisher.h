@@ -31,7 +31,7 @@ class PushPublisher final : public Publisher {
                                                              Options options);
   ~PushPublisher() override;
 
-  // `request`'s commands get their seq here.
+  // `request`'s commands get their seq here. Those that ask for a report are awaited with it.
   absl::Status Write(v1::PushRequest& request);
   absl::Status Publish(std::span<const std::string> payloads) override;
   // Waits until all commands have their results and receipts.

@@ -65,6 +65,7 @@ const std::vector<NamedWorkload>& Workloads() {
       {"p3", "ingest: one Push stream, users without a session", RunIngest},
       {"p4", "unicast: 20,000 messages a second to 10,000 users", RunUnicast},
       {"p5", "memory of an idle session", RunIdle},
+      {"p6", "a million sessions on 53 replicas over NATS, and one message to all", RunMillion},
       {"p7", "handshakes a second", RunHandshakes},
       {"p8", "reconnect storm with resume", RunStorm},
       {"p9", "p1 with history, acknowledgements and receipts", RunEverythingOn},

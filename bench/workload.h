@@ -70,6 +70,7 @@ absl::Status RunPaced(const Setup& setup, Report& report);           // p2
 absl::Status RunIngest(const Setup& setup, Report& report);          // p3
 absl::Status RunUnicast(const Setup& setup, Report& report);         // p4
 absl::Status RunIdle(const Setup& setup, Report& report);            // p5
+absl::Status RunMillion(const Setup& setup, Report& report);         // p6
 absl::Status RunHandshakes(const Setup& setup, Report& report);      // p7
 absl::Status RunStorm(const Setup& setup, Report& report);           // p8
 absl::Status RunEverythingOn(const Setup& setup, Report& report);    // p9

@@ -161,6 +161,10 @@ void NatsConnection::WatchDrops(std::function<void()> watcher) {
 }
 
 void NatsConnection::OnState(bool connected) {
+  {
+    const std::lock_guard lock(outbox_mutex_);
+    if (stopping_) return;
+  }
   connected_.store(connected, std::memory_order_release);
   if (connected) {
     reconnects_.fetch_add(1, std::memory_order_relaxed);

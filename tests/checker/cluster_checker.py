@@ -120,11 +120,15 @@ class Play:
         options = self.options
         rounds = list(rounds)
         while rounds:
-            with Cluster([f"--config={self.folder / 'herald.yaml'}", *FLAGS, *options.flag], options.replicas, options.nodes,
-                         options.nats_server) as cluster:
+            cluster = Cluster([f"--config={self.folder / 'herald.yaml'}", *FLAGS, *options.flag], options.replicas, options.nodes,
+                              options.nats_server)
+            await asyncio.to_thread(cluster.__enter__)
+            try:
                 async with Clients(self.sdk_of(cluster)) as clients:
                     while rounds and (await self.one(*rounds.pop(0), cluster, clients)).good:
                         pass
+            finally:
+                await asyncio.to_thread(cluster.__exit__)
 
     async def one(self, name, number, cluster, clients):
         options, began = self.options, time.monotonic()

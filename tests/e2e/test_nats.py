@@ -1,8 +1,12 @@
 """Two replicas over one nats-server: one order and one history for both."""
 
+import json
 import threading
 import unittest
 
+from websockets.sync.client import connect
+
+from harness import CLIENT_OPTIONS, DEADLINE
 from nats_case import OK, NatsTest
 from nats_server import NEW
 from producer import Code, Producer, PushStream, deliver, push_service_pb2, session_service_pb2
@@ -50,6 +54,35 @@ class TwoReplicasTest(NatsTest):
             self.assertTrue(state.get("recovered"), state)
             self.publish(self.a, "5", topic="log/a")
             self.assertEqual(self.texts(again, 3), ["3", "4", "5"])
+
+    def test_hello_and_what_was_missed_come_before_what_is_new(self):
+        topics = [f"log/{n}" for n in range(30)]
+        positions = {topic: self.publish(self.a, "0", topic=topic)[0].positions[0].token for topic in topics}
+        query = f"?topics={','.join(topics)}"
+        self.publish(self.a, "missed", topics={"topics": topics})
+        ended = threading.Event()
+
+        def load():
+            n = 0
+            while not ended.wait(0.01):  # a thousand are kept
+                n += 1
+                self.publish(self.a, str(n), topics={"topics": topics})
+        thread = threading.Thread(target=load)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(ended.set)
+        for _ in range(10):
+            with connect(self.b.client_url + query, subprotocols=["herald.v1.json"], **CLIENT_OPTIONS) as client:
+                resume = [{"topic": topic, "position": position} for topic, position in positions.items()]
+                client.send(json.dumps({"id": 1, "connect": {"resume": resume}}))
+                frames = [json.loads(client.recv(DEADLINE)) for _ in range(200)]
+                self.assertIn("hello", frames[0], frames[0])
+                offsets = {}
+                for message in (frame["message"] for frame in frames[1:]):
+                    self.assertGreater(int(message["offset"]), offsets.get(message["topic"], 0), message)
+                    if message["topic"] not in offsets:
+                        self.assertEqual(message["text"], "missed")
+                    offsets[message["topic"]] = int(message["offset"])
 
     def test_positions_and_history_are_the_same_at_both(self):
         clients = [self.client(replica, "?topics=log/a") for replica in (self.a, self.b)]

@@ -4,7 +4,7 @@ import time
 import unittest
 
 from fault_proxy import FaultProxy
-from harness import DEADLINE, Herald
+from harness import Herald
 from nats_case import NatsTest
 from nats_server import NEW, NatsCluster, free_port
 
@@ -12,10 +12,10 @@ from nats_server import NEW, NatsCluster, free_port
 class StartTest(NatsTest):
     start_replicas = False
 
-    def assert_ends(self, words, *flags, timeout=DEADLINE):
+    def assert_ends(self, words, *flags):
         """Ends by itself, not with 0, and says why on one line that holds all `words`."""
         herald = self.enter(Herald(f"--config={self.rules}", "--broker=nats", "--node_name=a", *flags, wait=False))
-        self.assertGreater(herald.wait(timeout), 0)
+        self.assertGreater(herald.wait(), 0)
         lines = [line for line in herald.lines if line.startswith("herald: ")]
         self.assertEqual(len(lines), 1, herald.output)
         for word in words:
@@ -23,16 +23,16 @@ class StartTest(NatsTest):
 
     def test_jetstream_is_off(self):
         with NatsCluster(jetstream=False, binary=self.binary) as plain:
-            self.assert_ends(["JetStream"], f"--nats_url={plain.urls}")
+            self.assert_ends(["JetStream"], f"--nats_url={plain.urls}", "--nats_connect_timeout=3s")
 
     def test_nobody_listens(self):
         addr = f"127.0.0.1:{free_port()}"
-        self.assert_ends([addr], f"--nats_url=nats://{addr}", timeout=60)
+        self.assert_ends([addr], f"--nats_url=nats://{addr}", "--nats_connect_timeout=2s")
 
     def test_somebody_else_listens(self):
         with FaultProxy(self.nats.nodes[0].addr) as silent:
             silent.blackhole()
-            self.assert_ends([silent.addr], f"--nats_url={silent.url}", timeout=60)
+            self.assert_ends([silent.addr], f"--nats_url={silent.url}", "--nats_connect_timeout=2s")
 
     def test_waits_for_a_server_that_comes_later(self):
         self.nats.stop()

@@ -47,6 +47,23 @@ void OutboundQueue::PushAhead(Outbound out) {
   frames_.insert(frames_.begin() + static_cast<std::ptrdiff_t>(place), std::move(out));
 }
 
+std::vector<Outbound> OutboundQueue::TakeAside() {
+  std::vector<Outbound> aside;
+  for (std::size_t i = FirstUnsent(); i < frames_.size(); ++i) {
+    if (!InQueue(i)) continue;
+    bytes_ -= frames_[i].frame->bytes.size();
+    if (MayGoByItself(frames_[i])) --with_options_;
+    aside.push_back(std::exchange(frames_[i], {}));
+    ++holes_;
+  }
+  TidyUp();
+  return aside;
+}
+
+void OutboundQueue::PutBack(std::vector<Outbound> aside) {
+  for (Outbound& out : aside) Push(std::move(out));
+}
+
 std::size_t OutboundQueue::Gather(std::span<iovec> out) const {
   std::size_t n = 0;
   std::size_t skip = head_written_;

@@ -69,6 +69,11 @@ class OutboundQueue {
   // behind every control frame.
   void PushAhead(Outbound out);
 
+  // Takes all that is unsent out of the queue, for something to be pushed before it; PutBack appends
+  // it again. To be called one after the other, before anything is written.
+  std::vector<Outbound> TakeAside();
+  void PutBack(std::vector<Outbound> aside);
+
   // Points `out` at the bytes to write next, in order; returns how many entries it filled.
   std::size_t Gather(std::span<iovec> out) const;
   // `written` bytes went to the kernel. Frames that are whole on the wire are let go.

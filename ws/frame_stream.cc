@@ -17,6 +17,7 @@ constexpr std::size_t kMaxBuffers = 256;
 }  // namespace
 
 void FrameStream::Flush() {
+  if (corked_) return;
   if (queue_.may_expire() && observer_ != nullptr) observer_->BeforeWrite();
   if (socket_.tls() != nullptr && !socket_.tls()->kernel_encrypts()) return FlushTls();
   while (!waiting_ && !failed_ && !queue_.empty()) {
@@ -47,7 +48,7 @@ void FrameStream::Flush() {
 }
 
 int FrameStream::PrepareSend(std::span<iovec> out, std::size_t& n) {
-  if (waiting_ || failed_ || queue_.empty() || queue_.may_expire()) return -1;
+  if (waiting_ || failed_ || corked_ || queue_.empty() || queue_.may_expire()) return -1;
   if (socket_.tls() != nullptr && !socket_.tls()->kernel_encrypts()) return -1;
   n = queue_.Gather(out.first(std::min(out.size(), kMaxBuffers)));
   return socket_.native_handle();

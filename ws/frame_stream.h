@@ -68,6 +68,8 @@ class FrameStream {
 
   // Writes what is queued, as far as the kernel takes it.
   void Flush();
+  // While set, nothing is written: what has to go out first is not known yet.
+  void set_corked(bool corked) { corked_ = corked; }
   // The same as a part of a batch: see Session::PrepareSend and OnSent.
   int PrepareSend(std::span<iovec> out, std::size_t& n);
   bool OnSent(ssize_t result);
@@ -195,6 +197,7 @@ class FrameStream {
   std::uint64_t beast_frames_ = 0;        // queued since the start
   bool waiting_ = false;                  // for the socket to become writable
   bool failed_ = false;
+  bool corked_ = false;
 };
 
 }  // namespace herald

@@ -245,6 +245,7 @@ void WsSession::DoClose(CloseRequest request) {
     shard().CountQueued(static_cast<std::int64_t>(encoded->bytes.size()), 0);
     queue_.Push(std::move(encoded));
   }
+  ws_.next_layer().set_corked(false);
   phase_ = Phase::kClosing;
   ending_ = std::make_unique<Ending>(Ending{request.code, request.reason});
   shard().timers().Schedule(*this, kCloseTimeout);

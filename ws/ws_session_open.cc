@@ -132,6 +132,9 @@ void WsSession::TakeOver(const std::string& previous_session_id,
 }
 
 void WsSession::SubscribeAll(std::shared_ptr<Opening> opening) {
+  // A topic's messages come from its answer on, and the last answer may be long after the first: until
+  // then they wait, for `hello` and what was missed go before them.
+  ws_.next_layer().set_corked(true);
   opening->states.resize(opening->wanted.size());
   opening->missed.resize(opening->wanted.size());
   opening->pending = opening->wanted.size();
@@ -180,6 +183,7 @@ void WsSession::LimitMissed(FeedStart& start, std::size_t& bytes) const {
 
 void WsSession::OnAllSubscribed(Opening& opening) {
   if (closing()) return;
+  std::vector<Outbound> came_meanwhile = queue_.TakeAside();
   // Pings are spread, so that sessions that came together do not stay together.
   next_ping_ = absl::Now() + Limit().ping_interval *
                                  (0.5 + 0.5 * static_cast<double>(RandomUint64() >> 11) * 0x1p-53);
@@ -201,7 +205,15 @@ void WsSession::OnAllSubscribed(Opening& opening) {
   }
   for (std::size_t i = 0; i < opening.missed.size(); ++i)
     SendMissed(opening.wanted[i].topic, opening.missed[i], opening.previous_session_id);
+  queue_.PutBack(std::move(came_meanwhile));
   GiveUpOwed();
+  if (closing()) {
+    // What was missed was too much for it, and so nothing else is sent either.
+    DropQueued(DropReason::kSlowConsumer, /*ended=*/false);
+    return;
+  }
+  ws_.next_layer().set_corked(false);
+  shard().Touch(*this);
   Event event;
   event.kind = EventKind::kSessionOpened;
   announced_ = true;

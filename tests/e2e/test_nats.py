@@ -64,7 +64,7 @@ class TwoReplicasTest(NatsTest):
 
         def load():
             n = 0
-            while not ended.wait(0.01):  # a thousand are kept
+            while n < 800 and not ended.wait(0.02):  # a thousand are kept
                 n += 1
                 self.publish(self.a, str(n), topics={"topics": topics})
         thread = threading.Thread(target=load)

@@ -122,7 +122,7 @@ def stream_deleted(cluster, random, seconds):
 
 
 def store_rolled_back(cluster, random, seconds):
-    """All stores are what they were some seconds ago."""
+    """All stores are what they were some seconds ago. Healed is NATS, after such a start, once each stream has a leader."""
     cluster.nats.snapshot()
     time.sleep(seconds)
     cluster.nats.kill()
@@ -130,9 +130,8 @@ def store_rolled_back(cluster, random, seconds):
     lost = time.monotonic()
     cluster.nats.roll_back()
     cluster.nats.restart()
-    done = Done(store_lost=lost).done()
     cluster.nats.wait_in_sync()
-    return done
+    return Done(store_lost=lost).done()
 
 
 # name → (function, seconds, seconds in the short set)

@@ -254,11 +254,12 @@ class _Connection:
                     await asyncio.sleep(0.01)
                 rate = way.bytes_per_second
                 size = max(1, rate // TRICKLES_PER_SECOND) if rate else len(data)
+                piece = data[at:at + size]
                 if not way.lost:
-                    await self.loop.sock_sendall(sink, data[at:at + size])
+                    await self.loop.sock_sendall(sink, piece)
                 at += size
                 if rate:
-                    await asyncio.sleep(size / rate)
+                    await asyncio.sleep(len(piece) / rate)
 
 
 def _reset(end):

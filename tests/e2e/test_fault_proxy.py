@@ -80,6 +80,8 @@ class BytesTest(unittest.TestCase):
         client = self.connect()
         self.proxy.up.bytes_per_second = 1000
         self.assertGreaterEqual(self.echo(client, b"x" * 500), 0.45)
+        self.proxy.up.bytes_per_second = 100_000
+        self.assertLess(sum(self.echo(client, b"x") for _ in range(20)), 0.5, "little costs little")
 
     def test_a_partition_loses_nothing(self):
         client = self.connect()

@@ -3,7 +3,8 @@
 Then acknowledged messages may be gone, and offsets may be given a second time, but never silently. A topic's log has two lives, before and
 after; what survived is in both. What a client got between two moments at which it was told of a loss is a *segment*: it has to be a piece of
 one life, whole and in order, and what it got last has to be of the second life, up to its end. So a client that has what was lost, or waits
-behind it, must have been told before it gets what came after; and a resume from what was lost must not be answered `recovered: true`.
+behind it, must have been told before it gets what came after; and a resume from what was lost must not be answered `recovered: true` once there is
+a message that it misses: one of the second life. (Before that nothing is missing. The replica may not know yet, and has to tell when it does.)
 """
 
 from collections import defaultdict
@@ -35,6 +36,7 @@ class Lives:
     after: dict = field(default_factory=dict)
     lost: dict = field(default_factory=dict)  # of `before`
     lost_tokens: set = field(default_factory=set)
+    began_anew: float = float("inf")  # when the first message of the second life was accepted
 
 
 def lives_of(places, stored, cut):
@@ -46,6 +48,7 @@ def lives_of(places, stored, cut):
         there = (place.n, place.offset) in stored
         if place.time > cut and (there or place.epoch != first):
             lives.after[place.offset] = place.n
+            lives.began_anew = min(lives.began_anew, place.time)
             continue
         lives.before[place.offset] = place.n
         if there:
@@ -71,7 +74,7 @@ def classify_loss(messages, logs, places, stored, cut):
             elif kind in ("start", "gap", "msg", "unsub"):
                 topic = what[0]
                 if topic not in topics:
-                    topics[topic] = _Followed(report, client, topic, lives[topic], messages, offsets, cut)
+                    topics[topic] = _Followed(report, client, topic, lives[topic], messages, offsets)
                 getattr(topics[topic], kind)(time, *what[1:])
         for followed in topics.values():
             followed.end(closed)
@@ -81,8 +84,8 @@ def classify_loss(messages, logs, places, stored, cut):
 class _Followed:
     """One topic at one client."""
 
-    def __init__(self, report, client, topic, lives, messages, offsets, cut):
-        self.report, self.client, self.topic, self.lives, self.messages, self.offsets, self.cut = report, client, topic, lives, messages, offsets, cut
+    def __init__(self, report, client, topic, lives, messages, offsets):
+        self.report, self.client, self.topic, self.lives, self.messages, self.offsets = report, client, topic, lives, messages, offsets
         self.following = False
         self.begin = None  # offset behind which the segment begins; None: at its first message
         self.next_begin = None
@@ -93,7 +96,7 @@ class _Followed:
         self.report.count(kind, self.client, self.topic, text, times)
 
     def start(self, time, offset, recovered, since):
-        if recovered and time > self.cut and since in self.lives.lost_tokens:
+        if recovered and time > self.lives.began_anew and since in self.lives.lost_tokens:
             self.count(FALSE_RECOVERED, f"resumed behind offset {self.offsets[since]}, which the store has lost")
         begin = self.offsets.get(since, offset) if recovered else offset
         if self.following:

@@ -88,10 +88,14 @@ class LossTest(unittest.TestCase):
         self.assert_bad(self.judge(self.EARLY + late, stored, made), SILENT)
 
     def test_a_resume_from_what_was_lost(self):
-        start = [(160.0, "start", T, 6, True, token(1, 5, 5))]
-        self.assertIn(FALSE_RECOVERED, self.judge(self.EARLY + start + gap() + self.LATE).counts)
-        early = [(60.0, "start", T, 5, True, token(1, 5, 5))]
-        self.assert_good(self.judge(self.EARLY + early + gap() + self.LATE))
+        def resumed(at):
+            return [(at, "start", T, 5, True, token(1, 5, 5))]
+
+        self.assertIn(FALSE_RECOVERED, self.judge(self.EARLY + resumed(210.0) + gap() + self.LATE).counts)
+        # Before the loss, and between it and the first message that is missing: that has to be told then.
+        for at in (60.0, 160.0):
+            self.assert_good(self.judge(self.EARLY + resumed(at) + gap() + self.LATE))
+            self.assert_bad(self.judge(self.EARLY + resumed(at)), SILENT)
 
     def test_a_resume_that_was_refused_goes_on_where_it_was_told(self):
         start = [(160.0, "start", T, 4, False, token(1, 5, 5))]

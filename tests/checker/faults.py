@@ -110,13 +110,15 @@ def republished_dropped(cluster, random, seconds):
 
 
 def stream_deleted(cluster, random, seconds):
-    """One stream is gone with all that it held; somebody, or the replicas, make it again."""
+    """One stream is gone with all that it held. The replicas make it again, or somebody does at once, just as it was."""
     name = random.choice(cluster.streams())
     lost = time.monotonic()
     config = cluster.nats.delete_stream(name)
-    time.sleep(seconds)
+    at_once = random.random() < 0.5
+    if not at_once:
+        time.sleep(seconds)
     cluster.nats.create_stream(config)
-    done = Done(store_lost=lost, notes=[name]).done()
+    done = Done(store_lost=lost, notes=[name, "by somebody" if at_once else "by the replicas"]).done()
     cluster.nats.wait_in_sync()
     return done
 
@@ -144,7 +146,7 @@ FAULTS = {
     "replicas-rolled": (replicas_rolled, 0, 0),
     "nats-rolled": (nats_rolled, 0, 0),
     "republished-dropped": (republished_dropped, 10, 4),
-    "stream-deleted": (stream_deleted, 1, 1),
+    "stream-deleted": (stream_deleted, 3, 2),
     "store-rolled-back": (store_rolled_back, 3, 2),
 }
 OTHERS = {"nothing": (nothing, 5, 2)}

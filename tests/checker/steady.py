@@ -106,6 +106,8 @@ class SteadyOutbox(Outbox):
         """The end in good order: receipts that are due come before it."""
         await call.done_writing()
         if not (await asyncio.wait([reader], timeout=15))[0]:
-            self._truth.problems.append(f"{self._id}: a stream has not ended 15 s after its last command")
+            came = {receipt.n for receipt in self._truth.receipts}
+            self._truth.problems.append(f"{self._id}: a stream has not ended 15 s after its last command; receipts that have not come: "
+                                        f"{sorted(due - came)}, of them repeats: {sorted((due - came) & self._repeated)}")
         elif call.done() and await call.code() == grpc.StatusCode.OK:
             self._truth.awaited += [n for n in due if n not in self._repeated]

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "session/close.h"
@@ -32,7 +33,7 @@ struct TopicSubscribers {
     std::uint64_t start_offset;  // live messages at or below it are not for this session
   };
   std::string topic;
-  std::vector<Entry> entries;
+  absl::InlinedVector<Entry, 1> entries;  // most topics are one user's
   // By the topic's rule.
   Overflow overflow = Overflow::kDisconnect;
   bool join_leave = false;

@@ -40,9 +40,8 @@ void Shard::Start(TopicFeed& feed) {
     unsettled_.clear();
     to_leave_.clear();
     to_remove_.clear();
-    std::vector<std::shared_ptr<Session>> left;
-    for (auto& [_, session] : sessions_) left.push_back(session);
-    for (auto& session : left) Remove(*session);
+    const std::vector<std::shared_ptr<Session>> left(sessions_.begin(), sessions_.end());
+    for (const auto& session : left) Remove(*session);
     // Tasks may hold connections, whose sockets belong to the context.
     std::vector<Mail> unread;
     mailbox_.Take(unread);

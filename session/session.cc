@@ -10,11 +10,20 @@
 namespace herald {
 
 Session::Session(Shard& shard, Encoding encoding, std::size_t max_outbound_bytes)
-    : queue_(max_outbound_bytes, *this), shard_(shard), encoding_(encoding) {}
+    : shard_(shard), queue_(max_outbound_bytes, *this), encoding_(encoding) {}
 
 Session::~Session() = default;
 
 std::string Session::id_text() const { return id_.ToString(shard_.node()); }
+
+const Labels& Session::labels() const {
+  static const Labels kNone;
+  return labels_ ? *labels_ : kNone;
+}
+
+void Session::set_labels(Labels labels) {
+  labels_ = labels.empty() ? nullptr : std::make_unique<const Labels>(std::move(labels));
+}
 
 std::vector<std::string> Session::topics() const {
   std::vector<std::string> topics;
@@ -168,7 +177,8 @@ void Session::CountLost(DropReason reason, Drop drop) {
   const std::uint64_t lost = drop();
   shard_.CountQueued(static_cast<std::int64_t>(queue_.bytes()) - static_cast<std::int64_t>(before),
                      0);
-  dropped_[static_cast<std::size_t>(reason)] += static_cast<std::uint32_t>(lost);
+  if (lost == 0) return;
+  extras().dropped[static_cast<std::size_t>(reason)] += static_cast<std::uint32_t>(lost);
   shard_.CountDropped(reason, lost);
 }
 

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "session/close.h"
+#include "session/compact_time.h"
 #include "session/labels.h"
 #include "session/message.h"
 #include "session/outbound_queue.h"
@@ -69,8 +70,8 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   Protocol protocol() const { return encoding_.protocol; }
   // Of its messages; whatever else it is sent is never compressed.
   Encoding encoding() const { return encoding_; }
-  const Labels& labels() const { return labels_; }
-  Labels& mutable_labels() { return labels_; }
+  const Labels& labels() const;
+  void set_labels(Labels labels);
   const OutboundQueue& queue() const { return queue_; }
   // Topics it is on, the personal and the broadcast topic included.
   std::vector<std::string> topics() const;
@@ -115,7 +116,9 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   std::uint64_t messages_in() const { return messages_in_; }
   std::uint64_t bytes_in() const { return bytes_in_; }
   // Messages that did not reach it, by reason.
-  const std::array<std::uint32_t, kDropReasons>& dropped() const { return dropped_; }
+  std::array<std::uint32_t, kDropReasons> dropped() const {
+    return extras_ ? extras_->dropped : std::array<std::uint32_t, kDropReasons>{};
+  }
 
  protected:
   // Does the close. Called once, with closing() true.
@@ -148,8 +151,6 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   // Delivers a message of the log, for the receipt too if it was owed.
   void DeliverMissed(const MessagePtr& message, Overflow overflow);
 
-  OutboundQueue queue_;
-
  private:
   friend class Shard;
   friend class BatchFlush;
@@ -172,6 +173,7 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
     std::vector<Gap> gaps;
     std::vector<Unacked> unacked;  // written, and their receipts wait for the client
     std::vector<Owed> owed;        // by this session's own end, or that of the one before
+    std::array<std::uint32_t, kDropReasons> dropped{};
   };
   Extras& extras() {
     if (!extras_) extras_ = std::make_unique<Extras>();
@@ -199,20 +201,25 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   // All open receipts of a session that ends.
   std::vector<Owed> CollectOwed();
 
+  // First what each delivery looks at, so that it lies in few cache lines.
   Shard& shard_;
-  SessionId id_;
-  std::string user_;
-  Labels labels_;
-  std::vector<Subscription> subscriptions_;
-  absl::Time opened_at_;
-  std::uint64_t messages_in_ = 0;
-  std::uint64_t bytes_in_ = 0;
-  std::unique_ptr<Extras> extras_;
-  std::array<std::uint32_t, kDropReasons> dropped_{};
+
+ protected:
+  OutboundQueue queue_;
+
+ private:
+  [[no_unique_address]] SessionId id_;  // what follows stands where its alignment leaves room
   const Encoding encoding_;
   bool closing_ = false;
   bool may_come_back_ = true;  // once closing, or ended
   bool touched_ = false;       // in the shard's list of sessions to flush
+  std::unique_ptr<Extras> extras_;
+  std::string user_;
+  std::unique_ptr<const Labels> labels_;  // null: it has none
+  std::vector<Subscription> subscriptions_;
+  CompactTime opened_at_ = absl::UnixEpoch();
+  std::uint64_t messages_in_ = 0;
+  std::uint64_t bytes_in_ = 0;
 };
 
 }  // namespace herald

@@ -190,14 +190,14 @@ class FrameStream {
   ClientSocket socket_;
   OutboundQueue& queue_;
   Shard& shard_;
+  bool waiting_ = false;  // for the socket to become writable
+  bool failed_ = false;
+  bool corked_ = false;
+  std::vector<BeastWrite> beast_writes_;  // empty at rest
   Observer* observer_ = nullptr;
   std::unique_ptr<std::string> prefix_;  // null once it is read
   std::unique_ptr<CompressedMarks> marks_;
-  std::vector<BeastWrite> beast_writes_;  // empty at rest
-  std::uint64_t beast_frames_ = 0;        // queued since the start
-  bool waiting_ = false;                  // for the socket to become writable
-  bool failed_ = false;
-  bool corked_ = false;
+  std::uint64_t beast_frames_ = 0;  // queued since the start
 };
 
 }  // namespace herald

@@ -95,7 +95,7 @@ void WsSession::Open(Claims claims,
   }
   details_ = nullptr;
   expires_at_ = claims.expires_at;
-  mutable_labels() = std::move(claims.labels);
+  set_labels(std::move(claims.labels));
   shard().Add(shared_from_this(), std::move(claims.subject));
   phase_ = Phase::kOpen;
   auto opening = std::make_shared<Opening>();
@@ -219,7 +219,7 @@ void WsSession::OnAllSubscribed(Opening& opening) {
   announced_ = true;
   event.labels = labels();
   event.remote_address = remote_address_;
-  event.user_agent = user_agent_;
+  event.user_agent = user_agent();
   shard().Emit(*this, std::move(event));
   for (const std::string& topic : topics()) {
     if (IsReserved(topic)) continue;

@@ -25,6 +25,11 @@ void Session::set_labels(Labels labels) {
   labels_ = labels.empty() ? nullptr : std::make_unique<const Labels>(std::move(labels));
 }
 
+void Session::Prefetch() const {
+  const auto* const begin = reinterpret_cast<const char*>(this);
+  for (const char* line = begin; line <= begin + sizeof *this; line += 64) __builtin_prefetch(line);
+}
+
 std::vector<std::string> Session::topics() const {
   std::vector<std::string> topics;
   topics.reserve(subscriptions_.size());

@@ -106,6 +106,9 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   virtual int PrepareSend(std::span<iovec> /*out*/, std::size_t& /*n*/) { return -1; }
   // What came of it: bytes, or -errno. False if nothing is left to do; else Flush follows.
   virtual bool OnSent(ssize_t /*result*/) { return true; }
+  // Loads what Flush will look at: first the session itself, and once that is there, where it points.
+  void Prefetch() const;
+  virtual void PrefetchSocket() const {}
   // Begins the close; what is queued goes out first (for a slow consumer it is dropped).
   void Close(CloseRequest request);
 
@@ -221,5 +224,15 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   std::uint64_t messages_in_ = 0;
   std::uint64_t bytes_in_ = 0;
 };
+
+// While sessions are written to one after the other, whatever comes next is on its way from memory.
+inline void PrefetchAhead(std::span<Session* const> sessions, std::size_t at) {
+  constexpr std::size_t kSockets = 2, kSessions = 4;  // herald-bench p2
+  const auto next = [&](std::size_t ahead) {
+    return at + ahead < sessions.size() ? sessions[at + ahead] : nullptr;
+  };
+  if (const Session* session = next(kSessions)) session->Prefetch();
+  if (const Session* session = next(kSockets)) session->PrefetchSocket();
+}
 
 }  // namespace herald

@@ -132,6 +132,7 @@ void Shard::FlushSoon() {
 void Shard::FlushSessions() {
   if (batch_flush_ && touched_.size() >= kWorthABatch) return batch_flush_->Flush(touched_);
   for (std::size_t i = 0; i < touched_.size(); ++i) {
+    PrefetchAhead(touched_, i);
     Session* session = std::exchange(touched_[i], nullptr);
     if (session == nullptr) continue;
     session->touched_ = false;

@@ -48,6 +48,10 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
     return ws_.next_layer().PrepareSend(out, n);
   }
   bool OnSent(ssize_t result) override { return ws_.next_layer().OnSent(result); }
+  void PrefetchSocket() const override {
+    queue_.Prefetch();
+    ws_.next_layer().Prefetch();
+  }
 
  protected:
   void DoClose(CloseRequest request) override;

@@ -60,10 +60,7 @@ absl::Status Session::Join(const std::vector<std::string>& topics) {
   for (const std::string& topic : wanted) {
     shard_.Subscribe(*this, topic, std::nullopt, 0, [this, topic](absl::StatusOr<FeedStart> start) {
       if (!start.ok()) return;
-      Event event;
-      event.kind = EventKind::kSubscribed;
-      event.topic = topic;
-      shard_.Emit(*this, std::move(event));
+      shard_.Emit(*this, EventKind::kSubscribed, [&](Event& event) { event.topic = topic; });
     });
   }
   return absl::OkStatus();
@@ -72,10 +69,7 @@ absl::Status Session::Join(const std::vector<std::string>& topics) {
 bool Session::Leave(const std::string& topic) {
   if (!shard_.Unsubscribe(*this, topic)) return false;
   StopAwaitingAcks(topic);
-  Event event;
-  event.kind = EventKind::kUnsubscribed;
-  event.topic = topic;
-  shard_.Emit(*this, std::move(event));
+  shard_.Emit(*this, EventKind::kUnsubscribed, [&](Event& event) { event.topic = topic; });
   return true;
 }
 

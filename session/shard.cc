@@ -170,11 +170,16 @@ void Shard::RemoveEnded() {
   }
 }
 
-void Shard::Emit(const Session& session, Event event) {
+void Shard::Emit(const Session& session, EventKind kind, absl::FunctionRef<void(Event&)> fill) {
   if (options_.events == nullptr) return;
-  event.time = absl::Now();
+  const absl::Time now = absl::Now();
+  if (options_.events->SkipUnwatched(now)) return;
+  Event event;
+  event.kind = kind;
+  event.time = now;
   event.session_id = session.id_text();
   event.user_id = session.user();
+  fill(event);
   options_.events->Publish(std::move(event));
 }
 

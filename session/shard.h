@@ -15,6 +15,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
 #include "absl/hash/hash.h"
 #include "absl/status/status.h"
 #include "session/batch_sender.h"
@@ -153,8 +154,9 @@ class Shard {
   // Something has been counted on the run: its receipts are told when the drain ends.
   void SettleSoon(const MessageRunPtr& run);
 
-  // Tells the watchers. Session id, user and time are filled in.
-  void Emit(const Session& session, Event event);
+  // Tells the watchers. Kind, session id, user and time are filled in; `fill` adds the rest, and is
+  // not called if there are none.
+  void Emit(const Session& session, EventKind kind, absl::FunctionRef<void(Event&)> fill);
   std::uint32_t max_topics_per_session() const { return options_.max_topics_per_session; }
 
   // Accounting for sessions.

@@ -35,10 +35,7 @@ void Shard::LeaveAll(Session& session) {
     const std::string topic = session.subscriptions_.back().topic->topic;
     Unsubscribe(session, topic);
     if (IsReserved(topic)) continue;
-    Event event;
-    event.kind = EventKind::kUnsubscribed;
-    event.topic = topic;
-    Emit(session, std::move(event));
+    Emit(session, EventKind::kUnsubscribed, [&](Event& event) { event.topic = topic; });
   }
   session.subscriptions_.shrink_to_fit();
 }

@@ -150,11 +150,10 @@ void WsSession::OnFrame(std::string_view data, bool text) {
                   {}});
   }
   if (protocol() == Protocol::kRaw) {
-    Event event;
-    event.kind = EventKind::kClientMessage;
-    event.payload.assign(data);
-    event.content_type = text ? "text/plain" : "application/octet-stream";
-    return shard().Emit(*this, std::move(event));
+    return shard().Emit(*this, EventKind::kClientMessage, [&](Event& event) {
+      event.payload.assign(data);
+      event.content_type = text ? "text/plain" : "application/octet-stream";
+    });
   }
   if (text != (codec()->opcode() == Opcode::kText)) {
     return Close({CloseCode::kWrongDataType,
@@ -268,19 +267,19 @@ void WsSession::End(CloseCode code, std::string reason) {
   if (!was_open) return DropQueued(DropReason::kDisconnected, /*ended=*/true);
   shard().Remove(*this);
   if (!announced_) return;
-  Event event;
-  event.kind = EventKind::kSessionClosed;
-  event.close_code = static_cast<std::uint16_t>(code);
-  event.close_reason = std::move(reason);
-  event.duration = absl::Now() - opened_at();
-  event.bytes_out = queue_.bytes_written();
-  event.messages_out = queue_.messages_written();
-  event.bytes_in = bytes_in();
-  event.messages_in = messages_in();
-  for (std::size_t i = 0; i < dropped().size(); ++i) {
-    if (dropped()[i] > 0) event.dropped[kDropReasonNames[i]] = dropped()[i];
-  }
-  shard().Emit(*this, std::move(event));
+  shard().Emit(*this, EventKind::kSessionClosed, [&](Event& event) {
+    event.close_code = static_cast<std::uint16_t>(code);
+    event.close_reason = std::move(reason);
+    event.duration = event.time - opened_at();
+    event.bytes_out = queue_.bytes_written();
+    event.messages_out = queue_.messages_written();
+    event.bytes_in = bytes_in();
+    event.messages_in = messages_in();
+    const auto lost = dropped();
+    for (std::size_t i = 0; i < lost.size(); ++i) {
+      if (lost[i] > 0) event.dropped[kDropReasonNames[i]] = lost[i];
+    }
+  });
 }
 
 void StartWsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket,

@@ -214,19 +214,15 @@ void WsSession::OnAllSubscribed(Opening& opening) {
   }
   ws_.next_layer().set_corked(false);
   shard().Touch(*this);
-  Event event;
-  event.kind = EventKind::kSessionOpened;
   announced_ = true;
-  event.labels = labels();
-  event.remote_address = remote_address_;
-  event.user_agent = user_agent();
-  shard().Emit(*this, std::move(event));
-  for (const std::string& topic : topics()) {
-    if (IsReserved(topic)) continue;
-    Event subscribed;
-    subscribed.kind = EventKind::kSubscribed;
-    subscribed.topic = topic;
-    shard().Emit(*this, std::move(subscribed));
+  shard().Emit(*this, EventKind::kSessionOpened, [&](Event& event) {
+    event.labels = labels();
+    event.remote_address = remote_address_;
+    event.user_agent = user_agent();
+  });
+  for (const Wanted& want : opening.wanted) {
+    if (IsReserved(want.topic) || !IsOn(want.topic)) continue;
+    shard().Emit(*this, EventKind::kSubscribed, [&](Event& event) { event.topic = want.topic; });
   }
 }
 

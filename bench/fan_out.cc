@@ -72,6 +72,7 @@ absl::StatusOr<FanOut::Measured> FanOut::Run(absl::Duration duration) {
   const std::uint64_t bytes = fleet_.bytes();
   const absl::Duration server_cpu = server_.process().CpuTime();
   const absl::Duration own_cpu = OwnCpu();
+  fleet_.set_awake(in_flight_ == 1);
   const std::uint64_t begin = NowNs();
   const std::uint64_t end = begin + static_cast<std::uint64_t>(absl::ToInt64Nanoseconds(duration));
   do {
@@ -88,6 +89,7 @@ absl::StatusOr<FanOut::Measured> FanOut::Run(absl::Duration duration) {
                                                      measured.deliveries, first));
     }
   } while (NowNs() < end);
+  fleet_.set_awake(false);
   measured.wall = absl::Nanoseconds(NowNs() - begin);
   measured.own_cpu = OwnCpu() - own_cpu;
   measured.server_cpu = server_.process().CpuTime() - server_cpu;

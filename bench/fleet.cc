@@ -1,6 +1,7 @@
 #include "bench/fleet.h"
 
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -88,7 +89,8 @@ absl::Status Fleet::StartConnect(int index) {
 void Fleet::Poll(absl::Duration wait) {
   std::array<epoll_event, 512> events;
   const int n = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
-                             static_cast<int>(absl::ToInt64Milliseconds(wait)));
+                             awake_ ? 0 : static_cast<int>(absl::ToInt64Milliseconds(wait)));
+  if (awake_ && n == 0) ::sched_yield();
   for (int i = 0; i < n; ++i) {
     const int index = static_cast<int>(events[static_cast<std::size_t>(i)].data.u32);
     if (clients_[static_cast<std::size_t>(index)].phase == Phase::kConnecting) {

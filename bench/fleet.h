@@ -53,6 +53,10 @@ class Fleet {
     return true;
   }
 
+  // Does not sleep while it polls, but lets others run. Waking a receiver up is the sender's work where both
+  // are on one machine, and how often it has to be done depends on which of them is faster just now.
+  void set_awake(bool awake) { awake_ = awake; }
+
   // From now on these do not read, and are neither counted nor checked.
   void StopReading(int first, int count);
   // Cuts all connections with a reset, as a network that is gone does.
@@ -107,6 +111,7 @@ class Fleet {
 
   const Entrance entrance_;
   int epoll_ = -1;
+  bool awake_ = false;
   std::vector<Client> clients_;
   std::string buffer_;
   std::function<void(int, std::string_view)> on_frame_;

@@ -179,7 +179,7 @@ bool CommandRunner::RunSetLabels(const v1::SetLabels& set_labels, v1::CommandRes
             return;  // all or nothing
           }
         }
-        session.mutable_labels() = std::move(labels);
+        session.set_labels(std::move(labels));
       },
       AnswerChange(result.seq(), *target, refused, later()));
   return false;

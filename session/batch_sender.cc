@@ -13,6 +13,7 @@ void BatchFlush::Flush(std::vector<Session*>& touched) {
     std::size_t end = begin;
     // Nothing but looking, until all is sent: nobody's queue may change while the kernel reads it.
     for (; end < touched.size() && sends_.size() < BatchSender::kMaxSends; ++end) {
+      PrefetchAhead(touched, end);
       if (touched[end] == nullptr) continue;
       const std::span<iovec> room = std::span(buffers_).subspan(used);
       if (room.empty()) break;

@@ -13,17 +13,21 @@ bool EventFilter::Matches(const Event& event) const {
                      [&](const TopicPattern& pattern) { return pattern.Matches(event.topic); });
 }
 
+bool EventHub::SkipUnwatched(absl::Time now) {
+  MutexLock lock(mutex_);
+  if (Watched(now)) return false;
+  groups_.clear();
+  events_.clear();
+  bytes_ = 0;
+  ++next_id_;
+  return true;
+}
+
 void EventHub::Publish(Event event) {
+  if (SkipUnwatched(event.time)) return;
   bool wake = false;
   {
     MutexLock lock(mutex_);
-    if (!Watched(event.time)) {
-      groups_.clear();
-      events_.clear();
-      bytes_ = 0;
-      ++next_id_;
-      return;
-    }
     event.id = next_id_++;
     bytes_ += event.size_bytes();
     events_.push_back(std::make_shared<const Event>(std::move(event)));

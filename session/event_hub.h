@@ -51,6 +51,8 @@ class EventHub {
       : max_events_(max_events), max_bytes_(max_bytes) {}
 
   void Publish(Event event);
+  // True if nobody would get an event of now: then it has got its number and need not be made.
+  bool SkipUnwatched(absl::Time now);
 
   struct Delivered {
     EventPtr event;

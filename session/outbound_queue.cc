@@ -98,7 +98,7 @@ void OutboundQueue::Consume(std::size_t written) {
     out = {};
     ++head_;
   }
-  head_written_ = written;
+  head_written_ = static_cast<std::uint32_t>(written);
   TidyUp();
 }
 

@@ -10,11 +10,25 @@
 namespace herald {
 
 Session::Session(Shard& shard, Encoding encoding, std::size_t max_outbound_bytes)
-    : queue_(max_outbound_bytes, *this), shard_(shard), encoding_(encoding) {}
+    : shard_(shard), queue_(max_outbound_bytes, *this), encoding_(encoding) {}
 
 Session::~Session() = default;
 
 std::string Session::id_text() const { return id_.ToString(shard_.node()); }
+
+const Labels& Session::labels() const {
+  static const Labels kNone;
+  return labels_ ? *labels_ : kNone;
+}
+
+void Session::set_labels(Labels labels) {
+  labels_ = labels.empty() ? nullptr : std::make_unique<const Labels>(std::move(labels));
+}
+
+void Session::Prefetch() const {
+  const auto* const begin = reinterpret_cast<const char*>(this);
+  for (const char* line = begin; line <= begin + sizeof *this; line += 64) __builtin_prefetch(line);
+}
 
 std::vector<std::string> Session::topics() const {
   std::vector<std::string> topics;
@@ -46,10 +60,7 @@ absl::Status Session::Join(const std::vector<std::string>& topics) {
   for (const std::string& topic : wanted) {
     shard_.Subscribe(*this, topic, std::nullopt, 0, [this, topic](absl::StatusOr<FeedStart> start) {
       if (!start.ok()) return;
-      Event event;
-      event.kind = EventKind::kSubscribed;
-      event.topic = topic;
-      shard_.Emit(*this, std::move(event));
+      shard_.Emit(*this, EventKind::kSubscribed, [&](Event& event) { event.topic = topic; });
     });
   }
   return absl::OkStatus();
@@ -58,10 +69,7 @@ absl::Status Session::Join(const std::vector<std::string>& topics) {
 bool Session::Leave(const std::string& topic) {
   if (!shard_.Unsubscribe(*this, topic)) return false;
   StopAwaitingAcks(topic);
-  Event event;
-  event.kind = EventKind::kUnsubscribed;
-  event.topic = topic;
-  shard_.Emit(*this, std::move(event));
+  shard_.Emit(*this, EventKind::kUnsubscribed, [&](Event& event) { event.topic = topic; });
   return true;
 }
 
@@ -168,7 +176,8 @@ void Session::CountLost(DropReason reason, Drop drop) {
   const std::uint64_t lost = drop();
   shard_.CountQueued(static_cast<std::int64_t>(queue_.bytes()) - static_cast<std::int64_t>(before),
                      0);
-  dropped_[static_cast<std::size_t>(reason)] += static_cast<std::uint32_t>(lost);
+  if (lost == 0) return;
+  extras().dropped[static_cast<std::size_t>(reason)] += static_cast<std::uint32_t>(lost);
   shard_.CountDropped(reason, lost);
 }
 

@@ -10,9 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "session/close.h"
+#include "session/compact_time.h"
 #include "session/labels.h"
 #include "session/message.h"
 #include "session/outbound_queue.h"
@@ -32,7 +34,7 @@ struct TopicSubscribers {
     std::uint64_t start_offset;  // live messages at or below it are not for this session
   };
   std::string topic;
-  std::vector<Entry> entries;
+  absl::InlinedVector<Entry, 1> entries;  // most topics are one user's
   // By the topic's rule.
   Overflow overflow = Overflow::kDisconnect;
   bool join_leave = false;
@@ -68,8 +70,8 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   Protocol protocol() const { return encoding_.protocol; }
   // Of its messages; whatever else it is sent is never compressed.
   Encoding encoding() const { return encoding_; }
-  const Labels& labels() const { return labels_; }
-  Labels& mutable_labels() { return labels_; }
+  const Labels& labels() const;
+  void set_labels(Labels labels);
   const OutboundQueue& queue() const { return queue_; }
   // Topics it is on, the personal and the broadcast topic included.
   std::vector<std::string> topics() const;
@@ -104,6 +106,9 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   virtual int PrepareSend(std::span<iovec> /*out*/, std::size_t& /*n*/) { return -1; }
   // What came of it: bytes, or -errno. False if nothing is left to do; else Flush follows.
   virtual bool OnSent(ssize_t /*result*/) { return true; }
+  // Loads what Flush will look at: first the session itself, and once that is there, where it points.
+  void Prefetch() const;
+  virtual void PrefetchSocket() const {}
   // Begins the close; what is queued goes out first (for a slow consumer it is dropped).
   void Close(CloseRequest request);
 
@@ -114,7 +119,9 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   std::uint64_t messages_in() const { return messages_in_; }
   std::uint64_t bytes_in() const { return bytes_in_; }
   // Messages that did not reach it, by reason.
-  const std::array<std::uint32_t, kDropReasons>& dropped() const { return dropped_; }
+  std::array<std::uint32_t, kDropReasons> dropped() const {
+    return extras_ ? extras_->dropped : std::array<std::uint32_t, kDropReasons>{};
+  }
 
  protected:
   // Does the close. Called once, with closing() true.
@@ -147,8 +154,6 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   // Delivers a message of the log, for the receipt too if it was owed.
   void DeliverMissed(const MessagePtr& message, Overflow overflow);
 
-  OutboundQueue queue_;
-
  private:
   friend class Shard;
   friend class BatchFlush;
@@ -171,6 +176,7 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
     std::vector<Gap> gaps;
     std::vector<Unacked> unacked;  // written, and their receipts wait for the client
     std::vector<Owed> owed;        // by this session's own end, or that of the one before
+    std::array<std::uint32_t, kDropReasons> dropped{};
   };
   Extras& extras() {
     if (!extras_) extras_ = std::make_unique<Extras>();
@@ -198,20 +204,35 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   // All open receipts of a session that ends.
   std::vector<Owed> CollectOwed();
 
+  // First what each delivery looks at, so that it lies in few cache lines.
   Shard& shard_;
-  SessionId id_;
-  std::string user_;
-  Labels labels_;
-  std::vector<Subscription> subscriptions_;
-  absl::Time opened_at_;
-  std::uint64_t messages_in_ = 0;
-  std::uint64_t bytes_in_ = 0;
-  std::unique_ptr<Extras> extras_;
-  std::array<std::uint32_t, kDropReasons> dropped_{};
+
+ protected:
+  OutboundQueue queue_;
+
+ private:
+  [[no_unique_address]] SessionId id_;  // what follows stands where its alignment leaves room
   const Encoding encoding_;
   bool closing_ = false;
   bool may_come_back_ = true;  // once closing, or ended
   bool touched_ = false;       // in the shard's list of sessions to flush
+  std::unique_ptr<Extras> extras_;
+  std::string user_;
+  std::unique_ptr<const Labels> labels_;  // null: it has none
+  std::vector<Subscription> subscriptions_;
+  CompactTime opened_at_ = absl::UnixEpoch();
+  std::uint64_t messages_in_ = 0;
+  std::uint64_t bytes_in_ = 0;
 };
+
+// While sessions are written to one after the other, whatever comes next is on its way from memory.
+inline void PrefetchAhead(std::span<Session* const> sessions, std::size_t at) {
+  constexpr std::size_t kSockets = 2, kSessions = 4;  // herald-bench p2
+  const auto next = [&](std::size_t ahead) {
+    return at + ahead < sessions.size() ? sessions[at + ahead] : nullptr;
+  };
+  if (const Session* session = next(kSessions)) session->Prefetch();
+  if (const Session* session = next(kSockets)) session->PrefetchSocket();
+}
 
 }  // namespace herald

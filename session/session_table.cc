@@ -60,10 +60,10 @@ std::vector<std::shared_ptr<Session>> Match(Shard& shard, const Target& target) 
                             take_topic(topic, to.topics.size() > 1);
                         },
                         [&](const ToAll&) {
-                          for (const auto& [_, session] : shard.sessions()) take(*session, false);
+                          for (const auto& session : shard.sessions()) take(*session, false);
                         },
                         [&](const Selector& selector) {
-                          for (const auto& [_, session] : shard.sessions()) {
+                          for (const auto& session : shard.sessions()) {
                             if (selector.Matches(session->labels())) take(*session, false);
                           }
                         }},
@@ -166,7 +166,7 @@ void SessionTable::List(SessionFilter filter,
           found.push_back(Describe(session));
         };
         if (shared->topic.empty()) {
-          for (const auto& [_, session] : shard.sessions()) take(*session);
+          for (const auto& session : shard.sessions()) take(*session);
         } else if (const TopicSubscribers* topic = shard.FindTopic(shared->topic)) {
           for (const auto& entry : topic->entries) take(*entry.session);
         }

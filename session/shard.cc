@@ -40,9 +40,8 @@ void Shard::Start(TopicFeed& feed) {
     unsettled_.clear();
     to_leave_.clear();
     to_remove_.clear();
-    std::vector<std::shared_ptr<Session>> left;
-    for (auto& [_, session] : sessions_) left.push_back(session);
-    for (auto& session : left) Remove(*session);
+    const std::vector<std::shared_ptr<Session>> left(sessions_.begin(), sessions_.end());
+    for (const auto& session : left) Remove(*session);
     // Tasks may hold connections, whose sockets belong to the context.
     std::vector<Mail> unread;
     mailbox_.Take(unread);
@@ -133,6 +132,7 @@ void Shard::FlushSoon() {
 void Shard::FlushSessions() {
   if (batch_flush_ && touched_.size() >= kWorthABatch) return batch_flush_->Flush(touched_);
   for (std::size_t i = 0; i < touched_.size(); ++i) {
+    PrefetchAhead(touched_, i);
     Session* session = std::exchange(touched_[i], nullptr);
     if (session == nullptr) continue;
     session->touched_ = false;
@@ -170,11 +170,16 @@ void Shard::RemoveEnded() {
   }
 }
 
-void Shard::Emit(const Session& session, Event event) {
+void Shard::Emit(const Session& session, EventKind kind, absl::FunctionRef<void(Event&)> fill) {
   if (options_.events == nullptr) return;
-  event.time = absl::Now();
+  const absl::Time now = absl::Now();
+  if (options_.events->SkipUnwatched(now)) return;
+  Event event;
+  event.kind = kind;
+  event.time = now;
   event.session_id = session.id_text();
   event.user_id = session.user();
+  fill(event);
   options_.events->Publish(std::move(event));
 }
 

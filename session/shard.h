@@ -15,10 +15,13 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
+#include "absl/hash/hash.h"
 #include "absl/status/status.h"
 #include "session/batch_sender.h"
 #include "session/close.h"
 #include "session/event_hub.h"
+#include "session/keyed_set.h"
 #include "session/mailbox.h"
 #include "session/message.h"
 #include "session/session.h"
@@ -55,6 +58,22 @@ struct ShardStats {
   std::atomic<std::uint64_t> dropped[kDropReasons]{};
   std::atomic<std::uint64_t> drains{0};
 };
+
+// Sessions by their id.
+struct SessionKey {
+  static const SessionId& Of(const SessionId& id) { return id; }
+  static const SessionId& Of(const std::shared_ptr<Session>& session) { return session->id(); }
+};
+using SessionSet = KeyedSet<std::shared_ptr<Session>, SessionKey, absl::Hash<SessionId>>;
+
+// Topics by their name.
+struct TopicKey {
+  static std::string_view Of(std::string_view topic) { return topic; }
+  static std::string_view Of(const std::unique_ptr<TopicSubscribers>& topic) {
+    return topic->topic;
+  }
+};
+using TopicSet = KeyedSet<std::unique_ptr<TopicSubscribers>, TopicKey, StringHash>;
 
 // One thread, one io_context, its sessions and its slice of the session table.
 //
@@ -110,9 +129,7 @@ class Shard {
   // Null if it is not here or is closing.
   Session* Find(const SessionId& id);
   Session* FindAny(const SessionId& id);  // closing ones too
-  const absl::flat_hash_map<SessionId, std::shared_ptr<Session>>& sessions() const {
-    return sessions_;
-  }
+  const SessionSet& sessions() const { return sessions_; }
   // Null if nobody here is on the topic.
   const TopicSubscribers* FindTopic(std::string_view topic) const;
 
@@ -137,8 +154,9 @@ class Shard {
   // Something has been counted on the run: its receipts are told when the drain ends.
   void SettleSoon(const MessageRunPtr& run);
 
-  // Tells the watchers. Session id, user and time are filled in.
-  void Emit(const Session& session, Event event);
+  // Tells the watchers. Kind, session id, user and time are filled in; `fill` adds the rest, and is
+  // not called if there are none.
+  void Emit(const Session& session, EventKind kind, absl::FunctionRef<void(Event&)> fill);
   std::uint32_t max_topics_per_session() const { return options_.max_topics_per_session; }
 
   // Accounting for sessions.
@@ -185,8 +203,8 @@ class Shard {
   std::atomic<std::thread::id> thread_id_;
 
   TimerWheel timers_;
-  absl::flat_hash_map<SessionId, std::shared_ptr<Session>> sessions_;
-  StringMap<std::unique_ptr<TopicSubscribers>> topics_;
+  SessionSet sessions_;
+  TopicSet topics_;
   // What sessions that have ended are owed: by then their receipts have run out.
   struct Ended {
     std::string user;

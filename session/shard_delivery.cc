@@ -27,7 +27,7 @@ void Shard::HandleMail(Mail& mail) {
     if (Receipt* receipt = message.receipt()) receipt->Release();
     return;
   }
-  TopicSubscribers& topic = *it->second;
+  TopicSubscribers& topic = **it;
   if (mail.except || mail.tally || topic.overflow != Overflow::kDisconnect ||
       (message.options() != nullptr && !message.options()->only_receipt())) {
     FinishRun();

@@ -20,7 +20,7 @@ void Shard::Add(std::shared_ptr<Session> session, std::string user) {
   session->id_ = SessionId::New(static_cast<std::uint8_t>(options_.index));
   session->user_ = std::move(user);
   session->opened_at_ = absl::Now();
-  sessions_[session->id_] = std::move(session);
+  sessions_.insert(std::move(session));
   Bump(stats_.sessions, 1);
   Bump(stats_.sessions_opened, 1);
 }
@@ -35,23 +35,19 @@ void Shard::LeaveAll(Session& session) {
     const std::string topic = session.subscriptions_.back().topic->topic;
     Unsubscribe(session, topic);
     if (IsReserved(topic)) continue;
-    Event event;
-    event.kind = EventKind::kUnsubscribed;
-    event.topic = topic;
-    Emit(session, std::move(event));
+    Emit(session, EventKind::kUnsubscribed, [&](Event& event) { event.topic = topic; });
   }
   session.subscriptions_.shrink_to_fit();
 }
 
 void Shard::Remove(Session& session) {
   auto it = sessions_.find(session.id_);
-  if (it == sessions_.end() || it->second.get() != &session) return;
+  if (it == sessions_.end() || it->get() != &session) return;
   if (delivering_) {
-    to_remove_.push_back(it->second);
+    to_remove_.push_back(*it);
     return;
   }
-  std::shared_ptr<Session> keep = std::move(it->second);
-  sessions_.erase(it);
+  const std::shared_ptr<Session> keep = std::move(sessions_.extract(it).value());
   Bump(stats_.sessions, -1);
   session.closing_ = true;
   session.DropQueued(DropReason::kDisconnected, /*ended=*/true);
@@ -98,17 +94,17 @@ void Shard::ForgetOwed() {
 
 Session* Shard::FindAny(const SessionId& id) {
   auto it = sessions_.find(id);
-  return it == sessions_.end() ? nullptr : it->second.get();
+  return it == sessions_.end() ? nullptr : it->get();
 }
 
 Session* Shard::Find(const SessionId& id) {
   auto it = sessions_.find(id);
-  return it == sessions_.end() || it->second->closing() ? nullptr : it->second.get();
+  return it == sessions_.end() || (*it)->closing() ? nullptr : it->get();
 }
 
 const TopicSubscribers* Shard::FindTopic(std::string_view topic) const {
   auto it = topics_.find(topic);
-  return it == topics_.end() ? nullptr : it->second.get();
+  return it == topics_.end() ? nullptr : it->get();
 }
 
 void Shard::Subscribe(Session& session, const std::string& topic, std::optional<Position> since,
@@ -147,16 +143,15 @@ void Shard::Subscribe(Session& session, const std::string& topic, std::optional<
 }
 
 TopicSubscribers& Shard::SubscribersOf(const std::string& topic) {
-  auto& subscribers = topics_[topic];
-  if (subscribers) return *subscribers;
-  subscribers = std::make_unique<TopicSubscribers>();
+  if (auto it = topics_.find(topic); it != topics_.end()) return **it;
+  auto subscribers = std::make_unique<TopicSubscribers>();
   subscribers->topic = topic;
   if (options_.rules) {
     const TopicRule& rule = options_.rules->Find(topic);
     subscribers->overflow = rule.overflow;
     subscribers->join_leave = rule.join_leave && options_.presence != nullptr;
   }
-  return *subscribers;
+  return **topics_.insert(std::move(subscribers)).first;
 }
 
 void Shard::TellPresence(const PresenceChange& change) {
@@ -181,7 +176,7 @@ void Shard::TellGap(const std::string& topic, std::string_view reason, const Pos
   const auto it = topics_.find(topic);
   if (it == topics_.end()) return;
   std::vector<std::shared_ptr<Session>> sessions;  // held, since one that is full ends
-  for (TopicSubscribers::Entry& entry : it->second->entries) {
+  for (TopicSubscribers::Entry& entry : (*it)->entries) {
     entry.start_offset = 0;  // a new log may begin below it
     sessions.push_back(entry.session->shared_from_this());
   }
@@ -214,7 +209,7 @@ bool Shard::Unsubscribe(Session& session, std::string_view name) {
       options_.presence->Left(session, topic.topic, session.closing_ && session.may_come_back_,
                               absl::Now());
     }
-    if (topic.entries.empty()) topics_.erase(topics_.find(std::string_view(topic.topic)));
+    if (topic.entries.empty()) topics_.erase(topics_.find(topic.topic));
     return true;
   }
   return false;

@@ -39,7 +39,7 @@ absl::Status Check(TopicRule::Access access, const std::vector<TopicPattern>& al
 
 ClientAccess::ClientAccess(const Claims& claims) {
   if (claims.allow_subscribe.empty() && claims.allow_publish.empty()) return;
-  allowed_ = std::make_shared<const Allowed>(
+  allowed_ = std::make_unique<const Allowed>(
       Allowed{ParseAll(claims.allow_subscribe), ParseAll(claims.allow_publish)});
 }
 

@@ -29,7 +29,7 @@ class ClientAccess {
     std::vector<TopicPattern> subscribe;
     std::vector<TopicPattern> publish;
   };
-  std::shared_ptr<const Allowed> allowed_;  // null: nothing
+  std::unique_ptr<const Allowed> allowed_;  // null: nothing
 };
 
 }  // namespace herald

@@ -23,12 +23,11 @@ using beast::error_code;
 
 class HttpConnection final : public std::enable_shared_from_this<HttpConnection>, private Timer {
  public:
-  HttpConnection(FrontEnd& front_end, Shard& shard, ClientSocket socket)
-      : front_end_(front_end), shard_(shard), socket_(std::move(socket)) {}
+  HttpConnection(FrontEnd& front_end, Shard& shard, ClientSocket socket,
+                 const asio::ip::tcp::endpoint& peer)
+      : front_end_(front_end), shard_(shard), socket_(std::move(socket)), peer_(peer) {}
 
   void Start() {
-    error_code ignored;
-    socket_.tcp().set_option(asio::ip::tcp::no_delay(true), ignored);
     shard_.timers().Schedule(*this, front_end_.options.limits.handshake_timeout);
     if (front_end_.tls == nullptr) return ReadHeader();
     securing_ = true;
@@ -60,6 +59,7 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
   FrontEnd& front_end_;
   Shard& shard_;
   ClientSocket socket_;
+  const asio::ip::tcp::endpoint peer_;
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::empty_body>> parser_;
   std::optional<Response> response_;
@@ -133,10 +133,7 @@ void HttpConnection::OnUpgrade(const UpgradeRequest& request) {
     return Refuse(http::status::service_unavailable, "this replica is about to end");
   if (front_end_.memory_full)
     return Refuse(http::status::service_unavailable, "no memory for more sessions");
-  error_code error;
-  const auto remote = socket_.tcp().remote_endpoint(error);
-  if (error) return shard_.timers().Cancel(*this);
-  const std::string ip = remote.address().to_string();
+  const std::string ip = peer_.address().to_string();
   switch (front_end_.admission.Admit(ip, absl::Now())) {
     case Admission::Verdict::kAdmitted:
       break;
@@ -154,8 +151,8 @@ void HttpConnection::OnUpgrade(const UpgradeRequest& request) {
     front_end_.admission.Release(ip);
     return Refuse(refusal.status, std::move(refusal.reason));
   }
-  details->remote_address = remote.address().is_v6() ? fmt::format("[{}]:{}", ip, remote.port())
-                                                     : fmt::format("{}:{}", ip, remote.port());
+  details->remote_address = peer_.address().is_v6() ? fmt::format("[{}]:{}", ip, peer_.port())
+                                                    : fmt::format("{}:{}", ip, peer_.port());
   front_end_.handshakes_accepted.fetch_add(1, std::memory_order_relaxed);
   shard_.timers().Cancel(*this);
   const auto rest = buffer_.data();
@@ -256,8 +253,10 @@ void HttpConnection::Linger() {
 
 }  // namespace
 
-void StartHttpConnection(FrontEnd& front_end, Shard& shard, TcpSocket socket) {
-  std::make_shared<HttpConnection>(front_end, shard, ClientSocket(std::move(socket)))->Start();
+void StartHttpConnection(FrontEnd& front_end, Shard& shard, TcpSocket socket,
+                         const asio::ip::tcp::endpoint& peer) {
+  std::make_shared<HttpConnection>(front_end, shard, ClientSocket(std::move(socket)), peer)
+      ->Start();
 }
 
 }  // namespace herald

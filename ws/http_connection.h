@@ -12,6 +12,7 @@ namespace herald {
 //
 // Threads:   the shard's. Keeps itself alive until it has answered.
 // Limits:    `max_header_bytes` (431), `handshake_timeout` (408).
-void StartHttpConnection(FrontEnd& front_end, Shard& shard, TcpSocket socket);
+void StartHttpConnection(FrontEnd& front_end, Shard& shard, TcpSocket socket,
+                         const boost::asio::ip::tcp::endpoint& peer);
 
 }  // namespace herald

@@ -50,7 +50,7 @@ class Listener::Acceptor : public std::enable_shared_from_this<Listener::Accepto
   Shard& shard() { return shard_; }
 
   void DoAccept() {
-    acceptor_.async_accept([self = shared_from_this()](error_code error, TcpSocket socket) {
+    acceptor_.async_accept(peer_, [self = shared_from_this()](error_code error, TcpSocket socket) {
       self->OnAccept(error, std::move(socket));
     });
   }
@@ -65,7 +65,7 @@ class Listener::Acceptor : public std::enable_shared_from_this<Listener::Accepto
   void OnAccept(error_code error, TcpSocket socket) {
     if (!acceptor_.is_open()) return;
     if (!error) {
-      StartHttpConnection(front_end_, shard_, std::move(socket));
+      StartHttpConnection(front_end_, shard_, std::move(socket), peer_);
       return DoAccept();
     }
     // Out of descriptors, most likely: come back when some have been given back.
@@ -78,6 +78,7 @@ class Listener::Acceptor : public std::enable_shared_from_this<Listener::Accepto
   FrontEnd& front_end_;
   Shard& shard_;
   TcpAcceptor acceptor_;
+  tcp::endpoint peer_;  // of the connection accepted last
   asio::steady_timer retry_;
 };
 
@@ -98,6 +99,8 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(
   for (auto& shard : shards) {
     auto acceptor = std::make_shared<Acceptor>(front_end, *shard);
     error_code error = Bind(acceptor->socket(), endpoint, /*shared=*/true);
+    // Connections have it from their listener, which saves a call for each.
+    if (!error) acceptor->socket().set_option(tcp::no_delay(true), error);
     if (!error) acceptor->socket().listen(kBacklog, error);
     if (error)
       return absl::UnavailableError(

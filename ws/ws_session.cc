@@ -18,6 +18,8 @@ namespace beast = boost::beast;
 namespace websocket = boost::beast::websocket;
 using beast::error_code;
 
+// Of a message that is longer than its first part, at a time.
+constexpr std::size_t kReadBytes = 4096;
 // How long a peer may take to answer our close frame.
 constexpr absl::Duration kCloseTimeout = absl::Seconds(5);
 
@@ -35,10 +37,12 @@ WsSession::WsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, Upg
     : Session(shard, {details.protocol, details.deflate != DeflateAnswer::kDeclined},
               front_end.options.limits.max_outbound_bytes_per_session),
       front_end_(front_end),
+      ws_(std::move(socket), queue_, shard, std::move(prefix)),
       details_(std::make_unique<UpgradeDetails>(std::move(details))),
       remote_address_(std::move(details_->remote_address)),
-      user_agent_(std::move(details_->user_agent)),
-      ws_(std::move(socket), queue_, shard, std::move(prefix)) {}
+      user_agent_(details_->user_agent.empty()
+                      ? nullptr
+                      : std::make_unique<std::string>(std::move(details_->user_agent))) {}
 
 WsSession::~WsSession() { front_end_.admission.Release(IpOf(remote_address_)); }
 
@@ -80,22 +84,18 @@ void WsSession::OnAccept(error_code error) {
 }
 
 void WsSession::DoRead() {
-  const auto done = [self = Self()](error_code error, std::size_t n) { self->OnRead(error, n); };
-  if (inbound_.empty()) {
-    ws_.async_read_some(asio::buffer(chunk_), done);
-  } else {
-    const std::size_t have = inbound_.size();
-    inbound_.resize(have + 4096);
-    ws_.async_read_some(asio::buffer(inbound_.data() + have, 4096),
-                        [self = Self(), have](error_code error, std::size_t n) {
-                          self->inbound_.resize(have + n);
-                          self->OnRead(error, n);
-                        });
+  asio::mutable_buffer room = asio::buffer(chunk_);
+  if (inbound_) {
+    const std::size_t have = inbound_->size();
+    inbound_->resize(have + kReadBytes);
+    room = asio::buffer(inbound_->data() + have, kReadBytes);
   }
+  ws_.async_read_some(room, ReadDone{Self()});
 }
 
 void WsSession::OnRead(error_code error, std::size_t n) {
   if (phase_ == Phase::kEnded) return;
+  if (inbound_) inbound_->resize(inbound_->size() - kReadBytes + n);
   if (error) {
     if (phase_ == Phase::kClosing) {
       if (beast_closes_ && !peer_closes_) ending_->reason = error.message();
@@ -103,17 +103,14 @@ void WsSession::OnRead(error_code error, std::size_t n) {
     }
     return End(CloseCode::kAbnormal, error.message());
   }
-  const bool first = inbound_.empty();
-  if (!ws_.is_message_done() || !first) {
-    if (first) inbound_.assign(chunk_.data(), n);
-    if (!ws_.is_message_done()) return DoRead();
+  if (!ws_.is_message_done()) {
+    if (!inbound_) inbound_ = std::make_unique<std::string>(chunk_.data(), n);
+    return DoRead();
   }
   Heard();
-  if (phase_ != Phase::kClosing) {
-    OnMessage(first ? std::string_view(chunk_.data(), n) : std::string_view(inbound_));
-  }
-  inbound_.clear();
-  if (inbound_.capacity() > 64) inbound_.shrink_to_fit();
+  if (phase_ != Phase::kClosing)
+    OnMessage(inbound_ ? std::string_view(*inbound_) : std::string_view(chunk_.data(), n));
+  inbound_ = nullptr;
   if (phase_ != Phase::kEnded) DoRead();
 }
 
@@ -153,11 +150,10 @@ void WsSession::OnFrame(std::string_view data, bool text) {
                   {}});
   }
   if (protocol() == Protocol::kRaw) {
-    Event event;
-    event.kind = EventKind::kClientMessage;
-    event.payload.assign(data);
-    event.content_type = text ? "text/plain" : "application/octet-stream";
-    return shard().Emit(*this, std::move(event));
+    return shard().Emit(*this, EventKind::kClientMessage, [&](Event& event) {
+      event.payload.assign(data);
+      event.content_type = text ? "text/plain" : "application/octet-stream";
+    });
   }
   if (text != (codec()->opcode() == Opcode::kText)) {
     return Close({CloseCode::kWrongDataType,
@@ -174,7 +170,7 @@ void WsSession::OnFrame(std::string_view data, bool text) {
 // --- ending ---
 
 void WsSession::ScheduleNext() {
-  const absl::Time next = std::min(next_ping_, expires_at_);
+  const absl::Time next = std::min<absl::Time>(next_ping_, expires_at_);
   shard().timers().Schedule(*this, std::min(next - absl::Now(), absl::Hours(24)));
 }
 
@@ -271,19 +267,19 @@ void WsSession::End(CloseCode code, std::string reason) {
   if (!was_open) return DropQueued(DropReason::kDisconnected, /*ended=*/true);
   shard().Remove(*this);
   if (!announced_) return;
-  Event event;
-  event.kind = EventKind::kSessionClosed;
-  event.close_code = static_cast<std::uint16_t>(code);
-  event.close_reason = std::move(reason);
-  event.duration = absl::Now() - opened_at();
-  event.bytes_out = queue_.bytes_written();
-  event.messages_out = queue_.messages_written();
-  event.bytes_in = bytes_in();
-  event.messages_in = messages_in();
-  for (std::size_t i = 0; i < dropped().size(); ++i) {
-    if (dropped()[i] > 0) event.dropped[kDropReasonNames[i]] = dropped()[i];
-  }
-  shard().Emit(*this, std::move(event));
+  shard().Emit(*this, EventKind::kSessionClosed, [&](Event& event) {
+    event.close_code = static_cast<std::uint16_t>(code);
+    event.close_reason = std::move(reason);
+    event.duration = event.time - opened_at();
+    event.bytes_out = queue_.bytes_written();
+    event.messages_out = queue_.messages_written();
+    event.bytes_in = bytes_in();
+    event.messages_in = messages_in();
+    const auto lost = dropped();
+    for (std::size_t i = 0; i < lost.size(); ++i) {
+      if (lost[i] > 0) event.dropped[kDropReasonNames[i]] = lost[i];
+    }
+  });
 }
 
 void StartWsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket,

@@ -94,10 +94,8 @@ void WsSession::OnSubscribe(std::uint32_t id, const v1::Subscribe& subscribe) {
                       *ok.mutable_topic() = StateOf(topic, *start, asked);
                       Reply(id, std::move(ok));
                       SendMissed(topic, start->missed);
-                      Event event;
-                      event.kind = EventKind::kSubscribed;
-                      event.topic = topic;
-                      shard().Emit(*this, std::move(event));
+                      shard().Emit(*this, EventKind::kSubscribed,
+                                   [&](Event& event) { event.topic = topic; });
                     });
 }
 
@@ -152,13 +150,12 @@ void WsSession::OnUpstream(std::uint32_t id, const v1::Upstream& upstream) {
   }
   absl::StatusOr<MessageBodyPtr> body = Accept(ContentOf(upstream));
   if (!body.ok()) return ReplyError(id, body.status());
-  Event event;
-  event.kind = EventKind::kClientMessage;
-  event.topic = upstream.topic();
-  event.event = (*body)->event;
-  event.payload = (*body)->payload;
-  event.content_type = (*body)->content_type;
-  shard().Emit(*this, std::move(event));
+  shard().Emit(*this, EventKind::kClientMessage, [&](Event& event) {
+    event.topic = upstream.topic();
+    event.event = (*body)->event;
+    event.payload = (*body)->payload;
+    event.content_type = (*body)->content_type;
+  });
   Reply(id);
 }
 

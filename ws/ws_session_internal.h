@@ -14,6 +14,7 @@
 #include "ws/codec.h"
 #include "ws/frame_stream.h"
 #include "ws/front_end.h"
+#include "ws/handler_memory.h"
 #include "ws/handshake.h"
 
 namespace herald {
@@ -39,7 +40,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   void Start(const UpgradeRequest& request);
 
   std::string remote_address() const override { return remote_address_; }
-  std::string user_agent() const override { return user_agent_; }
+  std::string user_agent() const override { return user_agent_ ? *user_agent_ : std::string(); }
 
   FramePtr MakePresence(const PresenceChange& change) const override;
   void Flush() override { ws_.next_layer().Flush(); }
@@ -47,12 +48,16 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
     return ws_.next_layer().PrepareSend(out, n);
   }
   bool OnSent(ssize_t result) override { return ws_.next_layer().OnSent(result); }
+  void PrefetchSocket() const override {
+    queue_.Prefetch();
+    ws_.next_layer().Prefetch();
+  }
 
  protected:
   void DoClose(CloseRequest request) override;
 
  private:
-  enum class Phase { kUpgrading, kConnecting, kOpen, kClosing, kEnded };
+  enum class Phase : std::uint8_t { kUpgrading, kConnecting, kOpen, kClosing, kEnded };
 
   std::shared_ptr<WsSession> Self() {
     return std::static_pointer_cast<WsSession>(shared_from_this());
@@ -71,6 +76,13 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   }
 
   // Reading.
+  using ReadMemory = HandlerMemory<280>;
+  struct ReadDone {
+    std::shared_ptr<WsSession> self;
+    using allocator_type = ReadMemory::Allocator<void>;
+    allocator_type get_allocator() const noexcept { return allocator_type(self->read_memory_); }
+    void operator()(boost::beast::error_code error, std::size_t n) { self->OnRead(error, n); }
+  };
   void OnAccept(boost::beast::error_code error);
   void DoRead();
   void OnRead(boost::beast::error_code error, std::size_t n);
@@ -138,18 +150,21 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   void EndAsTold();
 
   FrontEnd& front_end_;
+  boost::beast::websocket::stream<FrameStream, /*deflateSupported=*/false> ws_;
   std::unique_ptr<UpgradeDetails> details_;  // null once it is open
   std::string remote_address_;
-  std::string user_agent_;
-  boost::beast::websocket::stream<FrameStream, /*deflateSupported=*/false> ws_;
+  std::unique_ptr<std::string> user_agent_;  // null: it has not said
   ClientAccess access_;
-  absl::Time expires_at_ = absl::InfiniteFuture();
-  absl::Time next_ping_ = absl::InfiniteFuture();  // or, with awaiting_pong_, when to give up
+  CompactTime expires_at_ = absl::InfiniteFuture();
+  CompactTime next_ping_ = absl::InfiniteFuture();  // or, with awaiting_pong_, when to give up
   std::uint64_t ping_end_ = 0;       // of the bytes to this peer, where the last ping ends
   std::uint64_t acked_at_ping_ = 0;  // what its kernel had acknowledged when we last looked
-  std::string inbound_;              // of the message being read; empty at rest
-  std::array<char, 48> chunk_;       // the first bytes of a message land here
+  // Of a message that is read in parts; null at rest.
+  std::unique_ptr<std::string> inbound_;
+  std::array<char, 40> chunk_;  // the first bytes of a message land here
   RateLimit rate_;
+  // What follows it stands where its alignment leaves room.
+  [[no_unique_address]] ReadMemory read_memory_;
   Phase phase_ = Phase::kUpgrading;
   bool announced_ = false;  // watchers know of it: they are told its end too
   bool awaiting_pong_ = false;

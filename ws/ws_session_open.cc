@@ -95,7 +95,7 @@ void WsSession::Open(Claims claims,
   }
   details_ = nullptr;
   expires_at_ = claims.expires_at;
-  mutable_labels() = std::move(claims.labels);
+  set_labels(std::move(claims.labels));
   shard().Add(shared_from_this(), std::move(claims.subject));
   phase_ = Phase::kOpen;
   auto opening = std::make_shared<Opening>();
@@ -214,19 +214,15 @@ void WsSession::OnAllSubscribed(Opening& opening) {
   }
   ws_.next_layer().set_corked(false);
   shard().Touch(*this);
-  Event event;
-  event.kind = EventKind::kSessionOpened;
   announced_ = true;
-  event.labels = labels();
-  event.remote_address = remote_address_;
-  event.user_agent = user_agent_;
-  shard().Emit(*this, std::move(event));
-  for (const std::string& topic : topics()) {
-    if (IsReserved(topic)) continue;
-    Event subscribed;
-    subscribed.kind = EventKind::kSubscribed;
-    subscribed.topic = topic;
-    shard().Emit(*this, std::move(subscribed));
+  shard().Emit(*this, EventKind::kSessionOpened, [&](Event& event) {
+    event.labels = labels();
+    event.remote_address = remote_address_;
+    event.user_agent = user_agent();
+  });
+  for (const Wanted& want : opening.wanted) {
+    if (IsReserved(want.topic) || !IsOn(want.topic)) continue;
+    shard().Emit(*this, EventKind::kSubscribed, [&](Event& event) { event.topic = want.topic; });
   }
 }
 

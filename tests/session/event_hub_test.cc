@@ -221,6 +221,17 @@ TEST_F(EventHubTest, NumbersButDoesNotKeepWhatNobodyWatches) {
   EXPECT_THAT(Ids(batch), ElementsAre(4u));
 }
 
+TEST_F(EventHubTest, WhatNobodyWatchesNeedNotBeMadeAndIsNumbered) {
+  EXPECT_TRUE(hub_.SkipUnwatched(absl::Now()));
+  EXPECT_EQ(hub_.last_event_id(), 1u);
+  const auto watcher = Watch({});
+  EXPECT_FALSE(hub_.SkipUnwatched(absl::Now()));
+  EXPECT_EQ(hub_.last_event_id(), 1u);
+  hub_.RemoveWatcher(watcher);
+  EXPECT_FALSE(hub_.SkipUnwatched(absl::Now())) << "it may come back to where it was";
+  EXPECT_TRUE(hub_.SkipUnwatched(absl::Now() + 2 * EventHub::kGroupKept));
+}
+
 TEST_F(EventHubTest, ForgetsWhatWasKeptForAGroupWhoseTimeIsUp) {
   hub_.RemoveWatcher(Watch(Group("g")));
   Publish({"kept"});

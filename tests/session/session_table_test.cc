@@ -28,7 +28,9 @@ class SessionTableTest : public ::testing::Test {
                           const std::vector<std::string>& topics) {
     auto session = node_.Add({.remove_on_close = false}, shard, user);
     RunOn(node_.shard(shard), [&] {
-      if (!platform.empty()) EXPECT_TRUE(session->mutable_labels().Set("platform", platform).ok());
+      Labels labels;
+      if (!platform.empty()) EXPECT_TRUE(labels.Set("platform", platform).ok());
+      session->set_labels(std::move(labels));
     });
     for (const std::string& topic : topics) EXPECT_TRUE(node_.Subscribe(*session, topic).ok());
     return session;

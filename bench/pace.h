@@ -24,6 +24,8 @@ class Pace {
     ::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, nullptr);
     return next_;
   }
+  // When the next tick will be.
+  std::uint64_t next() const { return next_ + period_ns_; }
 
  private:
   const std::uint64_t period_ns_;

@@ -71,6 +71,7 @@ const std::vector<NamedWorkload>& Workloads() {
       {"p9", "p1 with history, acknowledgements and receipts", RunEverythingOn},
       {"p10", "p1 from 100 sessions to 19,000", RunGrowth},
       {"p11", "5 % of the readers stopped, at half of the maximum", RunStoppedReaders},
+      {"p12", "from one replica to another over NATS, beside NATS alone", RunAcross},
   };
   return workloads;
 }

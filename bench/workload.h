@@ -62,7 +62,7 @@ struct NamedWorkload {
   std::string_view name, what;
   Workload run;
 };
-// P1 to P11 of docs/performance.md.
+// P1 to P12 of docs/performance.md.
 const std::vector<NamedWorkload>& Workloads();
 
 absl::Status RunBurst(const Setup& setup, Report& report);           // p1
@@ -76,5 +76,6 @@ absl::Status RunStorm(const Setup& setup, Report& report);           // p8
 absl::Status RunEverythingOn(const Setup& setup, Report& report);    // p9
 absl::Status RunGrowth(const Setup& setup, Report& report);          // p10
 absl::Status RunStoppedReaders(const Setup& setup, Report& report);  // p11
+absl::Status RunAcross(const Setup& setup, Report& report);          // p12
 
 }  // namespace herald::bench

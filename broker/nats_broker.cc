@@ -26,7 +26,10 @@ NatsBroker::NatsBroker(NatsConnection& connection, std::vector<std::unique_ptr<S
 NatsBroker::~NatsBroker() { connection_.Close(); }
 
 absl::Status NatsBroker::Open(absl::Duration timeout) {
-  for (int i = 0; i < options_.partitions; ++i) connection_.Subscribe(subjects_.Doubt(i), *this);
+  for (int i = 0; i < options_.partitions; ++i) {
+    connection_.Subscribe(subjects_.Doubt(i), *this);
+    connection_.Subscribe(subjects_.Advisories(i), *this);
+  }
   const absl::Time until = absl::Now() + timeout;
   for (int i = 0; i < options_.partitions; ++i) {
     for (;;) {

@@ -158,6 +158,7 @@ class NatsBroker : public Broker, public NatsConnection::Receiver {
   void OnChecked(const std::string& name, NatsTopic& topic, std::uint64_t sequence);
 
   // nats_receive.cc: what comes, in order, and what did not come.
+  void OnNewsOfStream(const NatsMessage& message);
   void Receive(const std::string& name, NatsTopic& topic, NatsTopic::Held held);
   void Repair(const std::string& name, NatsTopic& topic, std::uint64_t up_to);
   void OnRepaired(const std::string& name, NatsTopic& topic,

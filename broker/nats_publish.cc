@@ -34,11 +34,11 @@ absl::StatusOr<Acknowledgement> ParseAcknowledgement(std::string_view text) {
             : "publication refused");
     const json::value* number = object.if_contains("err_code");
     const std::int64_t code = number != nullptr && number->is_int64() ? number->get_int64() : 0;
-    constexpr std::int64_t kMaximumMessages = 10077;  // and other limits of the store
     constexpr std::int64_t kTooLarge = 10054;
     if (code == kTooLarge) return absl::InvalidArgumentError(why);
-    return code == kMaximumMessages ? absl::ResourceExhaustedError(why)
-                                    : absl::UnavailableError(why);
+    // Of the store's errors those of a limit; the others may pass.
+    return why.find("maximum") != std::string::npos ? absl::ResourceExhaustedError(why)
+                                                    : absl::UnavailableError(why);
   }
   Acknowledgement acknowledgement;
   if (const json::value* number = answer.if_contains("seq"); number && number->is_int64())

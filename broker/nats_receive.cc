@@ -25,13 +25,8 @@ void NatsBroker::OnMessage(NatsMessage message) {
   const std::optional<std::string> name = subjects_.TopicOfLive(message.subject());
   std::optional<StoredMessage> stored;
   if (name) stored = ParseStoredMessage(message.data());
-  if (!name || !stored) {
-    if (const std::optional<int> partition = subjects_.PartitionOfDoubt(message.subject());
-        partition && streams_[static_cast<std::size_t>(*partition)]->Hear(message.data())) {
-      Verify(*partition);
-    }
-    return;
-  }
+  if (!name) return OnNewsOfStream(message);
+  if (!stored) return;  // somebody else's
   const std::uint64_t sequence = NumberIn(message, "Nats-Sequence");
   {
     Stripe& stripe = StripeOf(*name);
@@ -51,6 +46,18 @@ void NatsBroker::OnMessage(NatsMessage message) {
     }
   }
   WaitForShards();
+}
+
+void NatsBroker::OnNewsOfStream(const NatsMessage& message) {
+  std::optional<int> partition = subjects_.PartitionOfDoubt(message.subject());
+  if (partition) {
+    if (!streams_[static_cast<std::size_t>(*partition)]->Hear(message.data())) return;
+  } else if (partition = subjects_.PartitionOfAdvisory(message.subject()); partition) {
+    streams_[static_cast<std::size_t>(*partition)]->Doubt();
+  } else {
+    return;
+  }
+  Verify(*partition);
 }
 
 void NatsBroker::Receive(const std::string& name, NatsTopic& topic, NatsTopic::Held held) {

@@ -24,6 +24,8 @@ void NatsBroker::Answer(NatsTopic::Waiter& waiter, absl::StatusOr<FeedStart> sta
 }
 
 void NatsBroker::Serve(const std::string& name, NatsTopic& topic) {
+  // While it is not known whether the stream is still what it was, nobody is told that it is.
+  if (topic.history && StreamOf(topic).doubted()) return;
   std::erase_if(topic.waiting, [&](NatsTopic::Waiter& waiter) {
     return ServeNow(topic, waiter, /*trusted=*/false);
   });
@@ -146,7 +148,7 @@ void NatsBroker::OnReplayed(const std::string& name, NatsTopic& topic,
 
 void NatsBroker::EndReplay(const std::string& name, NatsTopic& topic, NotRecovered reason) {
   topic.replay = 0;
-  if (topic.state != State::kLive) return;
+  if (topic.state != State::kLive || StreamOf(topic).doubted()) return;
   if (!topic.waiting.empty() && topic.waiting.front().since) {
     NatsTopic::Waiter& waiter = topic.waiting.front();
     if (reason == NotRecovered::kNone) {

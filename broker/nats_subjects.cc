@@ -6,6 +6,8 @@
 namespace herald {
 namespace {
 
+constexpr std::string_view kAdvisory = "$JS.EVENT.ADVISORY.STREAM.";
+
 bool Plain(unsigned char c) {
   return c > 0x20 && c < 0x7f && c != '.' && c != '*' && c != '>' && c != '%';
 }
@@ -85,6 +87,18 @@ std::string NatsSubjects::Stream(int partition) const {
 
 std::string NatsSubjects::Doubt(int partition) const {
   return fmt::format("{}.d.{}", prefix_, partition);
+}
+
+std::string NatsSubjects::Advisories(int partition) const {
+  return fmt::format("{}*.{}", kAdvisory, Stream(partition));
+}
+
+std::optional<int> NatsSubjects::PartitionOfAdvisory(std::string_view subject) const {
+  if (!subject.starts_with(kAdvisory)) return std::nullopt;
+  for (int i = 0; i < partitions_; ++i) {
+    if (subject.substr(subject.rfind('.') + 1) == Stream(i)) return i;
+  }
+  return std::nullopt;
 }
 
 std::optional<int> NatsSubjects::PartitionOfDoubt(std::string_view subject) const {

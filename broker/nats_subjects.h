@@ -42,8 +42,12 @@ class NatsSubjects {
   std::optional<std::string> TopicOfLive(std::string_view subject) const;
   std::string Stream(int partition) const;
   std::string Doubt(int partition) const;
+  // What NATS itself tells of a stream: that it was made, changed or deleted (docs.nats.io, "JetStream
+  // Advisories").
+  std::string Advisories(int partition) const;
   // None if `subject` is no such.
   std::optional<int> PartitionOfDoubt(std::string_view subject) const;
+  std::optional<int> PartitionOfAdvisory(std::string_view subject) const;
 
  private:
   const std::string prefix_;

@@ -28,8 +28,6 @@ using asio::ip::tcp;
 // Of the container's memory; the rest is for what is not counted before it is asked for.
 constexpr double kMemoryShare = 0.9;
 constexpr std::size_t kEventBytes = 64 << 20;
-// How long a drain waits for results and for sessions to end.
-constexpr absl::Duration kDrainStep = absl::Seconds(6);
 
 tcp::endpoint EndpointOf(const Address& address) {
   return {asio::ip::make_address(address.host), address.port};
@@ -234,10 +232,13 @@ absl::Status Server::OpenPorts() {
   options.tls_client_ca_file = config_.grpc_tls_client_ca_file;
   options.reflection = config_.enable_reflection;
   options.max_message_bytes = config_.limits.max_message_bytes;
-  options.push = {config_.limits.max_push_streams, config_.limits.max_commands_in_flight};
-  absl::StatusOr<std::unique_ptr<GrpcServer>> grpc =
-      GrpcServer::Start(options, *runner_, *idempotency_, *table_, *broker_, *events_, *executor_,
-                        producer_auth_, *stats_);
+  options.max_connection_age = config_.grpc_max_connection_age;
+  // After GOAWAY, which comes up to a tenth late: the next stream then takes another connection.
+  options.push = {config_.limits.max_push_streams, config_.limits.max_commands_in_flight,
+                  config_.grpc_max_connection_age * 1.1, config_.grpc_max_connection_age_grace};
+  absl::StatusOr<std::unique_ptr<GrpcServer>> grpc = GrpcServer::Start(
+      options, *runner_, *idempotency_, *table_, *broker_, *events_, *executor_, producer_auth_,
+      *stats_, {[this](std::optional<absl::Duration> over) { return StartDrain(over); }});
   if (!grpc.ok()) return grpc.status();
   grpc_ = *std::move(grpc);
   absl::StatusOr<std::unique_ptr<AdminServer>> admin = AdminServer::Open(
@@ -263,6 +264,7 @@ absl::Status Server::OpenPorts() {
 void Server::EverySecond() {
   const absl::Time now = absl::Now();
   stats_->Sample(now);
+  grpc_->Tick(now);
   probe_->Send();
   broker_->EverySecond(now);
   idempotency_->Sweep();
@@ -301,42 +303,25 @@ std::string Server::NotReady() const {
   return "";
 }
 
-void Server::Drain() {
-  const absl::Time began = absl::Now();
-  const std::uint64_t sessions = stats_->Count().sessions;
-  LogInfo("draining", {{"sessions", sessions}, {"push_streams", grpc_->push_streams()}});
-  front_end_->draining = true;
-  listener_->Close();
-  runner_->draining = true;
-  // Whoever waits for a receipt gets what is known now.
-  receipts_.Advance(absl::InfiniteFuture());
-  grpc_->Shutdown(kDrainStep);
-  Target all;
-  all.to = ToAll{};
-  table_->ForEach(
-      all,
-      [spread = config_.drain_seconds](Session& session) {
-        // Spread over the drain time, so that they do not all come back at once.
-        const double share = static_cast<double>(RandomUint64() >> 11) * 0x1p-53;
-        session.Close({CloseCode::kRestart, "this replica restarts",
-                       ReconnectAdvice{false, absl::Seconds(spread) * share}});
-      },
-      [](std::uint64_t) {});
-  while (stats_->Count().sessions > 0 && absl::Now() - began < 2 * kDrainStep)
-    absl::SleepFor(absl::Milliseconds(10));
-  const NodeStats::Totals totals = stats_->Count();
-  std::uint64_t dropped = 0;
-  for (std::uint64_t count : totals.dropped) dropped += count;
-  LogInfo("ended", {{"sessions_closed", sessions - std::min(sessions, totals.sessions)},
-                    {"sessions_left", totals.sessions},
-                    {"sessions_total", totals.sessions_opened},
-                    {"commands", totals.commands},
-                    {"deliveries", totals.deliveries},
-                    {"dropped", dropped},
-                    {"seconds", absl::ToDoubleSeconds(absl::Now() - began)}});
+std::uint64_t Server::StartDrain(std::optional<absl::Duration> over) {
+  const MutexLock lock(drain_mutex_);
+  if (drain_) {
+    LogInfo("draining without delay", {});
+    drain_->Hurry();
+    return stats_->Count().sessions;
+  }
+  drain_ = std::make_unique<Drain>(
+      Drain::Parts{*front_end_, *listener_, shards_, *grpc_, receipts_, *runner_, *stats_});
+  drain_thread_ = std::thread(
+      [this, drain = drain_.get(), over = over.value_or(absl::Seconds(config_.drain_seconds))] {
+        drain->Run(over);
+        io_.stop();
+      });
+  return stats_->Count().sessions;
 }
 
 Server::~Server() {
+  if (drain_thread_.joinable()) drain_thread_.join();
   second_.cancel();
   tick_.cancel();
   listener_.reset();

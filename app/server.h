@@ -3,11 +3,14 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
+#include <optional>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "app/admin_server.h"
 #include "app/config.h"
+#include "app/drain.h"
 #include "app/metrics.h"
 #include "app/probe.h"
 #include "broker/broker.h"
@@ -21,7 +24,7 @@ namespace herald {
 // One replica: makes all parts, in the order in which they depend on each other, and ends them in
 // the reverse.
 //
-// Threads:   Start and the destructor on the thread that runs `io`; Drain on another, so that the
+// Threads:   Start and the destructor on the thread that runs `io`. A drain has its own, so that the
 //            admin port answers meanwhile.
 class Server {
  public:
@@ -33,10 +36,9 @@ class Server {
   // Opens all three ports, or says in one line why not.
   absl::Status Start();
 
-  // The orderly end: not ready, no new sessions or commands, results of open streams written,
-  // sessions told to come back and closed with 1012. Returns when they are gone, or after some
-  // seconds. Logs one summary line.
-  void Drain();
+  // Begins the orderly end, over so long or as configured, and stops `io` after it; called again it
+  // hurries. Any thread, once Start has returned. How many sessions there are.
+  std::uint64_t StartDrain(std::optional<absl::Duration> over);
 
  private:
   absl::Status MakeVerifier();
@@ -79,6 +81,10 @@ class Server {
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<AdminServer> admin_;
   std::unique_ptr<Listener> listener_;
+
+  Mutex drain_mutex_;
+  std::unique_ptr<Drain> drain_ ABSL_GUARDED_BY(drain_mutex_);  // null: it does not drain
+  std::thread drain_thread_;
 };
 
 }  // namespace herald

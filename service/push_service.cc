@@ -34,16 +34,32 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
     Advance();
   }
 
-  // On the executor.
-  void Drain() {
+  // On the executor. Tells the producer that the stream ends in `within`.
+  void Announce(absl::Duration within, const std::string& reason) {
+    stream_->Announce(within, reason);
+    Advance();
+  }
+
+  // On the executor. Reads no more, and ends once the results are written.
+  void Drain(const std::string& reason) {
     {
       MutexLock lock(mutex_);
       if (!ending_)
-        status_ =
-            grpc::Status(grpc::UNAVAILABLE, "this replica is draining; open the stream at another");
+        status_ = grpc::Status(grpc::UNAVAILABLE, reason + "; open the stream at another");
       ending_ = true;
     }
     Advance();
+  }
+
+  // On the executor: what its age asks for.
+  void Age(absl::Time now, absl::Duration max_age, absl::Duration grace) {
+    if (now < opened_at_ + max_age) return;
+    if (!told_age_) {
+      told_age_ = true;
+      Announce(grace, kAged);
+    } else if (now >= opened_at_ + max_age + grace) {
+      Drain(kAged);
+    }
   }
 
   void OnReadDone(bool ok) override {
@@ -94,6 +110,8 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
   }
 
  private:
+  static constexpr const char* kAged = "producers are spread anew (grpc_max_connection_age)";
+
   void Advance() {
     bool read = false, write = false, finish = false;
     grpc::Status status;
@@ -116,6 +134,8 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
   PushService& service_;
   const std::shared_ptr<PushStream> stream_;
   v1::PushResponse response_;
+  const absl::Time opened_at_ = absl::Now();
+  bool told_age_ = false;  // on the executor
   Mutex mutex_;
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
@@ -126,6 +146,8 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
 };
 
 namespace {
+
+constexpr const char* kDraining = "this replica is draining";
 
 // Runs one command for a unary call; `answer` fills the response, once the receipt is there too
 // if one was asked for.
@@ -184,7 +206,7 @@ grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse>* PushService::Push(
     refused = absl::ResourceExhaustedError(fmt::format(
         "{} Push streams are open (max_push_streams); use fewer, they are pipelined", streams));
   }
-  if (refused.ok() && runner_.draining)
+  if (refused.ok() && moving_)
     refused = absl::UnavailableError("this replica is draining; use another");
   return new PushReactor(*this, producer.ok() ? *std::move(producer) : "",
                          Metadata(*context, "traceparent"), std::move(refused));
@@ -220,15 +242,32 @@ grpc::ServerUnaryReactor* PushService::Broadcast(grpc::CallbackServerContext* co
                 });
 }
 
-void PushService::Drain() {
-  executor_.Post([this] {
+void PushService::ForEach(std::function<void(PushReactor&)> action) {
+  executor_.Post([this, action = std::move(action)] {
     std::vector<PushReactor*> reactors;
     {
       MutexLock lock(mutex_);
       reactors.assign(reactors_.begin(), reactors_.end());
     }
     // A reactor that ends meanwhile is deleted on this very executor, later.
-    for (PushReactor* reactor : reactors) reactor->Drain();
+    for (PushReactor* reactor : reactors) action(*reactor);
+  });
+}
+
+void PushService::Announce(absl::Duration within) {
+  moving_ = true;
+  ForEach([within](PushReactor& reactor) { reactor.Announce(within, kDraining); });
+}
+
+void PushService::Drain() {
+  moving_ = true;
+  ForEach([](PushReactor& reactor) { reactor.Drain(kDraining); });
+}
+
+void PushService::Age(absl::Time now) {
+  if (options_.max_age == absl::ZeroDuration() || streams() == 0) return;
+  ForEach([this, now](PushReactor& reactor) {
+    reactor.Age(now, options_.max_age, options_.age_grace);
   });
 }
 

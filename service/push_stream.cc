@@ -1,7 +1,10 @@
 #include "service/push_stream.h"
 
+#include <algorithm>
+
 #include "absl/time/clock.h"
 #include "fmt/format.h"
+#include "service/convert.h"
 
 namespace herald {
 namespace {
@@ -194,9 +197,19 @@ bool PushStream::WantsRequest() {
   return true;
 }
 
+void PushStream::Announce(absl::Duration within, const std::string& reason) {
+  MutexLock lock(mutex_);
+  v1::Moving& moving = *ready_.mutable_moving();
+  SetDuration(std::max(within, absl::ZeroDuration()), moving.mutable_within());
+  moving.set_reason(reason);
+}
+
 bool PushStream::TakeResponse(v1::PushResponse* response) {
   MutexLock lock(mutex_);
-  if (ready_.results().empty() && ready_.receipts().empty() && !ready_.has_opened()) return false;
+  if (ready_.results().empty() && ready_.receipts().empty() && !ready_.has_opened() &&
+      !ready_.has_moving()) {
+    return false;
+  }
   Empty(*response);
   response->Swap(&ready_);
   writing_ = static_cast<std::size_t>(response->results_size());
@@ -212,7 +225,7 @@ void PushStream::OnWritten() {
 
 bool PushStream::Idle() {
   MutexLock lock(mutex_);
-  return in_flight_ == 0 && receipts_ == 0 && !ready_.has_opened();
+  return in_flight_ == 0 && receipts_ == 0 && !ready_.has_opened() && !ready_.has_moving();
 }
 
 }  // namespace herald

@@ -50,6 +50,8 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   bool WantsRequest();
   // Moves what is ready into `response`; false if there is nothing.
   bool TakeResponse(v1::PushResponse* response);
+  // Tells the producer to go on elsewhere: the next response says so.
+  void Announce(absl::Duration within, const std::string& reason);
   // The response taken last is on its way.
   void OnWritten();
   // True if every command has its result and its receipt, and all are written.

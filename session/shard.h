@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "session/batch_sender.h"
 #include "session/close.h"
+#include "session/closing_wave.h"
 #include "session/event_hub.h"
 #include "session/mailbox.h"
 #include "session/message.h"
@@ -130,6 +131,9 @@ class Shard {
   // False if it was not on it.
   bool Unsubscribe(Session& session, std::string_view topic);
 
+  // Ends all sessions: see ClosingWave::Start.
+  void CloseOver(absl::Duration over, absl::Duration spread) { closing_wave_.Start(over, spread); }
+
   TimerWheel& timers() { return timers_; }
   void Touch(Session& session);
   // `message` as a run of its own; the same one for all sessions that ask one after the other.
@@ -185,6 +189,7 @@ class Shard {
   std::atomic<std::thread::id> thread_id_;
 
   TimerWheel timers_;
+  ClosingWave closing_wave_{*this};
   absl::flat_hash_map<SessionId, std::shared_ptr<Session>> sessions_;
   StringMap<std::unique_ptr<TopicSubscribers>> topics_;
   // What sessions that have ended are owed: by then their receipts have run out.

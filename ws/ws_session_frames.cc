@@ -43,6 +43,7 @@ void WsSession::OnClientFrame(const v1::ClientFrame& frame) {
 }
 
 void WsSession::OnConnect(const v1::Connect& connect) {
+  if (front_end_.draining) return Close(RestartClose(kComeBackWithin));
   Claims claims = std::move(details_->claims).value_or(Claims{});
   if (!connect.token().empty() && front_end_.verifier != nullptr) {
     absl::StatusOr<Claims> verified = front_end_.verifier->Verify(connect.token(), absl::Now());

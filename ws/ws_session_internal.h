@@ -136,6 +136,10 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   void End(CloseCode code, std::string reason);
   // As DoClose was told to.
   void EndAsTold();
+  // A replica that restarts gives a slow reader time as long as it reads.
+  bool StillFlushing();
+  // Who was still on the way in when the drain began.
+  static constexpr absl::Duration kComeBackWithin = absl::Seconds(2);
 
   FrontEnd& front_end_;
   std::unique_ptr<UpgradeDetails> details_;  // null once it is open
@@ -158,6 +162,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   struct Ending {
     CloseCode code = CloseCode::kAbnormal;
     std::string reason;
+    std::uint64_t bytes_written = 0;  // when we last looked
   };
   std::unique_ptr<Ending> ending_;  // null unless it closes
 };

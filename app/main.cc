@@ -52,13 +52,19 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
 
   boost::asio::io_context io(1);
-  boost::asio::signal_set signals(io, SIGTERM, SIGINT);
-  herald::Server server(*std::move(config), io);
+  boost::asio::signal_set signals(io, SIGTERM, SIGINT, SIGHUP);
+  herald::Server server(*std::move(config), io, [argc, argv] {
+    return herald::LoadConfig(argc, argv, herald::CurrentEnvironment());
+  });
   if (absl::Status status = server.Start(); !status.ok()) return Fail(status);
   std::function<void()> await_signal = [&] {
-    signals.async_wait([&](boost::system::error_code error, int) {
+    signals.async_wait([&](boost::system::error_code error, int number) {
       if (error) return;
-      server.StartDrain({});  // the second one hurries
+      if (number == SIGHUP) {
+        (void)server.Reload();  // it has logged what became of it
+      } else {
+        server.StartDrain({});  // the second one hurries
+      }
       await_signal();
     });
   };

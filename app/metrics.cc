@@ -94,7 +94,7 @@ std::vector<MetricFamily> Metrics::Collect() const {
           idempotency_.evicted());
   counter("herald_duplicates_total", "Repeated commands answered with their first result.",
           idempotency_.duplicates());
-  if (const SharedDeflate* deflate = front_end_.options.deflate) {
+  if (const SharedDeflate* deflate = front_end_.options->deflate) {
     const SharedDeflate::Counts counts = deflate->counts();
     counter("herald_compressed_frames_total",
             "Messages compressed, once a subprotocol, whatever the number of sessions.",

@@ -40,4 +40,25 @@ grpc::ServerUnaryReactor* AdminService::Drain(grpc::CallbackServerContext* conte
   return reactor;
 }
 
+grpc::ServerUnaryReactor* AdminService::Reload(grpc::CallbackServerContext* context,
+                                               const v1::ReloadRequest*,
+                                               v1::ReloadResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  if (auto producer = auth_.Check(Metadata(*context, "authorization")); !producer.ok()) {
+    reactor->Finish(ToGrpc(producer.status()));
+    return reactor;
+  }
+  actions_.reload([reactor, response](const absl::StatusOr<AdminActions::Reloaded>& reloaded) {
+    if (!reloaded.ok()) {
+      reactor->Finish({grpc::FAILED_PRECONDITION, std::string(reloaded.status().message())});
+      return;
+    }
+    response->mutable_changed()->Assign(reloaded->changed.begin(), reloaded->changed.end());
+    response->mutable_needs_restart()->Assign(reloaded->needs_restart.begin(),
+                                              reloaded->needs_restart.end());
+    reactor->Finish(grpc::Status::OK);
+  });
+  return reactor;
+}
+
 }  // namespace herald

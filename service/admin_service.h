@@ -2,6 +2,8 @@
 
 #include <functional>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "herald/v1/admin_service.grpc.pb.h"
 #include "service/executor.h"
@@ -15,6 +17,14 @@ struct AdminActions {
   // Begins the orderly end, over so long or (without a value) as configured. How many sessions there
   // are.
   std::function<std::uint64_t(std::optional<absl::Duration>)> drain;
+
+  struct Reloaded {
+    std::vector<std::string> changed;
+    std::vector<std::string> needs_restart;
+  };
+  using OnReloaded = std::function<void(const absl::StatusOr<Reloaded>&)>;
+  // Reads the configuration again and answers, maybe on another thread.
+  std::function<void(OnReloaded)> reload;
 };
 
 // `AdminService` over gRPC.
@@ -32,6 +42,9 @@ class AdminService final : public v1::AdminService::CallbackService {
   grpc::ServerUnaryReactor* Drain(grpc::CallbackServerContext* context,
                                   const v1::DrainRequest* request,
                                   v1::DrainResponse* response) override;
+  grpc::ServerUnaryReactor* Reload(grpc::CallbackServerContext* context,
+                                   const v1::ReloadRequest* request,
+                                   v1::ReloadResponse* response) override;
 
  private:
   const NodeStats& stats_;

@@ -43,6 +43,9 @@ class GrpcServer {
 
   int port() const { return port_; }
   std::size_t push_streams() const { return push_.streams(); }
+  void SetLimits(std::size_t max_push_streams, std::size_t max_commands_in_flight) {
+    push_.SetLimits(max_push_streams, max_commands_in_flight);
+  }
   // Lets Push streams age; to be called once a second.
   void Tick(absl::Time now) { push_.Age(now); }
   // The first step of an orderly end: health checks are told, every connection gets GOAWAY, so that

@@ -16,8 +16,7 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
       : service_(service),
         stream_(std::make_shared<PushStream>(
             IdempotentRunner(service.runner_, service.idempotency_, std::move(producer)),
-            service.shards_, service.executor_, service.options_.max_in_flight,
-            std::move(traceparent))) {
+            service.shards_, service.executor_, service.max_in_flight_, std::move(traceparent))) {
     {
       MutexLock lock(service_.mutex_);
       service_.reactors_.insert(this);
@@ -119,6 +118,10 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
       MutexLock lock(mutex_);
       if (finished_) return;
       if (!writing_ && !failed_ && stream_->TakeResponse(&response_)) writing_ = write = true;
+      if (!ending_ && stream_->Stopped()) {
+        ending_ = true;
+        status_ = grpc::Status(grpc::UNAVAILABLE, "a command was answered UNAVAILABLE");
+      }
       if (!reading_ && !ending_ && stream_->WantsRequest()) reading_ = read = true;
       if (ending_ && !writing_ && (failed_ || stream_->Idle())) {
         finished_ = finish = true;
@@ -202,7 +205,7 @@ grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse>* PushService::Push(
   absl::StatusOr<std::string> producer = auth_.Check(Metadata(*context, "authorization"));
   absl::Status refused = producer.status();
   const std::size_t streams = streams_.fetch_add(1, std::memory_order_relaxed);
-  if (refused.ok() && streams >= options_.max_streams) {
+  if (refused.ok() && streams >= max_streams_) {
     refused = absl::ResourceExhaustedError(fmt::format(
         "{} Push streams are open (max_push_streams); use fewer, they are pipelined", streams));
   }

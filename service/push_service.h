@@ -39,7 +39,9 @@ class PushService final : public v1::PushService::CallbackService {
         shards_(shards),
         executor_(executor),
         auth_(auth),
-        options_(options) {}
+        options_(options),
+        max_streams_(options.max_streams),
+        max_in_flight_(options.max_in_flight) {}
 
   grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse>* Push(
       grpc::CallbackServerContext* context) override;
@@ -50,6 +52,11 @@ class PushService final : public v1::PushService::CallbackService {
                                       const v1::BroadcastRequest* request,
                                       v1::BroadcastResponse* response) override;
 
+  // For streams that come from now on.
+  void SetLimits(std::size_t max_streams, std::size_t max_in_flight) {
+    max_streams_ = max_streams;
+    max_in_flight_ = max_in_flight;
+  }
   // Tells all streams that they end in `within`; new ones are refused.
   void Announce(absl::Duration within);
   // Streams read no more; each ends with UNAVAILABLE once its results are written.
@@ -70,6 +77,8 @@ class PushService final : public v1::PushService::CallbackService {
   Executor& executor_;
   const ProducerAuth& auth_;
   const Options options_;
+  std::atomic<std::size_t> max_streams_;
+  std::atomic<std::size_t> max_in_flight_;
   std::atomic<std::size_t> streams_{0};
   std::atomic<bool> moving_{false};
   Mutex mutex_;

@@ -134,6 +134,10 @@ class Shard {
   // Ends all sessions: see ClosingWave::Start.
   void CloseOver(absl::Duration over, absl::Duration spread) { closing_wave_.Start(over, spread); }
 
+  // New limits and topic rules count from now on. Sessions stay on their topics, and topics that have
+  // subscribers keep telling who comes and goes, or not, as before.
+  void Reconfigure(std::size_t max_outbound_bytes, std::uint32_t max_topics_per_session);
+
   TimerWheel& timers() { return timers_; }
   void Touch(Session& session);
   // `message` as a run of its own; the same one for all sessions that ask one after the other.
@@ -182,7 +186,7 @@ class Shard {
   void ForgetOwed();
   TopicSubscribers& SubscribersOf(const std::string& topic);
 
-  const ShardOptions options_;
+  ShardOptions options_;  // limits change, on its thread; all else stays
   TopicFeed* feed_ = nullptr;
   Mailbox mailbox_;
   ShardStats stats_;

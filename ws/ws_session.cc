@@ -33,7 +33,7 @@ std::string IpOf(std::string_view address) {
 WsSession::WsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, UpgradeDetails details,
                      std::string prefix)
     : Session(shard, {details.protocol, details.deflate != DeflateAnswer::kDeclined},
-              front_end.options.limits.max_outbound_bytes_per_session),
+              front_end.options->limits.max_outbound_bytes_per_session),
       front_end_(front_end),
       details_(std::make_unique<UpgradeDetails>(std::move(details))),
       remote_address_(std::move(details_->remote_address)),

@@ -57,7 +57,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   std::shared_ptr<WsSession> Self() {
     return std::static_pointer_cast<WsSession>(shared_from_this());
   }
-  const Limits& Limit() const { return front_end_.options.limits; }
+  const Limits& Limit() const { return front_end_.options->limits; }
   const Codec* codec() const {
     if (protocol() == Protocol::kRaw) return nullptr;
     return protocol() == Protocol::kJson ? &JsonCodec() : &ProtoCodec();

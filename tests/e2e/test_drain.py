@@ -19,7 +19,7 @@ from wire import RawClient
 
 SESSIONS = int(os.environ.get("HERALD_DRAIN_SESSIONS", 400))
 SECONDS = 5 if SESSIONS <= 1000 else 30
-QUEUED = 20
+QUEUED = 20 if SESSIONS <= 1000 else 2  # more, and it is the client that is late
 
 
 class Told(PushStream):

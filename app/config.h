@@ -66,6 +66,8 @@ struct Config {
   std::string producer_tokens_file;
   bool insecure_grpc = false;
   bool enable_reflection = false;
+  absl::Duration grpc_max_connection_age = absl::Minutes(30);
+  absl::Duration grpc_max_connection_age_grace = absl::Seconds(30);
 
   // Broker and operation.
   BrokerKind broker = BrokerKind::kMemory;

@@ -40,6 +40,7 @@ absl::Status ApplyDev(Config& config) {
       {"enable_demo", "true"},
       {"enable_reflection", "true"},
       {"log_format", "text"},
+      {"drain_seconds", "0"},
   };
   for (const auto& [name, text] : kDev) {
     std::string& origin = config.origins[std::string(name)];

@@ -129,6 +129,8 @@ void InitLogging(LogLevel level, LogFormat format, std::ostream& out) {
       MakeOutput(level, format, std::make_shared<spdlog::sinks::ostream_sink_mt>(out));
 }
 
+void SetLogLevel(LogLevel level) { CurrentOutput()->logger.set_level(ToSpdlog(level)); }
+
 void Log(LogLevel level, std::string_view message, LogFields fields) {
   Output& output = *CurrentOutput();
   const spdlog::level::level_enum spdlog_level = ToSpdlog(level);

@@ -55,6 +55,8 @@ using LogFields = std::initializer_list<LogField>;
 
 // Lines below `level` are not written. Until the first call: info, JSON, stderr.
 void InitLogging(LogLevel level, LogFormat format);
+// Any thread.
+void SetLogLevel(LogLevel level);
 // As above, to `out`, which stays alive until the next call; for tests.
 void InitLogging(LogLevel level, LogFormat format, std::ostream& out);
 

@@ -1,8 +1,8 @@
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <cstdlib>
+#include <functional>
 #include <iostream>
-#include <thread>
 
 #include "app/config.h"
 #include "app/logging.h"
@@ -52,18 +52,23 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
 
   boost::asio::io_context io(1);
-  boost::asio::signal_set signals(io, SIGTERM, SIGINT);
-  herald::Server server(*std::move(config), io);
-  if (absl::Status status = server.Start(); !status.ok()) return Fail(status);
-  std::thread drain;
-  signals.async_wait([&](boost::system::error_code error, int) {
-    if (error) return;
-    drain = std::thread([&] {
-      server.Drain();
-      io.stop();
-    });
+  boost::asio::signal_set signals(io, SIGTERM, SIGINT, SIGHUP);
+  herald::Server server(*std::move(config), io, [argc, argv] {
+    return herald::LoadConfig(argc, argv, herald::CurrentEnvironment());
   });
+  if (absl::Status status = server.Start(); !status.ok()) return Fail(status);
+  std::function<void()> await_signal = [&] {
+    signals.async_wait([&](boost::system::error_code error, int number) {
+      if (error) return;
+      if (number == SIGHUP) {
+        (void)server.Reload();  // it has logged what became of it
+      } else {
+        server.StartDrain({});  // the second one hurries
+      }
+      await_signal();
+    });
+  };
+  await_signal();
   io.run();
-  if (drain.joinable()) drain.join();
   return 0;
 }

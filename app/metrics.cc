@@ -51,6 +51,8 @@ std::vector<MetricFamily> Metrics::Collect() const {
       MetricType::Gauge, "herald_info", "Always 1; what runs here.",
       {Value(MetricType::Gauge, 1, {{"version", HERALD_VERSION}, {"broker", broker_name_}})}));
   gauge("herald_sessions", "Live sessions.", totals.sessions);
+  gauge("herald_draining", "1 while this replica ends its sessions, to stop.",
+        stats_.draining ? 1 : 0);
   counter("herald_sessions_opened_total", "Sessions opened.", totals.sessions_opened);
   counter("herald_handshakes_accepted_total", "Upgrade requests answered 101.",
           front_end_.handshakes_accepted.load(std::memory_order_relaxed));
@@ -92,7 +94,7 @@ std::vector<MetricFamily> Metrics::Collect() const {
           idempotency_.evicted());
   counter("herald_duplicates_total", "Repeated commands answered with their first result.",
           idempotency_.duplicates());
-  if (const SharedDeflate* deflate = front_end_.options.deflate) {
+  if (const SharedDeflate* deflate = front_end_.options->deflate) {
     const SharedDeflate::Counts counts = deflate->counts();
     counter("herald_compressed_frames_total",
             "Messages compressed, once a subprotocol, whatever the number of sessions.",

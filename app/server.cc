@@ -4,6 +4,7 @@
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <sstream>
 #include <thread>
 
@@ -28,8 +29,6 @@ using asio::ip::tcp;
 // Of the container's memory; the rest is for what is not counted before it is asked for.
 constexpr double kMemoryShare = 0.9;
 constexpr std::size_t kEventBytes = 64 << 20;
-// How long a drain waits for results and for sessions to end.
-constexpr absl::Duration kDrainStep = absl::Seconds(6);
 
 tcp::endpoint EndpointOf(const Address& address) {
   return {asio::ip::make_address(address.host), address.port};
@@ -57,18 +56,15 @@ Algorithm ToAlgorithm(JwtAlgorithm algorithm) {
 }  // namespace
 
 absl::Status Server::Start() {
-  if (absl::Status status = MakeVerifier(); !status.ok()) return status;
+  absl::StatusOr<std::shared_ptr<TokenVerifier>> verifier = MakeVerifier(config_);
+  if (!verifier.ok()) return verifier.status();
+  verifier_ = *std::move(verifier);
   if (absl::Status status = LoadClientTls(); !status.ok()) return status;
   if (absl::Status status = CheckIoUring(); !status.ok()) return status;
-  if (!config_.producer_tokens_file.empty()) {
-    absl::StatusOr<ProducerAuth> auth = ProducerAuth::Load(config_.producer_tokens_file);
-    if (!auth.ok()) return auth.status();
-    producer_auth_ = *std::move(auth);
-  }
-  max_memory_bytes_ =
-      config_.limits.max_memory_bytes != 0
-          ? config_.limits.max_memory_bytes
-          : static_cast<std::uint64_t>(static_cast<double>(MemoryLimit()) * kMemoryShare);
+  absl::StatusOr<ProducerAuth> auth = LoadProducerAuth(config_);
+  if (!auth.ok()) return auth.status();
+  producer_auth_ = *std::move(auth);
+  max_memory_bytes_ = MaxMemoryBytes(config_);
   if (absl::Status status = MakeShards(); !status.ok()) return status;
   executor_ = std::make_unique<Executor>();
   const auto push_streams = [this] { return grpc_ ? grpc_->push_streams() : 0; };
@@ -83,27 +79,54 @@ absl::Status Server::Start() {
   return absl::OkStatus();
 }
 
-absl::Status Server::MakeVerifier() {
-  if (!config_.has_client_keys()) return absl::OkStatus();
+absl::StatusOr<std::shared_ptr<TokenVerifier>> Server::MakeVerifier(const Config& config) {
+  if (!config.has_client_keys()) return nullptr;
   TokenVerifier::Options options;
-  const JwtAlgorithm pinned = config_.pinned_jwt_algorithm();
-  if (!config_.jwt_secret_file.empty()) {
-    options.keys.push_back({KeySource::Kind::kSecret, Algorithm::kHs256, config_.jwt_secret_file});
+  const JwtAlgorithm pinned = config.pinned_jwt_algorithm();
+  if (!config.jwt_secret_file.empty()) {
+    options.keys.push_back({KeySource::Kind::kSecret, Algorithm::kHs256, config.jwt_secret_file});
   }
-  if (!config_.jwt_public_key_file.empty()) {
+  if (!config.jwt_public_key_file.empty()) {
     options.keys.push_back(
-        {KeySource::Kind::kPem, ToAlgorithm(pinned), config_.jwt_public_key_file});
+        {KeySource::Kind::kPem, ToAlgorithm(pinned), config.jwt_public_key_file});
   }
-  if (!config_.jwks_file.empty())
-    options.keys.push_back({KeySource::Kind::kJwks, {}, config_.jwks_file});
+  if (!config.jwks_file.empty())
+    options.keys.push_back({KeySource::Kind::kJwks, {}, config.jwks_file});
   if (pinned != JwtAlgorithm::kNotSet) options.algorithms.push_back(ToAlgorithm(pinned));
-  options.audience = config_.jwt_audience;
-  options.issuer = config_.jwt_issuer;
-  absl::StatusOr<std::unique_ptr<TokenVerifier>> verifier =
-      TokenVerifier::Create(std::move(options));
-  if (!verifier.ok()) return verifier.status();
-  verifier_ = *std::move(verifier);
-  return absl::OkStatus();
+  options.audience = config.jwt_audience;
+  options.issuer = config.jwt_issuer;
+  return TokenVerifier::Create(std::move(options));
+}
+
+absl::StatusOr<ProducerAuth> Server::LoadProducerAuth(const Config& config) {
+  if (config.producer_tokens_file.empty()) return ProducerAuth();
+  return ProducerAuth::Load(config.producer_tokens_file);
+}
+
+std::uint64_t Server::MaxMemoryBytes(const Config& config) {
+  if (config.limits.max_memory_bytes != 0) return config.limits.max_memory_bytes;
+  return static_cast<std::uint64_t>(static_cast<double>(MemoryLimit()) * kMemoryShare);
+}
+
+std::size_t Server::MaxOutboundBytesPerShard(const Config& config) const {
+  return config.limits.max_outbound_bytes_total / std::max<std::size_t>(shard_count_, 1);
+}
+
+FrontEndOptions Server::MakeFrontEndOptions(const Config& config) const {
+  FrontEndOptions front;
+  front.limits = config.limits;
+  front.rules = rules_;
+  front.allow_anonymous = config.allow_anonymous;
+  front.enable_raw = config.enable_raw;
+  front.enable_demo = config.enable_demo;
+  front.dev = config.dev;
+  front.allow_query_token = config.allow_query_token;
+  front.token_cookie = config.token_cookie;
+  front.allowed_origins = config.allowed_origins;
+  front.deflate = deflate_.get();
+  front.max_sessions =
+      config.limits.max_sessions != 0 ? config.limits.max_sessions : SessionsFor(open_files_);
+  return front;
 }
 
 absl::Status Server::CheckIoUring() {
@@ -141,47 +164,34 @@ void Server::ReloadClientTls() {
 
 absl::Status Server::MakeShards() {
   const Limits& limits = config_.limits;
-  const std::uint64_t files = RaiseOpenFilesLimit();
-  const int threads =
+  open_files_ = RaiseOpenFilesLimit();
+  shard_count_ = static_cast<std::size_t>(
       std::clamp(static_cast<int>(config_.threads != 0 ? config_.threads
                                                        : std::thread::hardware_concurrency()),
-                 1, kMaxShards);
+                 1, kMaxShards));
   if (config_.compression)
     deflate_ = std::make_unique<SharedDeflate>(config_.compression_threshold_bytes);
-  auto rules = std::make_shared<const TopicRules>(config_.topic_rules);
+  rules_ = std::make_shared<TopicRules>(config_.topic_rules);
   presence_ = std::make_unique<PresenceNews>(shards_, index_, config_.presence_grace);
   events_ = std::make_unique<EventHub>(config_.event_buffer_size, kEventBytes);
-  for (int i = 0; i < threads; ++i) {
+  for (int i = 0; i < static_cast<int>(shard_count_); ++i) {
     ShardOptions options;
     options.index = i;
     options.node = config_.node_name;
     options.encoders = AllEncoders(deflate_.get());
     options.mailbox = {limits.mailbox_high_watermark_messages, limits.mailbox_high_watermark_bytes};
-    options.max_outbound_bytes =
-        limits.max_outbound_bytes_total / static_cast<std::uint64_t>(threads);
+    options.max_outbound_bytes = MaxOutboundBytesPerShard(config_);
     options.max_topics_per_session = limits.max_topics_per_session;
     if (use_io_uring_) options.make_batch_sender = [] { return std::make_unique<UringSender>(); };
     options.events = events_.get();
-    options.rules = rules;
+    options.rules = rules_;
     options.presence = presence_.get();
     shards_.push_back(std::make_unique<Shard>(std::move(options)));
   }
-  if (absl::Status status = MakeBroker(rules); !status.ok()) return status;
+  if (absl::Status status = MakeBroker(rules_); !status.ok()) return status;
   table_ = std::make_unique<SessionTable>(shards_, index_);
-  FrontEndOptions front;
-  front.limits = limits;
-  front.rules = rules;
-  front.allow_anonymous = config_.allow_anonymous;
-  front.enable_raw = config_.enable_raw;
-  front.enable_demo = config_.enable_demo;
-  front.dev = config_.dev;
-  front.allow_query_token = config_.allow_query_token;
-  front.token_cookie = config_.token_cookie;
-  front.allowed_origins = config_.allowed_origins;
-  front.deflate = deflate_.get();
-  front.max_sessions = limits.max_sessions != 0 ? limits.max_sessions : SessionsFor(files);
-  front_end_ =
-      std::make_unique<FrontEnd>(std::move(front), *table_, verifier_.get(), client_tls_.get());
+  front_end_ = std::make_unique<FrontEnd>(MakeFrontEndOptions(config_), *table_, verifier_.get(),
+                                          client_tls_.get());
   runner_ =
       std::make_unique<CommandRunner>(*broker_, *table_, receipts_, config_.node_name,
                                       limits.max_message_bytes, limits.max_topics_per_session);
@@ -234,10 +244,18 @@ absl::Status Server::OpenPorts() {
   options.tls_client_ca_file = config_.grpc_tls_client_ca_file;
   options.reflection = config_.enable_reflection;
   options.max_message_bytes = config_.limits.max_message_bytes;
-  options.push = {config_.limits.max_push_streams, config_.limits.max_commands_in_flight};
+  options.max_connection_age = config_.grpc_max_connection_age;
+  // After GOAWAY, which comes up to a tenth late: the next stream then takes another connection.
+  options.push = {config_.limits.max_push_streams, config_.limits.max_commands_in_flight,
+                  config_.grpc_max_connection_age * 1.1, config_.grpc_max_connection_age_grace};
   absl::StatusOr<std::unique_ptr<GrpcServer>> grpc =
       GrpcServer::Start(options, *runner_, *idempotency_, *table_, *broker_, *events_, *executor_,
-                        producer_auth_, *stats_);
+                        producer_auth_, *stats_,
+                        {.drain = [this](auto over) { return StartDrain(over); },
+                         .reload =
+                             [this](auto done) {
+                               asio::post(io_, [this, done = std::move(done)] { done(Reload()); });
+                             }});
   if (!grpc.ok()) return grpc.status();
   grpc_ = *std::move(grpc);
   absl::StatusOr<std::unique_ptr<AdminServer>> admin = AdminServer::Open(
@@ -263,6 +281,7 @@ absl::Status Server::OpenPorts() {
 void Server::EverySecond() {
   const absl::Time now = absl::Now();
   stats_->Sample(now);
+  grpc_->Tick(now);
   probe_->Send();
   broker_->EverySecond(now);
   idempotency_->Sweep();
@@ -301,42 +320,25 @@ std::string Server::NotReady() const {
   return "";
 }
 
-void Server::Drain() {
-  const absl::Time began = absl::Now();
-  const std::uint64_t sessions = stats_->Count().sessions;
-  LogInfo("draining", {{"sessions", sessions}, {"push_streams", grpc_->push_streams()}});
-  front_end_->draining = true;
-  listener_->Close();
-  runner_->draining = true;
-  // Whoever waits for a receipt gets what is known now.
-  receipts_.Advance(absl::InfiniteFuture());
-  grpc_->Shutdown(kDrainStep);
-  Target all;
-  all.to = ToAll{};
-  table_->ForEach(
-      all,
-      [spread = config_.drain_seconds](Session& session) {
-        // Spread over the drain time, so that they do not all come back at once.
-        const double share = static_cast<double>(RandomUint64() >> 11) * 0x1p-53;
-        session.Close({CloseCode::kRestart, "this replica restarts",
-                       ReconnectAdvice{false, absl::Seconds(spread) * share}});
-      },
-      [](std::uint64_t) {});
-  while (stats_->Count().sessions > 0 && absl::Now() - began < 2 * kDrainStep)
-    absl::SleepFor(absl::Milliseconds(10));
-  const NodeStats::Totals totals = stats_->Count();
-  std::uint64_t dropped = 0;
-  for (std::uint64_t count : totals.dropped) dropped += count;
-  LogInfo("ended", {{"sessions_closed", sessions - std::min(sessions, totals.sessions)},
-                    {"sessions_left", totals.sessions},
-                    {"sessions_total", totals.sessions_opened},
-                    {"commands", totals.commands},
-                    {"deliveries", totals.deliveries},
-                    {"dropped", dropped},
-                    {"seconds", absl::ToDoubleSeconds(absl::Now() - began)}});
+std::uint64_t Server::StartDrain(std::optional<absl::Duration> over) {
+  const MutexLock lock(drain_mutex_);
+  if (drain_) {
+    LogInfo("draining without delay", {});
+    drain_->Hurry();
+    return stats_->Count().sessions;
+  }
+  drain_ = std::make_unique<Drain>(
+      Drain::Parts{*front_end_, *listener_, shards_, *grpc_, receipts_, *runner_, *stats_});
+  drain_thread_ = std::thread(
+      [this, drain = drain_.get(), over = over.value_or(absl::Seconds(drain_seconds_.load()))] {
+        drain->Run(over);
+        io_.stop();
+      });
+  return stats_->Count().sessions;
 }
 
 Server::~Server() {
+  if (drain_thread_.joinable()) drain_thread_.join();
   second_.cancel();
   tick_.cancel();
   listener_.reset();

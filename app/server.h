@@ -2,14 +2,19 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "app/admin_server.h"
 #include "app/config.h"
+#include "app/drain.h"
 #include "app/metrics.h"
 #include "app/probe.h"
+#include "app/reload.h"
 #include "broker/broker.h"
 #include "broker/nats_connection.h"
 #include "service/grpc_server.h"
@@ -21,25 +26,44 @@ namespace herald {
 // One replica: makes all parts, in the order in which they depend on each other, and ends them in
 // the reverse.
 //
-// Threads:   Start and the destructor on the thread that runs `io`; Drain on another, so that the
+// Threads:   Start and the destructor on the thread that runs `io`. A drain has its own, so that the
 //            admin port answers meanwhile.
 class Server {
  public:
   // `io` carries the admin port and what happens once a second.
-  Server(Config config, boost::asio::io_context& io)
-      : config_(std::move(config)), io_(io), second_(io), tick_(io) {}
+  // `load` reads the configuration again, for Reload.
+  using LoadAgain = std::function<absl::StatusOr<Config>()>;
+  Server(Config config, boost::asio::io_context& io, LoadAgain load)
+      : config_(std::move(config)),
+        io_(io),
+        load_(std::move(load)),
+        drain_seconds_(config_.drain_seconds),
+        second_(io),
+        tick_(io) {}
   ~Server();
 
   // Opens all three ports, or says in one line why not.
   absl::Status Start();
 
-  // The orderly end: not ready, no new sessions or commands, results of open streams written,
-  // sessions told to come back and closed with 1012. Returns when they are gone, or after some
-  // seconds. Logs one summary line.
-  void Drain();
+  // Begins the orderly end, over so long or as configured, and stops `io` after it; called again it
+  // hurries. Any thread, once Start has returned. How many sessions there are.
+  std::uint64_t StartDrain(std::optional<absl::Duration> over);
+
+  // Reads the configuration again and lets what may change count at once, all of it or, when something
+  // is wrong, nothing. Logs what has become of it. On the thread that runs `io`.
+  absl::StatusOr<AdminActions::Reloaded> Reload();
 
  private:
-  absl::Status MakeVerifier();
+  // Null where there are no keys.
+  static absl::StatusOr<std::shared_ptr<TokenVerifier>> MakeVerifier(const Config& config);
+  static absl::StatusOr<ProducerAuth> LoadProducerAuth(const Config& config);
+  static std::uint64_t MaxMemoryBytes(const Config& config);
+  std::size_t MaxOutboundBytesPerShard(const Config& config) const;
+  FrontEndOptions MakeFrontEndOptions(const Config& config) const;
+  absl::StatusOr<AdminActions::Reloaded> TryReload();
+  // What `change` says counts from now on, with the keys and tokens read for it.
+  void Apply(const ConfigChange& change, std::shared_ptr<TokenVerifier> verifier,
+             const ProducerAuth& auth);
   absl::Status LoadClientTls();
   absl::Status CheckIoUring();
   void ReloadClientTls();
@@ -50,17 +74,23 @@ class Server {
   void EveryTick();
   std::string NotReady() const;
 
-  const Config config_;
+  Config config_;  // changed on the thread that runs `io`
   boost::asio::io_context& io_;
+  const LoadAgain load_;
+  std::atomic<std::uint32_t> drain_seconds_;
   boost::asio::steady_timer second_;
   boost::asio::steady_timer tick_;
   std::uint64_t max_memory_bytes_ = 0;
-  std::unique_ptr<TokenVerifier> verifier_;
+  std::uint64_t open_files_ = 0;
+  std::size_t shard_count_ = 0;
+  std::shared_ptr<TokenVerifier> verifier_;
+  std::vector<std::shared_ptr<TokenVerifier>> old_verifiers_;  // a handshake may still be at one
   std::unique_ptr<TlsContext> client_tls_;
   bool use_io_uring_ = false;
   ProducerAuth producer_auth_;
 
   std::unique_ptr<Idempotency> idempotency_;  // shards may hold callbacks into it
+  std::shared_ptr<TopicRules> rules_;
   TopicIndex index_;
   std::unique_ptr<EventHub> events_;
   std::unique_ptr<PresenceNews> presence_;
@@ -79,6 +109,10 @@ class Server {
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<AdminServer> admin_;
   std::unique_ptr<Listener> listener_;
+
+  Mutex drain_mutex_;
+  std::unique_ptr<Drain> drain_ ABSL_GUARDED_BY(drain_mutex_);  // null: it does not drain
+  std::thread drain_thread_;
 };
 
 }  // namespace herald

@@ -173,10 +173,11 @@ std::string Bytes::Print(std::uint64_t value) const {
 
 absl::Status Duration::Parse(std::string_view text, absl::Duration& value) const {
   absl::Duration duration;
-  if (!absl::ParseDuration(std::string(text), &duration) || duration <= absl::ZeroDuration() ||
-      duration > absl::Hours(24)) {
-    return absl::InvalidArgumentError(fmt::format(
-        "\"{}\" is not a duration like 500ms, 25s or 2m, more than 0 and at most 24h", text));
+  if (!absl::ParseDuration(std::string(text), &duration) || duration < absl::ZeroDuration() ||
+      (duration == absl::ZeroDuration() && !may_be_zero) || duration > absl::Hours(24)) {
+    return absl::InvalidArgumentError(
+        fmt::format("\"{}\" is not a duration like 500ms, 25s or 2m, {} and at most 24h", text,
+                    may_be_zero ? "not negative" : "more than 0"));
   }
   value = duration;
   return absl::OkStatus();

@@ -79,6 +79,8 @@ struct Bytes {
 
 // 25s, 500ms, 2m30s: as absl::ParseDuration, more than nothing and at most a day.
 struct Duration {
+  bool may_be_zero = false;
+
   absl::Status Parse(std::string_view text, absl::Duration& value) const;
   std::string Print(absl::Duration value) const { return absl::FormatDuration(value); }
   std::string unit() const { return "DURATION"; }

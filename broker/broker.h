@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "session/topic_feed.h"
+#include "session/topic_rules.h"
 
 namespace herald {
 
@@ -57,6 +58,12 @@ class Broker : public TopicFeed {
   };
   using ReadDone = absl::AnyInvocable<void(absl::StatusOr<ReadResult>)>;
   virtual void Read(ReadRequest request, ReadDone done) = 0;
+
+  // Calls `change`, which makes `next` the topic rules in force, with what the broker has to do
+  // before and after. By one thread at a time.
+  virtual void ChangeRules(const TopicRules& /*next*/, absl::FunctionRef<void()> change) {
+    change();
+  }
 
   // True if the store itself knows repeats by `Publication::dedupe_id`, so that it is worth making one.
   virtual bool RecognisesRepeats() const { return false; }

@@ -156,6 +156,31 @@ void MemoryBroker::Read(ReadRequest request, ReadDone done) {
   done(std::move(result));
 }
 
+void MemoryBroker::ChangeRules(const TopicRules& next, absl::FunctionRef<void()> change) {
+  // Before any log is made by the new rules.
+  if (!KeepSameTopics(*rules_, next)) {
+    for (Stripe& stripe : stripes_) {
+      MutexLock lock(stripe.mutex);
+      stripe.epoch = NewEpoch();
+      stripe.forgotten.clear();
+      stripe.forgotten_order.clear();
+    }
+  }
+  change();
+  const absl::Time now = absl::Now();
+  for (Stripe& stripe : stripes_) {
+    MutexLock lock(stripe.mutex);
+    absl::erase_if(stripe.logs, [&](const auto& entry) {
+      TopicLog& log = *entry.second;
+      const TopicRule& rule = rules_->Find(entry.first);
+      const std::size_t before = log.bytes();
+      log.SetLimits(rule.history_size, rule.history_ttl, now);
+      CountHistory(before, log.bytes());
+      return rule.history_size == 0;
+    });
+  }
+}
+
 void MemoryBroker::Sweep(absl::Time now, std::size_t stripes) {
   for (; stripes > 0; --stripes) {
     Stripe& stripe = stripes_[swept_++ % kStripes];

@@ -68,6 +68,11 @@ class MemoryBroker final : public Broker {
 
   void EverySecond(absl::Time now) override { Sweep(now, kStripes / 16); }
 
+  // Logs get their new limits; those whose topics keep none any more go. Where it changes which topics
+  // keep one, positions of topics without a log are void: nobody could say what was missed while none
+  // was kept.
+  void ChangeRules(const TopicRules& next, absl::FunctionRef<void()> change) override;
+
   // Lets go of expired messages and forgotten logs in the next `stripes` of kStripes, round and
   // round: a part at a time, since looking at a million logs would stall the others' work. To be
   // called now and then, by one thread.

@@ -23,6 +23,13 @@ TopicLog::TopicLog(Position start, std::size_t max_messages, absl::Duration max_
       before_oldest_(start),
       last_used_(absl::Now()) {}
 
+void TopicLog::SetLimits(std::size_t max_messages, absl::Duration max_age, absl::Time now) {
+  max_messages_ = max_messages;
+  max_age_ = max_age;
+  while (messages().size() > max_messages_) PopOldest();
+  Expire(now);
+}
+
 Position TopicLog::Next() const { return {current_.epoch, current_.offset + 1, RandomUint64()}; }
 
 void TopicLog::Append(MessagePtr message, absl::Time now) {

@@ -20,6 +20,8 @@ class TopicLog {
   // `start`: the position before the first message.
   TopicLog(Position start, std::size_t max_messages, absl::Duration max_age);
 
+  void SetLimits(std::size_t max_messages, absl::Duration max_age, absl::Time now);
+
   // The position that the next message will get; `Append` must follow with a message at it.
   Position Next() const;
   void Append(MessagePtr message, absl::Time now);

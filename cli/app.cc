@@ -34,8 +34,9 @@ void DeclareGlobals(CLI::App& app, GlobalOptions& globals, std::optional<absl::D
                            const char* help) {
     return app.add_option(flag, value, help)->type_name(type);
   };
-  text("--addr", connection.addr, "HOST:PORT",
-       "Herald's gRPC address (or env HERALD_ADDR)\n[127.0.0.1:50051]");
+  text(
+      "--addr", connection.addr, "HOST:PORT",
+      "Herald's gRPC address (or env HERALD_ADDR);\n`stream` takes several, a,b [127.0.0.1:50051]");
   text("--token", connection.token, "TOKEN", "Bearer token (or env HERALD_TOKEN)");
   text("--token-file", connection.token_file, "FILE", "Read it from this file");
   app.add_flag("--tls", connection.tls, "Use TLS; implied by --ca and --cert");

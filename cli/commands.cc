@@ -10,6 +10,7 @@ namespace {
 constexpr const char* kSending = "Sending";
 constexpr const char* kSessions = "Sessions and topics";
 constexpr const char* kLooking = "Looking and trying out";
+constexpr const char* kOperating = "Operating";
 
 constexpr auto kCommands = std::to_array<Command>({
     {kSending, "send", "Send one message", DeclareSend, R"(Examples:
@@ -90,6 +91,13 @@ Examples:
   heraldctl token --private-key ed25519.pem --user alice --topics news --label tier=gold
 )"},
 #endif
+    {kOperating, "drain", "End the replica in good order", DeclareDrain, R"(Examples:
+  heraldctl drain
+  heraldctl drain --over 2m
+)"},
+    {kOperating, "reload", "Have the configuration read again", DeclareReload, R"(Example:
+  heraldctl reload
+)"},
 });
 
 }  // namespace

@@ -52,5 +52,7 @@ Action DeclareSubscribe(CLI::App& app);
 Action DeclareStatus(CLI::App& app);
 Action DeclareHealth(CLI::App& app);
 Action DeclareToken(CLI::App& app);
+Action DeclareDrain(CLI::App& app);
+Action DeclareReload(CLI::App& app);
 
 }  // namespace herald::cli

@@ -1,6 +1,7 @@
 #include "cli/connection.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 
@@ -9,6 +10,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <initializer_list>
+#include <sstream>
 
 #include "cli/files.h"
 #include "cli/output.h"
@@ -145,7 +147,11 @@ absl::StatusOr<Connection> Connection::Open(const ConnectionOptions& options) {
   if (!credentials.ok()) return credentials.status();
 
   Connection connection;
-  connection.addr_ = NormalizeAddress(options.addr);
+  std::vector<std::string> addrs;
+  std::istringstream list(options.addr);
+  for (std::string addr; std::getline(list, addr, ',');) addrs.push_back(NormalizeAddress(addr));
+  if (addrs.empty()) return absl::InvalidArgumentError("--addr is empty");
+  connection.addr_ = fmt::format("{}", fmt::join(addrs, ","));
   connection.token_ = *std::move(token);
   connection.tls_ = tls;
   connection.timeout_ = options.timeout;
@@ -153,7 +159,8 @@ absl::StatusOr<Connection> Connection::Open(const ConnectionOptions& options) {
   grpc::ChannelArguments args;
   args.SetMaxReceiveMessageSize(kMaxAnswerBytes);
   // A proxy from the environment cannot reach our own loopback.
-  if (IsLoopback(connection.addr_)) args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  if (std::all_of(addrs.begin(), addrs.end(), IsLoopback))
+    args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   if (!options.server_name.empty()) args.SetSslTargetNameOverride(options.server_name);
   // Notice a server that vanished under `watch` or `stream`; no oftener than servers allow by
   // default.
@@ -161,7 +168,10 @@ absl::StatusOr<Connection> Connection::Open(const ConnectionOptions& options) {
   // `stream` comes back soon after its server did.
   args.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
   args.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2'000);
-  connection.channel_ = grpc::CreateCustomChannel(connection.addr_, *credentials, args);
+  // Of a name with several addresses each stream takes the next one that answers.
+  args.SetLoadBalancingPolicyName("round_robin");
+  for (const std::string& addr : addrs)
+    connection.channels_.push_back(grpc::CreateCustomChannel(addr, *credentials, args));
   return connection;
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -15,7 +16,7 @@ namespace herald::cli {
 
 // Where the server is and how to prove who we are: the global flags.
 struct ConnectionOptions {
-  std::string addr = "127.0.0.1:50051";
+  std::string addr = "127.0.0.1:50051";  // several are parted by commas
   std::string token;
   std::string token_file;
   bool tls = false;
@@ -37,7 +38,12 @@ class Connection {
   // Reads the files; connects with the first call. kInvalidArgument says which flag is wrong.
   static absl::StatusOr<Connection> Open(const ConnectionOptions& options);
 
-  const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
+  // To the first of the addresses.
+  const std::shared_ptr<grpc::Channel>& channel() const { return channels_.front(); }
+  // To each of them, for who can do with any.
+  std::vector<std::shared_ptr<grpc::ChannelInterface>> channels() const {
+    return {channels_.begin(), channels_.end()};
+  }
   const std::string& token() const { return token_; }
 
   // For one answer: `--timeout`, and `extra` for what the server was asked to wait.
@@ -52,7 +58,7 @@ class Connection {
  private:
   Connection() = default;
 
-  std::shared_ptr<grpc::Channel> channel_;
+  std::vector<std::shared_ptr<grpc::Channel>> channels_;
   std::string addr_;
   std::string token_;
   bool tls_ = false;

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <condition_variable>
 #include <mutex>
@@ -189,8 +190,8 @@ void SendLines(LineReader& reader, Producer& producer, Output& output, Results& 
 
 }  // namespace
 
-absl::Status RunPushStream(const std::shared_ptr<grpc::ChannelInterface>& channel, int in_fd,
-                           int out_fd, const PushStreamOptions& options,
+absl::Status RunPushStream(const std::vector<std::shared_ptr<grpc::ChannelInterface>>& channels,
+                           int in_fd, int out_fd, const PushStreamOptions& options,
                            PushStreamSummary& summary) {
   LineReader reader(in_fd, kMaxLineBytes);
   Producer::Options producer_options;
@@ -200,6 +201,8 @@ absl::Status RunPushStream(const std::shared_ptr<grpc::ChannelInterface>& channe
   producer_options.max_batch = options.batch;
   producer_options.max_unanswered_bytes = kMaxUnansweredBytes;
   producer_options.max_command_bytes = kMaxLineBytes;
+  producer_options.retry_unavailable_for =
+      std::min(options.retry_for, producer_options.retry_unavailable_for);
   bool opened = false;
   producer_options.on_opened = [&](const v1::PushOpened& news) {
     if (!std::exchange(opened, true)) summary.last_seq = news.last_seq();
@@ -210,7 +213,7 @@ absl::Status RunPushStream(const std::shared_ptr<grpc::ChannelInterface>& channe
     return true;
   };
   producer_options.on_end = [&](const absl::Status&) { reader.Stop(); };
-  Producer producer(channel, std::move(producer_options));
+  Producer producer(channels, std::move(producer_options));
   Output output(out_fd, [&] { producer.Cancel(); });
   Results results(output, summary);
   SendLines(reader, producer, output, results, options, summary);

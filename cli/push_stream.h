@@ -58,8 +58,8 @@ struct PushStreamSummary {
 //          reading of `in_fd`.
 // Ends:    at the end of `in_fd`, after all results; or with the error that ends the producer: the
 //          first of the stream where there is no producer id, and where no server has answered yet.
-absl::Status RunPushStream(const std::shared_ptr<grpc::ChannelInterface>& channel, int in_fd,
-                           int out_fd, const PushStreamOptions& options,
+absl::Status RunPushStream(const std::vector<std::shared_ptr<grpc::ChannelInterface>>& channels,
+                           int in_fd, int out_fd, const PushStreamOptions& options,
                            PushStreamSummary& summary);
 
 }  // namespace herald::cli

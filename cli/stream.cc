@@ -50,7 +50,7 @@ ExitCode Stream(StreamFlags flags, const GlobalOptions& globals) {
   PushStreamSummary summary;
   const absl::Time start = absl::Now();
   const absl::Status ended =
-      RunPushStream(connection->channel(), STDIN_FILENO, STDOUT_FILENO, flags.options, summary);
+      RunPushStream(connection->channels(), STDIN_FILENO, STDOUT_FILENO, flags.options, summary);
   const grpc::Status status(static_cast<grpc::StatusCode>(ended.code()),
                             std::string(ended.message()));
   if (flags.summary) PrintSummary(summary, absl::Now() - start);

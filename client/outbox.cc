@@ -50,6 +50,11 @@ void Outbox::Rewind() {
   unwritten_bytes_ = bytes_;
 }
 
+const Outbox::Entry* Outbox::Find(std::uint64_t seq) const {
+  const auto found = by_seq_.find(seq);
+  return found == by_seq_.end() ? nullptr : &*found->second;
+}
+
 std::optional<Outbox::Entry> Outbox::TakeAnswered(std::uint64_t seq) {
   const auto found = by_seq_.find(seq);  // the first of those that are equal
   if (found == by_seq_.end()) return std::nullopt;

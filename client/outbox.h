@@ -49,6 +49,8 @@ class Outbox {
   // All that has no result is to be written again.
   void Rewind();
 
+  // The command that this would answer; null if there is none.
+  const Entry* Find(std::uint64_t seq) const;
   // The command that this answers; none if there is none. It is no longer here.
   std::optional<Entry> TakeAnswered(std::uint64_t seq);
   // A receipt that came before its result. False if no command here has this seq.
@@ -59,6 +61,8 @@ class Outbox {
 
   bool empty() const { return entries_.empty(); }
   std::size_t size() const { return entries_.size(); }
+  // Written on this stream, and without a result.
+  std::size_t written() const { return entries_.size() - unwritten_; }
   std::size_t bytes() const { return bytes_; }
   std::size_t unwritten() const { return unwritten_; }
   std::size_t unwritten_bytes() const { return unwritten_bytes_; }

@@ -5,6 +5,7 @@
 #include <grpcpp/create_channel.h>
 
 #include <random>
+#include <sstream>
 #include <utility>
 
 #include "client/producer_stream.h"
@@ -19,6 +20,7 @@ std::shared_ptr<grpc::Channel> MakeProducerChannel(
   // Notices a server that vanished without a word; Herald allows a ping every 10 s.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  arguments.SetLoadBalancingPolicyName("round_robin");
   return grpc::CreateCustomChannel(address, credentials, arguments);
 }
 
@@ -27,8 +29,19 @@ std::string MakeProducerId() {
   return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
 }
 
-Producer::Producer(const std::shared_ptr<grpc::ChannelInterface>& channel, Options options)
-    : stream_(std::make_shared<ProducerStream>(channel, std::move(options))) {
+std::vector<std::shared_ptr<grpc::ChannelInterface>> MakeProducerChannels(
+    const std::string& addresses, const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+    const grpc::ChannelArguments& arguments) {
+  std::vector<std::shared_ptr<grpc::ChannelInterface>> channels;
+  std::istringstream list(addresses);
+  for (std::string address; std::getline(list, address, ',');)
+    channels.push_back(MakeProducerChannel(address, credentials, arguments));
+  return channels;
+}
+
+Producer::Producer(const std::vector<std::shared_ptr<grpc::ChannelInterface>>& channels,
+                   Options options)
+    : stream_(std::make_shared<ProducerStream>(channels, std::move(options))) {
   stream_->Connect();
 }
 

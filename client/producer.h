@@ -9,6 +9,8 @@
 #include <future>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -19,10 +21,17 @@
 namespace herald {
 
 // A channel that comes back soon after its server did: gRPC's own waits grow to two minutes.
-// `address` is host:port, or any other gRPC target. It connects with the first call.
+// `address` is host:port, or any other gRPC target. It connects with the first call. Where the name
+// has several addresses each stream takes the next.
 std::shared_ptr<grpc::Channel> MakeProducerChannel(
     const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials,
     grpc::ChannelArguments arguments = {});
+
+// One for each of several, such as "herald-0:50051,herald-1:50051". For a name that has several
+// addresses, as a headless service's has, one channel is enough: it takes them in turn.
+std::vector<std::shared_ptr<grpc::ChannelInterface>> MakeProducerChannels(
+    const std::string& addresses, const std::shared_ptr<grpc::ChannelCredentials>& credentials,
+    const grpc::ChannelArguments& arguments = {});
 
 // 128 random bits, in hex: a producer id that nobody else has.
 std::string MakeProducerId();
@@ -36,6 +45,9 @@ class ProducerStream;
 //   producer.Send(std::move(command), [](absl::StatusOr<v1::CommandResult> result) { … });
 //   producer.Close(absl::Now() + absl::Seconds(10));
 //
+// Replicas:  a stream that breaks, or is told to move (the replica is about to end), is opened again at
+//            the next channel. To move nothing is sent twice, and no producer id is needed: the old
+//            stream gives all its results first. Its receipts follow, while the new one is at work.
 // Broken stream: it reconnects, with backoff, and sends again what has no result, in order and with
 //            the same seq; the server knows by (producer_id, seq) what it has done, and answers that
 //            with the first result and `duplicate`. All is sent again, also what PushOpened.last_seq
@@ -46,8 +58,9 @@ class ProducerStream;
 //            request too large for the server, `on_broken` saying false, Close or Cancel. It is
 //            final: what has no result is told that status, and Send refuses from then on.
 // Refusals:  a result with a code other than 0 is a result. It is handed over and not tried again,
-//            also where it is UNAVAILABLE (draining) or RESOURCE_EXHAUSTED: what follows has been
-//            sent already, so the order would not be kept. To try again is to Send again.
+//            also where it is RESOURCE_EXHAUSTED: to try again is to Send again. But UNAVAILABLE (the
+//            broker is away) is as a broken stream, for `retry_unavailable_for`: the server carries
+//            out nothing that follows, and what has no result is sent again, in order.
 // Seq:       a command without one gets the one after the highest so far, from 1. Who sets
 //            `producer_id` to a lasting name gives its commands their lasting seqs as well.
 // Threads:   all methods from any thread. Callbacks come one at a time, on a thread of gRPC's, or
@@ -97,6 +110,9 @@ class Producer {
     absl::Duration max_backoff = absl::Seconds(10);
     // Less than the server's idempotency_window (2 minutes by default), by what a request may take.
     absl::Duration resend_within = absl::Seconds(90);
+    // For how long after it was first sent a command that is answered UNAVAILABLE is tried again. Zero:
+    // not at all. Needs a producer id; less than resend_within.
+    absl::Duration retry_unavailable_for = absl::Minutes(1);
 
     // These are callbacks as any other, and may be empty. A stream is up: what the server says first
     // (only where a producer id or a default report is set).
@@ -108,7 +124,10 @@ class Producer {
   };
 
   // Connects at once; what is sent meanwhile waits.
-  Producer(const std::shared_ptr<grpc::ChannelInterface>& channel, Options options);
+  Producer(const std::shared_ptr<grpc::ChannelInterface>& channel, Options options)
+      : Producer(std::vector{channel}, std::move(options)) {}
+  // At least one; the first comes first.
+  Producer(const std::vector<std::shared_ptr<grpc::ChannelInterface>>& channels, Options options);
   // Cancel(), and waits until the last callback has returned. Close first to lose nothing.
   ~Producer();
   Producer(const Producer&) = delete;

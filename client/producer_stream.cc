@@ -33,11 +33,13 @@ bool IsPermanent(const grpc::Status& status) {
 }  // namespace
 
 std::shared_ptr<PushCall> ProducerStream::MakeCall() {
+  v1::PushService::Stub* stub;
   {
     absl::MutexLock lock(&mutex_);
     ++calls_;
+    stub = stubs_[stub_].get();
   }
-  return {new PushCall(*stub_, *this, options_.token),
+  return {new PushCall(*stub, *this, options_.token),
           [self = shared_from_this()](const PushCall* call) {
             delete call;
             absl::MutexLock lock(&self->mutex_);
@@ -53,7 +55,8 @@ void ProducerStream::Connect() {
     state_ = State::kStreaming;
     call_ = call;
     call_since_ = SteadyClock::now();
-    writing_ = half_closed_ = progress_ = false;
+    writing_ = half_closed_ = progress_ = moving_ = false;
+    unavailable_.reset();
     opened_ = !resends_ && options_.default_report == v1::REPORT_LEVEL_UNSPECIFIED;
     cancelled = end_.has_value();
     const auto forgotten = call_since_ - absl::ToChronoNanoseconds(options_.resend_within);
@@ -138,8 +141,7 @@ absl::Status ProducerStream::Close(absl::Time deadline) {
     closing_ = true;
     more_coming_ = false;
     // Between two streams, and nobody waits for the next.
-    if (!end_ && state_ != State::kStreaming && heard_ && outbox_.empty())
-      EndLocked(absl::OkStatus());
+    if (!end_ && state_ != State::kStreaming && heard_ && outbox_.empty()) Finish(absl::OkStatus());
   }
   Dispatch();
   Pump();
@@ -156,19 +158,20 @@ absl::Status ProducerStream::Close(absl::Time deadline) {
 }
 
 void ProducerStream::End(const absl::Status& status) {
-  std::shared_ptr<PushCall> call;
+  std::vector<std::shared_ptr<PushCall>> calls;
   {
     absl::MutexLock lock(&mutex_);
     if (!end_) EndLocked(status);
-    call = call_;
+    calls = left_;
+    if (call_) calls.push_back(call_);
   }
-  if (call) call->Cancel();
+  for (const auto& call : calls) call->Cancel();
   Dispatch();
 }
 
 void ProducerStream::Join() {
   // What must not go on a thread of gRPC's: that may hold the last reference to this for a moment.
-  std::unique_ptr<v1::PushService::Stub> stub;
+  std::vector<std::unique_ptr<v1::PushService::Stub>> stubs;
   Producer::Options options;
   std::unique_ptr<grpc::Alarm> alarm;  // holds a reference to this
 
@@ -177,7 +180,7 @@ void ProducerStream::Join() {
     return HasEnded() && calls_ == 0;
   };
   mutex_.Await(absl::Condition(&ready));
-  stub = std::move(stub_);
+  stubs = std::move(stubs_);
   options = std::move(options_);
   alarm = std::move(alarm_);
 }
@@ -185,9 +188,9 @@ void ProducerStream::Join() {
 void ProducerStream::EndLocked(const absl::Status& status) {
   end_ = status;
   for (Outbox::Entry& entry : outbox_.TakeAll()) GiveUp(std::move(entry), status);
-  for (auto& [seq, on_receipt] : receipts_) {
-    events_.emplace_back(
-        Report{std::move(on_receipt), absl::UnknownError("the stream ended before the receipt")});
+  for (auto& [seq, awaited] : receipts_) {
+    events_.emplace_back(Report{std::move(awaited.on_receipt),
+                                absl::UnknownError("the stream ended before the receipt")});
   }
   receipts_.clear();
   if (options_.on_end) events_.emplace_back(News([this, status] { options_.on_end(status); }));
@@ -200,24 +203,60 @@ void ProducerStream::GiveUp(Outbox::Entry entry, const absl::Status& status) {
   if (entry.on_receipt) events_.emplace_back(Report{std::move(entry.on_receipt), status});
 }
 
-void ProducerStream::OnResponse(v1::PushResponse& response) {
+void ProducerStream::OnResponse(PushCall& call, v1::PushResponse& response) {
+  bool leave = false;
   {
     absl::MutexLock lock(&mutex_);
     if (end_) return;
-    heard_ = true;
-    outage_since_.reset();
-    if (!response.results().empty()) progress_ = true;
-    if (response.has_opened() && options_.on_opened) {
-      events_.emplace_back(
-          News([this, opened = response.opened()] { options_.on_opened(opened); }));
+    if (&call == call_.get()) {
+      heard_ = true;
+      moved_ = false;
+      outage_since_.reset();
+      if (response.has_opened() && options_.on_opened) {
+        events_.emplace_back(
+            News([this, opened = response.opened()] { options_.on_opened(opened); }));
+      }
+      for (v1::CommandResult& result : *response.mutable_results()) TakeResult(result);
+      moving_ = moving_ || (response.has_moving() && !closing_);
     }
-    for (v1::CommandResult& result : *response.mutable_results()) TakeResult(result);
     for (v1::Receipt& receipt : *response.mutable_receipts()) TakeReceipt(receipt);
   }
+  Pump();
+  {
+    absl::MutexLock lock(&mutex_);
+    leave = &call == call_.get() && LeaveCall();
+  }
+  if (leave) Connect();
   Dispatch();
 }
 
+bool ProducerStream::LeaveCall() {
+  if (!moving_ || !half_closed_ || unavailable_ || end_ || outbox_.written() > 0) return false;
+  if (closing_ && outbox_.empty()) return false;  // it is the last
+  left_.push_back(std::move(call_));
+  call_ = nullptr;
+  state_ = State::kConnecting;
+  moved_ = true;
+  tries_ = 0;
+  NextStub();
+  return true;
+}
+
+bool ProducerStream::TriesAgain(const v1::CommandResult& result) {
+  if (!resends_ || result.code() != static_cast<int>(absl::StatusCode::kUnavailable)) return false;
+  const Outbox::Entry* const entry = outbox_.Find(result.seq());
+  return entry != nullptr && entry->first_written &&
+         SteadyClock::now() - *entry->first_written <
+             absl::ToChronoNanoseconds(options_.retry_unavailable_for);
+}
+
 void ProducerStream::TakeResult(v1::CommandResult& result) {
+  if (TriesAgain(result)) {
+    // It keeps its place, and nothing that is not on its way yet overtakes it.
+    if (!unavailable_) unavailable_ = result.detail();
+    return;
+  }
+  progress_ = true;
   std::optional<Outbox::Entry> entry = outbox_.TakeAnswered(result.seq());
   if (!entry) return;
   const std::uint64_t seq = entry->seq;
@@ -234,7 +273,7 @@ void ProducerStream::TakeResult(v1::CommandResult& result) {
   if (entry->receipt) {
     events_.emplace_back(Report{std::move(entry->on_receipt), *std::move(entry->receipt)});
   } else if (follows) {
-    receipts_.emplace(seq, std::move(entry->on_receipt));
+    receipts_.emplace(seq, Awaited{std::move(entry->on_receipt), call_.get()});
   } else {
     events_.emplace_back(Report{std::move(entry->on_receipt), std::move(none)});
   }
@@ -247,44 +286,77 @@ void ProducerStream::TakeReceipt(v1::Receipt& receipt) {
     outbox_.KeepReceipt(receipt);
     return;
   }
-  events_.emplace_back(Report{std::move(awaited->second), std::move(receipt)});
+  events_.emplace_back(Report{std::move(awaited->second.on_receipt), std::move(receipt)});
   receipts_.erase(awaited);
 }
 
-void ProducerStream::OnWritten() {
+void ProducerStream::OnWritten(PushCall& call) {
+  bool leave;
   {
     absl::MutexLock lock(&mutex_);
+    if (&call != call_.get()) return;
     writing_ = false;
   }
   Pump();
-}
-
-void ProducerStream::OnEnded(const grpc::Status& grpc_status) {
   {
     absl::MutexLock lock(&mutex_);
-    call_ = nullptr;
-    state_ = State::kDone;
-    for (auto& [seq, on_receipt] : receipts_) {
-      events_.emplace_back(
-          Report{std::move(on_receipt), absl::UnknownError("the stream broke before the receipt")});
-    }
-    receipts_.clear();
-    const bool all_answered = closing_ && outbox_.empty();
-    absl::Status status = FromGrpc(grpc_status);
-    if (status.ok() && !all_answered)
-      status = absl::UnavailableError("the server ended the stream");
-    if (end_) {
-      // Cancelled.
-    } else if (IsPermanent(grpc_status)) {
-      EndLocked(status);
-    } else if (all_answered) {
-      EndLocked(heard_ ? absl::OkStatus() : status);
-    } else if (!resends_) {
-      EndLocked(status);
+    leave = &call == call_.get() && LeaveCall();
+  }
+  if (leave) Connect();
+}
+
+void ProducerStream::GiveUpReceipts(const PushCall& call) {
+  absl::erase_if(receipts_, [&](auto& awaited) {
+    if (awaited.second.from != &call) return false;
+    events_.emplace_back(Report{std::move(awaited.second.on_receipt),
+                                absl::UnknownError("the stream broke before the receipt")});
+    return true;
+  });
+}
+
+void ProducerStream::Finish(const absl::Status& status) {
+  if (left_.empty()) return EndLocked(status);
+  finish_ = status;
+}
+
+void ProducerStream::OnEnded(PushCall& call, const grpc::Status& grpc_status) {
+  bool reconnect = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    GiveUpReceipts(call);
+    if (&call != call_.get()) {
+      std::erase_if(left_, [&](const auto& left) { return left.get() == &call; });
+      if (!end_ && finish_ && left_.empty() && state_ == State::kDone) EndLocked(*finish_);
     } else {
-      Retry(status);
+      call_ = nullptr;
+      state_ = State::kDone;
+      const bool all_answered = closing_ && outbox_.empty();
+      const bool went = moving_ && !unavailable_ && outbox_.written() == 0;
+      absl::Status status = FromGrpc(grpc_status);
+      if (unavailable_) {
+        status = absl::UnavailableError(*unavailable_);
+      } else if (status.ok() && !all_answered) {
+        status = absl::UnavailableError("the server ended the stream");
+      }
+      if (end_) {
+        // Cancelled.
+      } else if (IsPermanent(grpc_status)) {
+        EndLocked(status);
+      } else if (all_answered) {
+        Finish(heard_ ? absl::OkStatus() : status);
+      } else if (went) {
+        state_ = State::kConnecting;
+        moved_ = reconnect = true;
+        tries_ = 0;
+        NextStub();
+      } else if (!resends_ && !(moved_ && outbox_.written() == 0)) {
+        EndLocked(status);
+      } else {
+        Retry(status);
+      }
     }
   }
+  if (reconnect) Connect();
   Dispatch();
 }
 
@@ -293,10 +365,15 @@ void ProducerStream::Retry(const absl::Status& status) {
   outbox_.Rewind();
   more_coming_ = false;
   const auto now = SteadyClock::now();
-  if (progress_ || absl::FromChrono(now - call_since_) >= options_.max_backoff) backoff_.Reset();
+  if (progress_ || absl::FromChrono(now - call_since_) >= options_.max_backoff) {
+    backoff_.Reset();
+    tries_ = 0;
+  }
+  ++tries_;
+  NextStub();
   if (!outage_since_) outage_since_ = now;
   Producer::Outage outage{.status = status,
-                          .attempt = backoff_.tries() + 1,
+                          .attempt = static_cast<int>(tries_),
                           .lasting = absl::FromChrono(now - *outage_since_),
                           .connected_before = heard_};
   // Asked after the callbacks of what came before.
@@ -314,8 +391,11 @@ void ProducerStream::SetAlarm() {
   }
   state_ = State::kWaiting;
   alarm_ = std::make_unique<grpc::Alarm>();
-  const auto at = std::chrono::system_clock::now() +
-                  absl::ToChronoMicroseconds(backoff_.Next() + absl::Milliseconds(1));
+  // Each of the others is asked at once, before it waits.
+  const bool untried = tries_ < stubs_.size() && !unavailable_;
+  const absl::Duration wait = untried ? absl::ZeroDuration() : backoff_.Next();
+  const auto at =
+      std::chrono::system_clock::now() + absl::ToChronoMicroseconds(wait + absl::Milliseconds(1));
   alarm_->Set(at, [self = shared_from_this()](bool) {
     {
       absl::MutexLock alarm_lock(&self->mutex_);
@@ -332,18 +412,22 @@ void ProducerStream::Pump() {
   {
     absl::MutexLock lock(&mutex_);
     if (!call_ || writing_ || half_closed_ || end_) return;
+    const bool no_more = moving_ || unavailable_;
     const bool waits = more_coming_ && outbox_.unwritten() < options_.max_batch &&
                        outbox_.unwritten_bytes() < options_.max_batch_bytes;
     v1::PushRequest& request = call_->request();
     request.Clear();
-    const bool filled = !waits && outbox_.Fill(options_.max_batch, options_.max_batch_bytes,
-                                               SteadyClock::now(), &request);
+    const bool filled =
+        !waits && !no_more &&
+        outbox_.Fill(options_.max_batch, options_.max_batch_bytes, SteadyClock::now(), &request);
     if (!opened_) {
       opened_ = true;
       request.mutable_open()->set_producer_id(options_.producer_id);
       request.mutable_open()->set_default_report(options_.default_report);
+      request.mutable_open()->set_end_at_unavailable(resends_ && options_.retry_unavailable_for >
+                                                                     absl::ZeroDuration());
     } else if (!filled) {
-      if (!closing_) return;
+      if (!closing_ && !no_more) return;
       half_close = half_closed_ = true;
     }
     writing_ = true;

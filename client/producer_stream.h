@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -31,12 +32,14 @@ namespace herald {
 class ProducerStream final : public PushCall::Listener,
                              public std::enable_shared_from_this<ProducerStream> {
  public:
-  ProducerStream(const std::shared_ptr<grpc::ChannelInterface>& channel, Producer::Options options)
+  ProducerStream(const std::vector<std::shared_ptr<grpc::ChannelInterface>>& channels,
+                 Producer::Options options)
       : options_(std::move(options)),
         resends_(!options_.producer_id.empty()),
-        stub_(v1::PushService::NewStub(channel)),
         outbox_(resends_),
-        backoff_(options_.initial_backoff, options_.max_backoff) {}
+        backoff_(options_.initial_backoff, options_.max_backoff) {
+    for (const auto& channel : channels) stubs_.push_back(v1::PushService::NewStub(channel));
+  }
 
   void Connect();
 
@@ -72,9 +75,9 @@ class ProducerStream final : public PushCall::Listener,
   using News = absl::AnyInvocable<void()>;
   using Event = std::variant<Answer, Report, News>;
 
-  void OnResponse(v1::PushResponse& response) override;
-  void OnWritten() override;
-  void OnEnded(const grpc::Status& status) override;
+  void OnResponse(PushCall& call, v1::PushResponse& response) override;
+  void OnWritten(PushCall& call) override;
+  void OnEnded(PushCall& call, const grpc::Status& status) override;
 
   std::shared_ptr<PushCall> MakeCall();
   // Starts a write if there is something to write and none is under way.
@@ -82,6 +85,15 @@ class ProducerStream final : public PushCall::Listener,
   // Hands the events over, unless another thread does.
   void Dispatch();
   void Handle(Event& event);
+  // Awaits from now on only the receipts of the call, if it is to move and all results are there.
+  bool LeaveCall() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // True if the command is to be tried again.
+  bool TriesAgain(const v1::CommandResult& result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What the call owes will not come.
+  void GiveUpReceipts(const PushCall& call) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The current call has ended, and others may still owe receipts.
+  void Finish(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void NextStub() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { stub_ = (stub_ + 1) % stubs_.size(); }
   void TakeResult(v1::CommandResult& result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TakeReceipt(v1::Receipt& receipt) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void GiveUp(Outbox::Entry entry, const absl::Status& status)
@@ -98,7 +110,7 @@ class ProducerStream final : public PushCall::Listener,
     return events_.empty() && !dispatching_;
   }
   bool HasEnded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return state_ == State::kDone && Quiet();
+    return state_ == State::kDone && end_ && left_.empty() && Quiet();
   }
   // Of what is refused after the end.
   absl::Status EndStatus() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -107,7 +119,7 @@ class ProducerStream final : public PushCall::Listener,
 
   Producer::Options options_;  // as it was, until Join
   const bool resends_;
-  std::unique_ptr<v1::PushService::Stub> stub_;  // until Join
+  std::vector<std::unique_ptr<v1::PushService::Stub>> stubs_;  // until Join
 
   // absl's, for its conditions with a deadline; ThreadSanitizer sees nothing that links gRPC anyway.
   mutable absl::Mutex mutex_;
@@ -117,14 +129,26 @@ class ProducerStream final : public PushCall::Listener,
   Outbox outbox_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t last_seq_ ABSL_GUARDED_BY(mutex_) = 0;  // the highest so far
   bool more_coming_ ABSL_GUARDED_BY(mutex_) = false;    // what is queued may wait for the next
-  absl::btree_multimap<std::uint64_t, OnReceipt> receipts_ ABSL_GUARDED_BY(mutex_);  // awaited
+  struct Awaited {
+    OnReceipt on_receipt;
+    const PushCall* from;
+  };
+  absl::btree_multimap<std::uint64_t, Awaited> receipts_ ABSL_GUARDED_BY(mutex_);
 
   std::vector<Event> events_ ABSL_GUARDED_BY(mutex_);
   std::size_t answers_ ABSL_GUARDED_BY(mutex_) = 0;  // among them
   bool dispatching_ ABSL_GUARDED_BY(mutex_) = false;
 
   std::shared_ptr<PushCall> call_ ABSL_GUARDED_BY(mutex_);
-  int calls_ ABSL_GUARDED_BY(mutex_) = 0;  // that have not been destroyed
+  // Half-closed, with all their results, and awaited for receipts.
+  std::vector<std::shared_ptr<PushCall>> left_ ABSL_GUARDED_BY(mutex_);
+  std::optional<absl::Status> finish_ ABSL_GUARDED_BY(mutex_);  // to end with when those are gone
+  int calls_ ABSL_GUARDED_BY(mutex_) = 0;                       // that have not been destroyed
+  std::size_t stub_ ABSL_GUARDED_BY(mutex_) = 0;                // of the current call
+  std::size_t tries_ ABSL_GUARDED_BY(mutex_) = 0;               // since there was progress
+  bool moving_ ABSL_GUARDED_BY(mutex_) = false;                 // nothing more on this call
+  bool moved_ ABSL_GUARDED_BY(mutex_) = false;                  // here, and not heard yet
+  std::optional<std::string> unavailable_ ABSL_GUARDED_BY(mutex_);  // why a command is tried again
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool opened_ ABSL_GUARDED_BY(mutex_) = false;  // `open` has been written, where there is one
   bool half_closed_ ABSL_GUARDED_BY(mutex_) = false;

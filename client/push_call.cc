@@ -39,23 +39,23 @@ void PushCall::HalfClose() {
 
 void PushCall::OnReadDone(bool ok) {
   if (!ok) return Leave();
-  listener_.OnResponse(response_);
+  listener_.OnResponse(*this, response_);
   StartRead(&response_);
 }
 
 void PushCall::OnWriteDone(bool) {
-  listener_.OnWritten();
+  listener_.OnWritten(*this);
   Leave();
 }
 
 void PushCall::OnWritesDoneDone(bool) {
-  listener_.OnWritten();
+  listener_.OnWritten(*this);
   Leave();
 }
 
 void PushCall::OnDone(const grpc::Status& status) {
   const std::shared_ptr<PushCall> self = std::move(self_);
-  listener_.OnEnded(status);
+  listener_.OnEnded(*this, status);
 }
 
 }  // namespace herald

@@ -26,10 +26,10 @@ class PushCall final : public grpc::ClientBidiReactor<v1::PushRequest, v1::PushR
    public:
     virtual ~Listener() = default;
     // The next response is read when this returns.
-    virtual void OnResponse(v1::PushResponse& response) = 0;
+    virtual void OnResponse(PushCall& call, v1::PushResponse& response) = 0;
     // The last Write or HalfClose is done; where that failed, OnEnded follows.
-    virtual void OnWritten() = 0;
-    virtual void OnEnded(const grpc::Status& status) = 0;
+    virtual void OnWritten(PushCall& call) = 0;
+    virtual void OnEnded(PushCall& call, const grpc::Status& status) = 0;
   };
 
   PushCall(v1::PushService::Stub& stub, Listener& listener, const std::string& token);

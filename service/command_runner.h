@@ -78,6 +78,11 @@ class CommandRunner {
   // or by selector asks no index, and the order of the mailboxes is enough.
   static bool MayFollowChanges(const v1::Command& command);
 
+  // For what comes from now on.
+  void SetLimits(std::size_t max_message_bytes, std::size_t max_topics_per_session) {
+    max_message_bytes_ = max_message_bytes;
+    max_topics_ = max_topics_per_session;
+  }
   bool BrokerRecognisesRepeats() const { return broker_.RecognisesRepeats(); }
   const std::string& node() const { return node_; }
   std::uint64_t commands() const { return commands_.load(std::memory_order_relaxed); }
@@ -134,8 +139,8 @@ class CommandRunner {
   SessionTable& table_;
   ReceiptClock& clock_;
   const std::string node_;
-  const std::size_t max_message_bytes_;
-  const std::size_t max_topics_;
+  std::atomic<std::size_t> max_message_bytes_;
+  std::atomic<std::size_t> max_topics_;
   std::atomic<std::uint64_t> commands_{0};
   std::atomic<std::uint64_t> no_session_{0};
   std::atomic<std::uint64_t> timeouts_{0};

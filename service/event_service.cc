@@ -114,6 +114,17 @@ class WatchReactor final : public grpc::ServerBidiReactor<v1::WatchRequest, v1::
     Advance();
   }
 
+  // On the executor. What the watcher may get now comes first.
+  void EndWhenSent(grpc::Status status) {
+    {
+      MutexLock lock(mutex_);
+      if (ending_ || end_when_sent_) return;
+      end_when_sent_ = true;
+      status_ = std::move(status);
+    }
+    Advance();
+  }
+
  private:
   absl::Status OnRequest() {
     std::uint64_t watcher;
@@ -149,6 +160,7 @@ class WatchReactor final : public grpc::ServerBidiReactor<v1::WatchRequest, v1::
       MutexLock lock(mutex_);
       if (finished_) return;
       if (!ending_ && !writing_ && watcher_ != 0) writing_ = write = Fill();
+      if (end_when_sent_ && !writing_) ending_ = true;
       if (ending_ && !writing_) {
         finished_ = finish = true;
         status = status_;
@@ -181,6 +193,7 @@ class WatchReactor final : public grpc::ServerBidiReactor<v1::WatchRequest, v1::
   std::uint64_t watcher_ ABSL_GUARDED_BY(mutex_) = 0;  // 0: not opened yet
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  bool end_when_sent_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
   grpc::Status status_ ABSL_GUARDED_BY(mutex_);
 };
@@ -198,7 +211,7 @@ void EventService::Drain() {
       reactors.assign(reactors_.begin(), reactors_.end());
     }
     for (WatchReactor* reactor : reactors)
-      reactor->End({grpc::UNAVAILABLE, "this replica is draining; watch another"});
+      reactor->EndWhenSent({grpc::UNAVAILABLE, "this replica is draining; watch another"});
   });
 }
 

@@ -24,8 +24,13 @@ class EventService final : public v1::EventService::CallbackService {
   grpc::ServerBidiReactor<v1::WatchRequest, v1::WatchResponse>* Watch(
       grpc::CallbackServerContext* context) override;
 
-  // Ends all watches with UNAVAILABLE: what they had not acknowledged is lost with this replica.
+  // Ends all watches with UNAVAILABLE, once each has been sent what there is. What they had not
+  // acknowledged is lost with this replica.
   void Drain();
+  std::size_t watches() const {
+    MutexLock lock(mutex_);
+    return reactors_.size();
+  }
 
  private:
   friend class WatchReactor;
@@ -33,7 +38,7 @@ class EventService final : public v1::EventService::CallbackService {
   const std::string node_;
   Executor& executor_;
   const ProducerAuth& auth_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
   absl::flat_hash_set<WatchReactor*> reactors_ ABSL_GUARDED_BY(mutex_);
 };
 

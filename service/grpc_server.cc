@@ -1,5 +1,6 @@
 #include "service/grpc_server.h"
 
+#include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/server_builder_option.h>
@@ -8,6 +9,7 @@
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
+#include <climits>
 #include <fstream>
 #include <future>
 #include <sstream>
@@ -17,6 +19,9 @@
 
 namespace herald {
 namespace {
+
+// How long a drain waits for calls that are neither Push streams nor watches.
+constexpr absl::Duration kOtherCalls = absl::Seconds(1);
 
 absl::StatusOr<std::string> ReadFile(const std::string& path, std::string_view what) {
   std::ifstream file(path, std::ios::binary);
@@ -63,21 +68,22 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
 GrpcServer::GrpcServer(const GrpcServerOptions& options, CommandRunner& runner,
                        Idempotency& idempotency, SessionTable& table, Broker& broker,
                        EventHub& events, Executor& executor, const ProducerAuth& auth,
-                       const NodeStats& stats)
+                       const NodeStats& stats, AdminActions actions)
     : push_(runner, idempotency, table.shards(), executor, auth, options.push),
       sessions_(runner, table, broker, executor, auth),
       events_(events, runner.node(), executor, auth),
-      admin_(stats, std::string(broker.name()), auth),
+      admin_(stats, std::string(broker.name()), auth, std::move(actions)),
       executor_(executor) {}
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
     const GrpcServerOptions& options, CommandRunner& runner, Idempotency& idempotency,
     SessionTable& table, Broker& broker, EventHub& events, Executor& executor,
-    const ProducerAuth& auth, const NodeStats& stats) {
+    const ProducerAuth& auth, const NodeStats& stats, AdminActions actions) {
   absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> credentials = Credentials(options);
   if (!credentials.ok()) return credentials.status();
-  std::unique_ptr<GrpcServer> server(
-      new GrpcServer(options, runner, idempotency, table, broker, events, executor, auth, stats));
+  std::unique_ptr<GrpcServer> server(new GrpcServer(options, runner, idempotency, table, broker,
+                                                    events, executor, auth, stats,
+                                                    std::move(actions)));
   // For the whole process, and to be set before the builder.
   grpc::EnableDefaultHealthCheckService(true);
   if (options.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -97,6 +103,13 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  if (options.max_connection_age > absl::ZeroDuration()) {
+    // GOAWAY, and no more: Push streams end by their own age, and watches stay where they are.
+    builder.AddChannelArgument(
+        GRPC_ARG_MAX_CONNECTION_AGE_MS,
+        static_cast<int>(std::min<std::int64_t>(
+            absl::ToInt64Milliseconds(options.max_connection_age), INT_MAX)));
+  }
   builder.RegisterService(&server->push_);
   builder.RegisterService(&server->sessions_);
   builder.RegisterService(&server->events_);
@@ -118,12 +131,36 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
 
 GrpcServer::~GrpcServer() { Shutdown(absl::ZeroDuration()); }
 
-void GrpcServer::Shutdown(absl::Duration grace) {
-  if (!server_) return;
+void GrpcServer::BeginShutdown(absl::Duration within) {
+  if (!server_ || shutdown_.joinable()) return;
   if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus(false);
+  push_.Announce(within);
+  // GOAWAY at once; returns when all calls have ended.
+  shutdown_ = std::thread([this] {
+    server_->Shutdown();
+    ended_ = true;
+  });
+}
+
+void GrpcServer::EndStreams() {
   push_.Drain();
   events_.Drain();
-  server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
+}
+
+void GrpcServer::Shutdown(absl::Duration grace) {
+  if (!server_) return;
+  BeginShutdown(grace);
+  EndStreams();
+  const absl::Time deadline = absl::Now() + grace;
+  absl::Time others =
+      absl::InfiniteFuture();  // calls that wait for nothing of ours: health watches
+  while (!ended_ && absl::Now() < std::min(deadline, others)) {
+    if (others == absl::InfiniteFuture() && push_.streams() == 0 && events_.watches() == 0)
+      others = absl::Now() + kOtherCalls;
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+  if (!ended_) grpc_server_cancel_all_calls(server_->c_server());
+  shutdown_.join();
   server_->Wait();
   // Reactors that have ended are deleted on the executor: wait for those before the services go.
   std::promise<void> emptied;

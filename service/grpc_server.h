@@ -2,8 +2,10 @@
 
 #include <grpcpp/server.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -21,6 +23,9 @@ struct GrpcServerOptions {
   bool reflection = false;
   std::size_t max_message_bytes = 64 * 1024;  // of one payload; requests may hold many
   PushService::Options push;
+  // When a connection is told GOAWAY, give or take a tenth, so that new calls are spread anew over
+  // the replicas. 0: never. Push streams follow by push.max_age, which is a little more.
+  absl::Duration max_connection_age = absl::ZeroDuration();
 };
 
 // The producers' port: the four services, health (grpc.health.v1) and, if asked for, reflection.
@@ -33,19 +38,29 @@ class GrpcServer {
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(
       const GrpcServerOptions& options, CommandRunner& runner, Idempotency& idempotency,
       SessionTable& table, Broker& broker, EventHub& events, Executor& executor,
-      const ProducerAuth& auth, const NodeStats& stats);
+      const ProducerAuth& auth, const NodeStats& stats, AdminActions actions);
   ~GrpcServer();
 
   int port() const { return port_; }
   std::size_t push_streams() const { return push_.streams(); }
-  // Tells health checks, ends open streams once their results are written, then all calls; what is
-  // left after `grace` is cancelled.
+  void SetLimits(std::size_t max_push_streams, std::size_t max_commands_in_flight) {
+    push_.SetLimits(max_push_streams, max_commands_in_flight);
+  }
+  // Lets Push streams age; to be called once a second.
+  void Tick(absl::Time now) { push_.Age(now); }
+  // The first step of an orderly end: health checks are told, every connection gets GOAWAY, so that
+  // its next call goes elsewhere, and Push streams are told to move `within`. Calls under way go on.
+  void BeginShutdown(absl::Duration within);
+  // The second, which may be the first: streams are read no more. They end when their results and
+  // receipts are written.
+  void EndStreams();
+  // The last: what is left after `grace` is cancelled.
   void Shutdown(absl::Duration grace);
 
  private:
   GrpcServer(const GrpcServerOptions& options, CommandRunner& runner, Idempotency& idempotency,
              SessionTable& table, Broker& broker, EventHub& events, Executor& executor,
-             const ProducerAuth& auth, const NodeStats& stats);
+             const ProducerAuth& auth, const NodeStats& stats, AdminActions actions);
 
   PushService push_;
   SessionService sessions_;
@@ -53,6 +68,8 @@ class GrpcServer {
   AdminService admin_;
   Executor& executor_;
   std::unique_ptr<grpc::Server> server_;
+  std::thread shutdown_;  // waits in gRPC for the calls to end
+  std::atomic<bool> ended_{false};
   int port_ = 0;
 };
 

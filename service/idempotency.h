@@ -69,6 +69,12 @@ class Idempotency {
               Clock clock = std::chrono::steady_clock::now);
   ~Idempotency();
 
+  // What is remembered goes by the new limits too.
+  void SetLimits(absl::Duration window, std::size_t max_keys) {
+    window_ = absl::ToChronoNanoseconds(window);
+    max_keys_ = max_keys;
+  }
+
  private:
   struct Entry;
   struct Producer;
@@ -192,7 +198,9 @@ class Idempotency {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   Entries::iterator Add(Stripe& stripe, const Key& key, const Fingerprint& payload)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
-  bool Expired(const Entry& entry, TimePoint now) const { return now - entry.finished >= window_; }
+  bool Expired(const Entry& entry, TimePoint now) const {
+    return now - entry.finished >= window_.load(std::memory_order_relaxed);
+  }
   // Forgets at most `count`; true if there may be more.
   bool Expire(Stripe& stripe, TimePoint now, std::size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
@@ -203,8 +211,8 @@ class Idempotency {
   // Forgets the oldest; false if there is none.
   bool Evict();
 
-  const std::chrono::nanoseconds window_;
-  const std::size_t max_keys_;
+  std::atomic<std::chrono::nanoseconds> window_;
+  std::atomic<std::size_t> max_keys_;
   const Clock clock_;
   std::array<Stripe, kStripes> stripes_;
   std::atomic<std::size_t> keys_{0};

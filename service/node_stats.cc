@@ -81,7 +81,7 @@ v1::NodeInfo NodeStats::Describe(absl::Time now) const {
   info.set_history_bytes(broker_.history_bytes());
   info.set_push_streams(push_streams_());
   info.set_watchers(events_.watchers());
-  info.set_draining(runner_.draining);
+  info.set_draining(draining);
   return info;
 }
 

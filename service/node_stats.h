@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 
@@ -33,6 +34,8 @@ class NodeStats {
   };
   Totals Count() const;
   v1::NodeInfo Describe(absl::Time now) const;
+  // This replica is about to end.
+  std::atomic<bool> draining{false};
 
  private:
   struct Sampled {

@@ -26,8 +26,8 @@ absl::StatusOr<ProducerAuth> ProducerAuth::Load(const std::string& path) {
   std::ifstream file(path);
   if (!file)
     return absl::InvalidArgumentError(fmt::format("producer_tokens_file {}: cannot be read", path));
-  ProducerAuth auth;
-  auth.open_ = false;
+  Tokens tokens;
+  tokens.open = false;
   std::string line;
   for (int number = 1; std::getline(file, line); ++number) {
     std::istringstream words(line.substr(0, line.find('#')));
@@ -41,23 +41,24 @@ absl::StatusOr<ProducerAuth> ProducerAuth::Load(const std::string& path) {
     if (token.empty() || !more.empty()) return bad("a line must be `<name> <token>`");
     if (token.size() < kMinTokenBytes)
       return bad(fmt::format("a token must have at least {} characters", kMinTokenBytes));
-    if (!auth.names_.try_emplace(Hash(token), name).second) return bad("this token stands twice");
+    if (!tokens.names.try_emplace(Hash(token), name).second) return bad("this token stands twice");
   }
-  if (auth.names_.empty())
+  if (tokens.names.empty())
     return absl::InvalidArgumentError(fmt::format("producer_tokens_file {}: holds no token", path));
-  return auth;
+  return ProducerAuth(std::move(tokens));
 }
 
 absl::StatusOr<std::string> ProducerAuth::Check(std::string_view authorization) const {
-  if (open_) return std::string();
+  const Tokens& tokens = tokens_->Get();
+  if (tokens.open) return std::string();
   constexpr std::string_view kScheme = "bearer ";
   if (authorization.size() <= kScheme.size() ||
       !absl::EqualsIgnoreCase(absl::string_view(authorization.data(), kScheme.size()), "bearer ")) {
     return absl::UnauthenticatedError(
         "a bearer token is needed: send `authorization: Bearer <token>`");
   }
-  auto it = names_.find(Hash(authorization.substr(kScheme.size())));
-  if (it == names_.end()) return absl::UnauthenticatedError("the bearer token is not known");
+  auto it = tokens.names.find(Hash(authorization.substr(kScheme.size())));
+  if (it == tokens.names.end()) return absl::UnauthenticatedError("the bearer token is not known");
   return it->second;
 }
 

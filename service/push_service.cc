@@ -16,8 +16,7 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
       : service_(service),
         stream_(std::make_shared<PushStream>(
             IdempotentRunner(service.runner_, service.idempotency_, std::move(producer)),
-            service.shards_, service.executor_, service.options_.max_in_flight,
-            std::move(traceparent))) {
+            service.shards_, service.executor_, service.max_in_flight_, std::move(traceparent))) {
     {
       MutexLock lock(service_.mutex_);
       service_.reactors_.insert(this);
@@ -34,16 +33,32 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
     Advance();
   }
 
-  // On the executor.
-  void Drain() {
+  // On the executor. Tells the producer that the stream ends in `within`.
+  void Announce(absl::Duration within, const std::string& reason) {
+    stream_->Announce(within, reason);
+    Advance();
+  }
+
+  // On the executor. Reads no more, and ends once the results are written.
+  void Drain(const std::string& reason) {
     {
       MutexLock lock(mutex_);
       if (!ending_)
-        status_ =
-            grpc::Status(grpc::UNAVAILABLE, "this replica is draining; open the stream at another");
+        status_ = grpc::Status(grpc::UNAVAILABLE, reason + "; open the stream at another");
       ending_ = true;
     }
     Advance();
+  }
+
+  // On the executor: what its age asks for.
+  void Age(absl::Time now, absl::Duration max_age, absl::Duration grace) {
+    if (now < opened_at_ + max_age) return;
+    if (!told_age_) {
+      told_age_ = true;
+      Announce(grace, kAged);
+    } else if (now >= opened_at_ + max_age + grace) {
+      Drain(kAged);
+    }
   }
 
   void OnReadDone(bool ok) override {
@@ -94,6 +109,8 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
   }
 
  private:
+  static constexpr const char* kAged = "producers are spread anew (grpc_max_connection_age)";
+
   void Advance() {
     bool read = false, write = false, finish = false;
     grpc::Status status;
@@ -101,6 +118,10 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
       MutexLock lock(mutex_);
       if (finished_) return;
       if (!writing_ && !failed_ && stream_->TakeResponse(&response_)) writing_ = write = true;
+      if (!ending_ && stream_->Stopped()) {
+        ending_ = true;
+        status_ = grpc::Status(grpc::UNAVAILABLE, "a command was answered UNAVAILABLE");
+      }
       if (!reading_ && !ending_ && stream_->WantsRequest()) reading_ = read = true;
       if (ending_ && !writing_ && (failed_ || stream_->Idle())) {
         finished_ = finish = true;
@@ -116,6 +137,8 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
   PushService& service_;
   const std::shared_ptr<PushStream> stream_;
   v1::PushResponse response_;
+  const absl::Time opened_at_ = absl::Now();
+  bool told_age_ = false;  // on the executor
   Mutex mutex_;
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
@@ -126,6 +149,8 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
 };
 
 namespace {
+
+constexpr const char* kDraining = "this replica is draining";
 
 // Runs one command for a unary call; `answer` fills the response, once the receipt is there too
 // if one was asked for.
@@ -180,11 +205,11 @@ grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse>* PushService::Push(
   absl::StatusOr<std::string> producer = auth_.Check(Metadata(*context, "authorization"));
   absl::Status refused = producer.status();
   const std::size_t streams = streams_.fetch_add(1, std::memory_order_relaxed);
-  if (refused.ok() && streams >= options_.max_streams) {
+  if (refused.ok() && streams >= max_streams_) {
     refused = absl::ResourceExhaustedError(fmt::format(
         "{} Push streams are open (max_push_streams); use fewer, they are pipelined", streams));
   }
-  if (refused.ok() && runner_.draining)
+  if (refused.ok() && moving_)
     refused = absl::UnavailableError("this replica is draining; use another");
   return new PushReactor(*this, producer.ok() ? *std::move(producer) : "",
                          Metadata(*context, "traceparent"), std::move(refused));
@@ -220,15 +245,32 @@ grpc::ServerUnaryReactor* PushService::Broadcast(grpc::CallbackServerContext* co
                 });
 }
 
-void PushService::Drain() {
-  executor_.Post([this] {
+void PushService::ForEach(std::function<void(PushReactor&)> action) {
+  executor_.Post([this, action = std::move(action)] {
     std::vector<PushReactor*> reactors;
     {
       MutexLock lock(mutex_);
       reactors.assign(reactors_.begin(), reactors_.end());
     }
     // A reactor that ends meanwhile is deleted on this very executor, later.
-    for (PushReactor* reactor : reactors) reactor->Drain();
+    for (PushReactor* reactor : reactors) action(*reactor);
+  });
+}
+
+void PushService::Announce(absl::Duration within) {
+  moving_ = true;
+  ForEach([within](PushReactor& reactor) { reactor.Announce(within, kDraining); });
+}
+
+void PushService::Drain() {
+  moving_ = true;
+  ForEach([](PushReactor& reactor) { reactor.Drain(kDraining); });
+}
+
+void PushService::Age(absl::Time now) {
+  if (options_.max_age == absl::ZeroDuration() || streams() == 0) return;
+  ForEach([this, now](PushReactor& reactor) {
+    reactor.Age(now, options_.max_age, options_.age_grace);
   });
 }
 

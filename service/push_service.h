@@ -3,6 +3,7 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <atomic>
+#include <functional>
 
 #include "absl/container/flat_hash_set.h"
 #include "herald/v1/push_service.grpc.pb.h"
@@ -25,6 +26,10 @@ class PushService final : public v1::PushService::CallbackService {
   struct Options {
     std::size_t max_streams = 1024;
     std::size_t max_in_flight = 4096;
+    // How old a stream grows before it is told to move (0: as old as it likes), and how long it
+    // then has.
+    absl::Duration max_age = absl::ZeroDuration();
+    absl::Duration age_grace = absl::ZeroDuration();
   };
   PushService(CommandRunner& runner, Idempotency& idempotency,
               std::vector<std::unique_ptr<Shard>>& shards, Executor& executor,
@@ -34,7 +39,9 @@ class PushService final : public v1::PushService::CallbackService {
         shards_(shards),
         executor_(executor),
         auth_(auth),
-        options_(options) {}
+        options_(options),
+        max_streams_(options.max_streams),
+        max_in_flight_(options.max_in_flight) {}
 
   grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse>* Push(
       grpc::CallbackServerContext* context) override;
@@ -45,19 +52,35 @@ class PushService final : public v1::PushService::CallbackService {
                                       const v1::BroadcastRequest* request,
                                       v1::BroadcastResponse* response) override;
 
+  // For streams that come from now on.
+  void SetLimits(std::size_t max_streams, std::size_t max_in_flight) {
+    max_streams_ = max_streams;
+    max_in_flight_ = max_in_flight;
+  }
+  // Tells all streams that they end in `within`; new ones are refused.
+  void Announce(absl::Duration within);
   // Streams read no more; each ends with UNAVAILABLE once its results are written.
   void Drain();
+  // Tells streams that are old enough to move, and ends those that did not. To be called once a
+  // second.
+  void Age(absl::Time now);
   std::size_t streams() const { return streams_.load(std::memory_order_relaxed); }
 
  private:
   friend class PushReactor;
+  // On the executor.
+  void ForEach(std::function<void(PushReactor&)> action);
+
   CommandRunner& runner_;
   Idempotency& idempotency_;
   std::vector<std::unique_ptr<Shard>>& shards_;
   Executor& executor_;
   const ProducerAuth& auth_;
   const Options options_;
+  std::atomic<std::size_t> max_streams_;
+  std::atomic<std::size_t> max_in_flight_;
   std::atomic<std::size_t> streams_{0};
+  std::atomic<bool> moving_{false};
   Mutex mutex_;
   absl::flat_hash_set<PushReactor*> reactors_ ABSL_GUARDED_BY(mutex_);
 };

@@ -1,7 +1,10 @@
 #include "service/push_stream.h"
 
+#include <algorithm>
+
 #include "absl/time/clock.h"
 #include "fmt/format.h"
+#include "service/convert.h"
 
 namespace herald {
 namespace {
@@ -61,6 +64,7 @@ absl::Status PushStream::OnRequest() {
       if (!last_seq.ok()) return last_seq.status();
       ready_.mutable_opened()->set_last_seq(*last_seq);
       context_.default_report = request_->open().default_report();
+      end_at_unavailable_ = request_->open().end_at_unavailable();
       ready_.mutable_opened()->set_node(runner_.node());
     }
     first_ = false;
@@ -91,7 +95,7 @@ void PushStream::Pump() {
 }
 
 bool PushStream::MayRunNext() const {
-  if (next_command_ == commands_ || runner_.Holds()) return false;
+  if (next_command_ == commands_ || runner_.Holds() || stopped_) return false;
   return changes_ == 0 || CommandRunner::MayFollowChanges(request_->commands(next_command_));
 }
 
@@ -117,11 +121,17 @@ void PushStream::RunNext() {
     pumped_.mutable_results()->RemoveLast();
     return;
   }
+  StopIfUnavailable(*pumped_.results().rbegin());
   if (change) --changes_;
   if (reports) {
     MutexLock lock(mutex_);
     --receipts_;
   }
+}
+
+void PushStream::StopIfUnavailable(const v1::CommandResult& result) {
+  if (end_at_unavailable_ && result.code() == static_cast<int>(absl::StatusCode::kUnavailable))
+    stopped_ = true;
 }
 
 void PushStream::HandOver() {
@@ -140,6 +150,7 @@ void PushStream::OnReceipt(v1::Receipt receipt) {
 
 void PushStream::OnResult(bool change, bool reports, v1::CommandResult result) {
   bool wake;
+  StopIfUnavailable(result);
   {
     MutexLock lock(mutex_);
     if (reports && !CommandRunner::ReceiptFollows(result)) --receipts_;
@@ -170,7 +181,7 @@ void PushStream::ScheduleWake() {
 bool PushStream::WantsRequest() {
   {
     MutexLock lock(mutex_);
-    if (pumping_ || next_command_ != commands_) return false;
+    if (pumping_ || stopped_ || next_command_ != commands_) return false;
     if (in_flight_ >= max_in_flight_ || waiting_for_mailbox_) return false;
     if (receipts_ >= kMaxOpenReceipts) return false;
   }
@@ -194,9 +205,19 @@ bool PushStream::WantsRequest() {
   return true;
 }
 
+void PushStream::Announce(absl::Duration within, const std::string& reason) {
+  MutexLock lock(mutex_);
+  v1::Moving& moving = *ready_.mutable_moving();
+  SetDuration(std::max(within, absl::ZeroDuration()), moving.mutable_within());
+  moving.set_reason(reason);
+}
+
 bool PushStream::TakeResponse(v1::PushResponse* response) {
   MutexLock lock(mutex_);
-  if (ready_.results().empty() && ready_.receipts().empty() && !ready_.has_opened()) return false;
+  if (ready_.results().empty() && ready_.receipts().empty() && !ready_.has_opened() &&
+      !ready_.has_moving()) {
+    return false;
+  }
   Empty(*response);
   response->Swap(&ready_);
   writing_ = static_cast<std::size_t>(response->results_size());
@@ -212,7 +233,10 @@ void PushStream::OnWritten() {
 
 bool PushStream::Idle() {
   MutexLock lock(mutex_);
-  return in_flight_ == 0 && receipts_ == 0 && !ready_.has_opened();
+  if (pumping_) return false;
+  const std::size_t never_run =
+      stopped_ ? static_cast<std::size_t>(commands_ - next_command_) : std::size_t{0};
+  return in_flight_ == never_run && receipts_ == 0 && !ready_.has_opened() && !ready_.has_moving();
 }
 
 }  // namespace herald

@@ -50,10 +50,16 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   bool WantsRequest();
   // Moves what is ready into `response`; false if there is nothing.
   bool TakeResponse(v1::PushResponse* response);
+  // Tells the producer to go on elsewhere: the next response says so.
+  void Announce(absl::Duration within, const std::string& reason);
   // The response taken last is on its way.
   void OnWritten();
-  // True if every command has its result and its receipt, and all are written.
+  // True if every command that has been or will be run has its result and its receipt, and all are
+  // written.
   bool Idle();
+  // True once a command has been answered UNAVAILABLE, where the producer has asked for an end then:
+  // no further one is run.
+  bool Stopped() const { return stopped_; }
 
  private:
   // Runs commands until one has to wait. Never on two threads at once.
@@ -63,6 +69,7 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   // What was answered at once becomes ready.
   void HandOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnResult(bool change, bool reports, v1::CommandResult result);
+  void StopIfUnavailable(const v1::CommandResult& result);
   void OnReceipt(v1::Receipt receipt);
   void ScheduleWake();
 
@@ -79,6 +86,8 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   int commands_ = 0;  // of the request
   int next_command_ = 0;
   v1::PushResponse pumped_;  // results that were there at once
+  std::atomic<bool> end_at_unavailable_{false};
+  std::atomic<bool> stopped_{false};
 
   Mutex mutex_;
   // Control commands not in force yet. It grows only while pumping, and others lower it only under

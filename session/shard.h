@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "session/batch_sender.h"
 #include "session/close.h"
+#include "session/closing_wave.h"
 #include "session/event_hub.h"
 #include "session/keyed_set.h"
 #include "session/mailbox.h"
@@ -147,6 +148,13 @@ class Shard {
   // False if it was not on it.
   bool Unsubscribe(Session& session, std::string_view topic);
 
+  // Ends all sessions: see ClosingWave::Start.
+  void CloseOver(absl::Duration over, absl::Duration spread) { closing_wave_.Start(over, spread); }
+
+  // New limits and topic rules count from now on. Sessions stay on their topics, and topics that have
+  // subscribers keep telling who comes and goes, or not, as before.
+  void Reconfigure(std::size_t max_outbound_bytes, std::uint32_t max_topics_per_session);
+
   TimerWheel& timers() { return timers_; }
   void Touch(Session& session);
   // `message` as a run of its own; the same one for all sessions that ask one after the other.
@@ -196,13 +204,14 @@ class Shard {
   void ForgetOwed();
   TopicSubscribers& SubscribersOf(const std::string& topic);
 
-  const ShardOptions options_;
+  ShardOptions options_;  // limits change, on its thread; all else stays
   TopicFeed* feed_ = nullptr;
   Mailbox mailbox_;
   ShardStats stats_;
   std::atomic<std::thread::id> thread_id_;
 
   TimerWheel timers_;
+  ClosingWave closing_wave_{*this};
   SessionSet sessions_;
   TopicSet topics_;
   // What sessions that have ended are owed: by then their receipts have run out.

@@ -154,6 +154,14 @@ TopicSubscribers& Shard::SubscribersOf(const std::string& topic) {
   return **topics_.insert(std::move(subscribers)).first;
 }
 
+void Shard::Reconfigure(std::size_t max_outbound_bytes, std::uint32_t max_topics_per_session) {
+  assert(IsCurrent());
+  options_.max_outbound_bytes = max_outbound_bytes;
+  options_.max_topics_per_session = max_topics_per_session;
+  if (!options_.rules) return;
+  for (auto& [name, topic] : topics_) topic->overflow = options_.rules->Find(name).overflow;
+}
+
 void Shard::TellPresence(const PresenceChange& change) {
   const TopicSubscribers* topic = FindTopic(change.topic);
   if (topic == nullptr) return;

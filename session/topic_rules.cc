@@ -19,10 +19,21 @@ TopicRule ReservedRule(std::string_view pattern, std::uint32_t history_size,
 }  // namespace
 
 TopicRules::TopicRules(std::vector<TopicRule> configured)
-    : rules_(std::move(configured)), configured_count_(rules_.size()) {
-  rules_.push_back(ReservedRule(PersonalTopic("**"), 100, absl::Minutes(10)));
-  rules_.push_back(ReservedRule(kBroadcastTopic, 100, absl::Minutes(1)));
-  rules_.push_back(TopicRule{});
+    : lists_(MakeList(std::move(configured))) {}
+
+std::shared_ptr<const TopicRules::List> TopicRules::MakeList(std::vector<TopicRule> configured) {
+  const std::size_t count = configured.size();
+  auto list = std::make_shared<List>(List{std::move(configured), count});
+  list->rules.push_back(ReservedRule(PersonalTopic("**"), 100, absl::Minutes(10)));
+  list->rules.push_back(ReservedRule(kBroadcastTopic, 100, absl::Minutes(1)));
+  list->rules.push_back(TopicRule{});
+  return list;
+}
+
+bool KeepSameTopics(const TopicRules& a, const TopicRules& b) {
+  return std::ranges::equal(a.all(), b.all(), [](const TopicRule& one, const TopicRule& other) {
+    return one.pattern == other.pattern && (one.history_size > 0) == (other.history_size > 0);
+  });
 }
 
 TopicRules TopicRules::DevDefaults() {
@@ -35,7 +46,7 @@ TopicRules TopicRules::DevDefaults() {
 }
 
 const TopicRule& TopicRules::Find(std::string_view topic) const {
-  for (const TopicRule& rule : rules_) {
+  for (const TopicRule& rule : lists_->rules) {
     if (rule.pattern.Matches(topic)) return rule;
   }
   // Reserved, and not one that Herald makes.

@@ -5,12 +5,11 @@
 namespace herald {
 
 Admission::Verdict Admission::Admit(const std::string& ip, absl::Time now) {
-  if (admitted_.fetch_add(1, std::memory_order_relaxed) >= limits_.max_sessions) {
+  if (admitted_.fetch_add(1, std::memory_order_relaxed) >= max_sessions_) {
     admitted_.fetch_sub(1, std::memory_order_relaxed);
     return Verdict::kFull;
   }
-  if (limits_.max_sessions_per_ip == 0 && limits_.handshakes_per_second == 0)
-    return Verdict::kAdmitted;
+  if (!by_address_or_rate_) return Verdict::kAdmitted;
   MutexLock lock(mutex_);
   if (limits_.handshakes_per_second > 0) {
     const double burst = static_cast<double>(limits_.handshakes_per_second);
@@ -35,13 +34,14 @@ Admission::Verdict Admission::Admit(const std::string& ip, absl::Time now) {
       return Verdict::kTooManyFromAddress;
     }
     ++count;
+    counts_addresses_ = true;
   }
   return Verdict::kAdmitted;
 }
 
 void Admission::Release(const std::string& ip) {
   admitted_.fetch_sub(1, std::memory_order_relaxed);
-  if (limits_.max_sessions_per_ip == 0) return;
+  if (!counts_addresses_) return;
   MutexLock lock(mutex_);
   auto it = by_ip_.find(ip);
   if (it != by_ip_.end() && --it->second == 0) by_ip_.erase(it);

@@ -30,7 +30,16 @@ class Admission {
     kTooManyFromAddress,  // 429: max_sessions_per_ip
   };
 
-  explicit Admission(AdmissionLimits limits) : limits_(limits) {}
+  explicit Admission(AdmissionLimits limits) { SetLimits(limits); }
+
+  // Connections that are in stay in. A limit by address that there was none of before counts those
+  // that come from now on.
+  void SetLimits(AdmissionLimits limits) {
+    MutexLock lock(mutex_);
+    limits_ = limits;
+    max_sessions_ = limits.max_sessions;
+    by_address_or_rate_ = limits.max_sessions_per_ip > 0 || limits.handshakes_per_second > 0;
+  }
 
   // After kAdmitted, Release must be called with the same address once.
   Verdict Admit(const std::string& ip, absl::Time now);
@@ -38,9 +47,12 @@ class Admission {
   std::uint64_t admitted() const { return admitted_.load(std::memory_order_relaxed); }
 
  private:
-  const AdmissionLimits limits_;
   std::atomic<std::uint64_t> admitted_{0};
+  std::atomic<std::uint64_t> max_sessions_{0};
+  std::atomic<bool> by_address_or_rate_{false};
+  std::atomic<bool> counts_addresses_{false};  // has counted one, ever
   Mutex mutex_;
+  AdmissionLimits limits_ ABSL_GUARDED_BY(mutex_);
   StringMap<std::uint32_t> by_ip_ ABSL_GUARDED_BY(mutex_);
   // Token bucket of one second's worth.
   double tokens_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "session/current.h"
 #include "session/limits.h"
 #include "session/session_table.h"
 #include "session/topic_rules.h"
@@ -40,21 +41,34 @@ inline constexpr const char* kTlsResultNames[kTlsResults] = {"done", "failed", "
 
 // What all client connections share: settings, admission, keys, counters.
 //
-// Threads: any; immutable but for atomics and what locks itself. Outlives all connections.
+// Threads: any; immutable but for atomics and what locks itself. Reconfigure by one thread at a
+//          time. Outlives all connections.
 struct FrontEnd {
   FrontEnd(FrontEndOptions options, SessionTable& table, const TokenVerifier* verifier,
            const TlsContext* tls = nullptr)
-      : options(std::move(options)),
+      : options(std::make_shared<const FrontEndOptions>(std::move(options))),
         table(table),
         verifier(verifier),
         tls(tls),
-        admission({this->options.max_sessions, this->options.limits.max_sessions_per_ip,
-                   this->options.limits.handshakes_per_second}) {}
+        admission(AdmissionLimitsOf(this->options.Get())) {}
 
-  const FrontEndOptions options;
+  // Others hold from now on, for what begins from now on; connections stay.
+  void Reconfigure(FrontEndOptions next, const TokenVerifier* next_verifier) {
+    admission.SetLimits(AdmissionLimitsOf(next));
+    options.Set(std::make_shared<const FrontEndOptions>(std::move(next)));
+    verifier = next_verifier;
+  }
+
+  static AdmissionLimits AdmissionLimitsOf(const FrontEndOptions& options) {
+    return {options.max_sessions, options.limits.max_sessions_per_ip,
+            options.limits.handshakes_per_second};
+  }
+
+  Current<FrontEndOptions> options;
   SessionTable& table;
-  const TokenVerifier* const verifier;  // null: no keys, so no tokens
-  const TlsContext* const tls;          // null: plain connections
+  // Null: no keys, so no tokens. One that has been replaced lives on.
+  std::atomic<const TokenVerifier*> verifier;
+  const TlsContext* const tls;  // null: plain connections
   Admission admission;
   std::atomic<bool> draining{false};
   // Set by the process's memory watch: new handshakes are refused.

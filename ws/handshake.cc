@@ -128,7 +128,8 @@ bool OriginAllowed(const std::vector<std::string>& allowed, std::string_view ori
 absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end,
                                             const UpgradeRequest& request, absl::Time now,
                                             Refusal& refusal) {
-  const FrontEndOptions& options = front_end.options;
+  const FrontEndOptions& options = front_end.options.Get();
+  const TokenVerifier* const verifier = front_end.verifier;
   if (request.version() < 11)
     return Refuse(refusal, status::bad_request, "the upgrade needs HTTP/1.1");
   if (Header(request, field::host).empty())
@@ -183,8 +184,8 @@ absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end,
   if (!token && !options.token_cookie.empty())
     token = CookieValue(Header(request, field::cookie), options.token_cookie);
   if (!token && options.allow_query_token) token = query->token;
-  if (token && front_end.verifier != nullptr) {
-    absl::StatusOr<Claims> claims = front_end.verifier->Verify(*token, now);
+  if (token && verifier != nullptr) {
+    absl::StatusOr<Claims> claims = verifier->Verify(*token, now);
     if (!claims.ok()) {
       return Refuse(refusal, status::unauthorized,
                     fmt::format("bad token: {}", std::string(claims.status().message())));
@@ -196,8 +197,7 @@ absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end,
       return Refuse(refusal, status::bad_request, std::string(claims.status().message()));
     details.claims = *std::move(claims);
   } else if (options.allow_anonymous) {
-    if (details.protocol == Protocol::kRaw || front_end.verifier == nullptr)
-      details.claims = Claims{};
+    if (details.protocol == Protocol::kRaw || verifier == nullptr) details.claims = Claims{};
   } else if (details.protocol == Protocol::kRaw) {
     // The others may still bring a token in their connect frame.
     return Refuse(refusal, status::unauthorized, "a token is needed");

@@ -28,7 +28,7 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
       : front_end_(front_end), shard_(shard), socket_(std::move(socket)), peer_(peer) {}
 
   void Start() {
-    shard_.timers().Schedule(*this, front_end_.options.limits.handshake_timeout);
+    shard_.timers().Schedule(*this, front_end_.options->limits.handshake_timeout);
     if (front_end_.tls == nullptr) return ReadHeader();
     securing_ = true;
     socket_.StartTls(front_end_.tls->NewConnection(),
@@ -40,7 +40,7 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
 
   void ReadHeader() {
     parser_.emplace();
-    parser_->header_limit(static_cast<std::uint32_t>(front_end_.options.limits.max_header_bytes));
+    parser_->header_limit(static_cast<std::uint32_t>(front_end_.options->limits.max_header_bytes));
     http::async_read_header(
         socket_, buffer_, *parser_,
         [self = shared_from_this()](error_code error, std::size_t) { self->OnHeader(error); });
@@ -107,7 +107,7 @@ void HttpConnection::OnHeader(error_code error) {
   if (error == http::error::header_limit || error == http::error::buffer_overflow) {
     return Refuse(http::status::request_header_fields_too_large,
                   fmt::format("the request header is over {} bytes",
-                              front_end_.options.limits.max_header_bytes));
+                              front_end_.options->limits.max_header_bytes));
   }
   if (error == http::error::end_of_stream || error == asio::error::connection_reset ||
       error == asio::error::operation_aborted || error == http::error::partial_message) {
@@ -164,7 +164,7 @@ void HttpConnection::OnPage(const UpgradeRequest& request) {
   std::string_view path(request.target().data(), request.target().size());
   path = path.substr(0, path.find('?'));
   const bool sdk = path == kSdkPath;
-  const Asset* asset = sdk || front_end_.options.enable_demo ? FindAsset(path) : nullptr;
+  const Asset* asset = sdk || front_end_.options->enable_demo ? FindAsset(path) : nullptr;
   if (asset == nullptr)
     return Refuse(http::status::not_found, "there is nothing here; clients connect to /ws");
   if (request.method() != http::verb::get && request.method() != http::verb::head) {

@@ -35,7 +35,7 @@ std::string IpOf(std::string_view address) {
 WsSession::WsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, UpgradeDetails details,
                      std::string prefix)
     : Session(shard, {details.protocol, details.deflate != DeflateAnswer::kDeclined},
-              front_end.options.limits.max_outbound_bytes_per_session),
+              front_end.options->limits.max_outbound_bytes_per_session),
       front_end_(front_end),
       ws_(std::move(socket), queue_, shard, std::move(prefix)),
       details_(std::make_unique<UpgradeDetails>(std::move(details))),
@@ -79,7 +79,11 @@ void WsSession::OnAccept(error_code error) {
   if (phase_ != Phase::kUpgrading) return;
   if (error) return End(CloseCode::kAbnormal, error.message());
   phase_ = Phase::kConnecting;
-  if (protocol() == Protocol::kRaw) Open(*std::move(details_->claims), {}, "");
+  if (protocol() == Protocol::kRaw && front_end_.draining) {
+    Close(RestartClose(kComeBackWithin));
+  } else if (protocol() == Protocol::kRaw) {
+    Open(*std::move(details_->claims), {}, "");
+  }
   if (phase_ != Phase::kEnded) DoRead();
 }
 
@@ -210,10 +214,16 @@ void WsSession::OnTimer() {
       if (phase_ == Phase::kOpen) ScheduleNext();
       return;
     case Phase::kClosing:
+      if (StillFlushing()) return shard().timers().Schedule(*this, kCloseTimeout);
       return EndAsTold();
     case Phase::kEnded:
       return;
   }
+}
+
+bool WsSession::StillFlushing() {
+  if (ending_->code != CloseCode::kRestart || queue_.empty()) return false;
+  return queue_.bytes_written() > std::exchange(ending_->bytes_written, queue_.bytes_written());
 }
 
 void WsSession::OnBeastCloses(std::uint16_t code) {
@@ -243,7 +253,7 @@ void WsSession::DoClose(CloseRequest request) {
   }
   ws_.next_layer().set_corked(false);
   phase_ = Phase::kClosing;
-  ending_ = std::make_unique<Ending>(Ending{request.code, request.reason});
+  ending_ = std::make_unique<Ending>(Ending{request.code, request.reason, queue_.bytes_written()});
   shard().timers().Schedule(*this, kCloseTimeout);
   if (beast_closes_) return;
   Flush();

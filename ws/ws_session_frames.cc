@@ -43,9 +43,11 @@ void WsSession::OnClientFrame(const v1::ClientFrame& frame) {
 }
 
 void WsSession::OnConnect(const v1::Connect& connect) {
+  if (front_end_.draining) return Close(RestartClose(kComeBackWithin));
   Claims claims = std::move(details_->claims).value_or(Claims{});
-  if (!connect.token().empty() && front_end_.verifier != nullptr) {
-    absl::StatusOr<Claims> verified = front_end_.verifier->Verify(connect.token(), absl::Now());
+  const TokenVerifier* const verifier = front_end_.verifier;
+  if (!connect.token().empty() && verifier != nullptr) {
+    absl::StatusOr<Claims> verified = verifier->Verify(connect.token(), absl::Now());
     if (!verified.ok()) {
       return Close({IsTokenExpired(verified.status()) ? CloseCode::kTokenExpired
                                                       : CloseCode::kUnauthenticated,
@@ -53,8 +55,8 @@ void WsSession::OnConnect(const v1::Connect& connect) {
                     {}});
     }
     claims = *std::move(verified);
-  } else if (claims.subject.empty() && !front_end_.options.allow_anonymous &&
-             !front_end_.options.dev) {
+  } else if (claims.subject.empty() && !front_end_.options->allow_anonymous &&
+             !front_end_.options->dev) {
     return Close({CloseCode::kUnauthenticated, "a token is needed", {}});
   }
   for (const auto& [key, value] : connect.labels()) {
@@ -69,7 +71,7 @@ void WsSession::OnConnect(const v1::Connect& connect) {
 void WsSession::OnSubscribe(std::uint32_t id, const v1::Subscribe& subscribe) {
   const std::string& topic = subscribe.topic();
   if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) return ReplyError(id, bad);
-  const TopicRule& rule = front_end_.options.rules->Find(topic);
+  const TopicRule& rule = front_end_.options->rules->Find(topic);
   if (absl::Status denied = access_.MaySubscribe(rule, topic); !denied.ok())
     return ReplyError(id, denied);
   if (IsOn(topic)) return Reply(id);
@@ -115,7 +117,7 @@ absl::StatusOr<MessageBodyPtr> WsSession::Accept(MessageBody body) const {
 void WsSession::OnPublish(std::uint32_t id, const v1::Publish& publish) {
   const std::string& topic = publish.topic();
   if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) return ReplyError(id, bad);
-  if (absl::Status denied = access_.MayPublish(front_end_.options.rules->Find(topic), topic);
+  if (absl::Status denied = access_.MayPublish(front_end_.options->rules->Find(topic), topic);
       !denied.ok()) {
     return ReplyError(id, denied);
   }
@@ -168,10 +170,11 @@ void WsSession::OnAck(std::uint32_t id, const v1::Ack& ack) {
 }
 
 void WsSession::OnRefresh(std::uint32_t id, const v1::Refresh& refresh) {
-  if (front_end_.verifier == nullptr) {
+  const TokenVerifier* const verifier = front_end_.verifier;
+  if (verifier == nullptr) {
     return ReplyError(id, absl::FailedPreconditionError("this server takes no tokens"));
   }
-  absl::StatusOr<Claims> claims = front_end_.verifier->Verify(refresh.token(), absl::Now());
+  absl::StatusOr<Claims> claims = verifier->Verify(refresh.token(), absl::Now());
   if (!claims.ok()) {
     return Close(
         {IsTokenExpired(claims.status()) ? CloseCode::kTokenExpired : CloseCode::kUnauthenticated,

@@ -62,7 +62,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   std::shared_ptr<WsSession> Self() {
     return std::static_pointer_cast<WsSession>(shared_from_this());
   }
-  const Limits& Limit() const { return front_end_.options.limits; }
+  const Limits& Limit() const { return front_end_.options->limits; }
   const Codec* codec() const {
     if (protocol() == Protocol::kRaw) return nullptr;
     return protocol() == Protocol::kJson ? &JsonCodec() : &ProtoCodec();
@@ -148,6 +148,10 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   void End(CloseCode code, std::string reason);
   // As DoClose was told to.
   void EndAsTold();
+  // A replica that restarts gives a slow reader time as long as it reads.
+  bool StillFlushing();
+  // Who was still on the way in when the drain began.
+  static constexpr absl::Duration kComeBackWithin = absl::Seconds(2);
 
   FrontEnd& front_end_;
   boost::beast::websocket::stream<FrameStream, /*deflateSupported=*/false> ws_;
@@ -173,6 +177,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   struct Ending {
     CloseCode code = CloseCode::kAbnormal;
     std::string reason;
+    std::uint64_t bytes_written = 0;  // when we last looked
   };
   std::unique_ptr<Ending> ending_;  // null unless it closes
 };

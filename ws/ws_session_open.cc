@@ -46,14 +46,14 @@ absl::StatusOr<std::vector<WsSession::Wanted>> WsSession::WantedTopics(
       return absl::PermissionDeniedError(
           fmt::format("the token's `topics`: {}", std::string(bad.message())));
     }
-    want(topic).max_subscribers = front_end_.options.rules->Find(topic).max_subscribers;
+    want(topic).max_subscribers = front_end_.options->rules->Find(topic).max_subscribers;
   }
   const auto want_by_rule = [&](const std::string& topic) -> absl::StatusOr<Wanted*> {
     for (Wanted& one : wanted) {
       if (one.topic == topic) return &one;
     }
     if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) return bad;
-    const TopicRule& rule = front_end_.options.rules->Find(topic);
+    const TopicRule& rule = front_end_.options->rules->Find(topic);
     if (absl::Status denied = access_.MaySubscribe(rule, topic); !denied.ok()) {
       return absl::PermissionDeniedError(
           fmt::format("{}: {}", topic, std::string(denied.message())));

@@ -1,7 +1,8 @@
-// Pushes numbered messages through a pipelined stream, and waits for a result for each. When the stream breaks it opens another and
-// sends again what has no result, so that each is carried out once and in order.
+// Pushes numbered messages through a pipelined stream, and waits for a result for each. When the stream breaks it opens another, at the
+// next address, and sends again what has no result, so that each is carried out once and in order. When the replica leaves and says so
+// (`moving`), it brings the stream to its end and goes on at the next.
 //
-//   node producer.js [--addr 127.0.0.1:50051] [--topic demo/numbers | --all | --user NAME] [--count 1000] [--batch 64]
+//   node producer.js [--addr 127.0.0.1:50051,127.0.0.1:50052] [--topic demo/numbers | --all | --user NAME] [--count 1000] [--batch 64]
 'use strict';
 const crypto = require('node:crypto');
 const path = require('node:path');
@@ -26,7 +27,11 @@ const batch = Number(options.batch);
 const protos = path.join(__dirname, '../../proto');
 const definition = protoLoader.loadSync('herald/v1/push_service.proto', { includeDirs: [protos], keepCase: true, longs: Number, defaults: true });
 const { PushService } = grpc.loadPackageDefinition(definition).herald.v1;
-const client = new PushService(options.addr, grpc.credentials.createInsecure(), { 'grpc.enable_http_proxy': 0 });
+const channelOptions = {
+  'grpc.enable_http_proxy': 0,
+  'grpc.service_config': JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }), // of a name with several addresses
+};
+const clients = options.addr.split(',').map((addr) => new PushService(addr, grpc.credentials.createInsecure(), channelOptions));
 
 const command = (seq) => ({
   seq,
@@ -43,19 +48,29 @@ let next = 1;
 let failed = 0;
 let results = 0;
 let attempt = 0;
+let streams = 0;
 
 function connect() {
-  const stream = client.Push();
+  const stream = clients[streams % clients.length].Push();
+  streams += 1;
   let full = false;
+  let moving = false;
+  let over = false;
   stream.on('data', (response) => {
-    attempt = 0;
     for (const result of response.results) {
+      if (result.code === grpc.status.UNAVAILABLE) continue; // the stream ends now, and it is sent again
+      attempt = 0;
       if (!waiting.delete(result.seq)) continue;
       results += 1;
       if (result.code !== 0) {
         failed += 1;
         console.error(`command ${result.seq}: code ${result.code}: ${result.detail}`);
       }
+    }
+    if (response.moving && !moving) {
+      moving = true;
+      attempt = 0;
+      stream.end();
     }
     if (!full) fill();
   });
@@ -64,24 +79,24 @@ function connect() {
     ended(FATAL.includes(error.code));
   });
   stream.on('end', () => ended(false));
-  let over = false;
   function ended(fatal) {
     if (over) return;
     over = true;
     if (fatal || (next > count && waiting.size === 0)) return finish();
-    setTimeout(connect, Math.random() * Math.min(10000, 200 * 2 ** attempt)); // full jitter
-    attempt += 1;
+    attempt += moving ? 0 : 1;
+    const tries = attempt - clients.length; // the others are asked at once
+    setTimeout(connect, moving || tries < 0 ? 0 : Math.random() * Math.min(10000, 200 * 2 ** tries)); // full jitter
   }
 
   // Herald stops reading when it has enough to do; then `write` returns false, and we wait for `drain`.
   function fill() {
-    while (next <= count && waiting.size + batch <= MAX_WAITING && !full && !over) {
+    while (next <= count && waiting.size + batch <= MAX_WAITING && !full && !over && !moving) {
       const commands = [];
       for (const end = Math.min(next + batch, count + 1); next < end; next += 1) commands.push(command(next));
       for (const each of commands) waiting.set(each.seq, each);
       write({ commands });
     }
-    if (next > count && waiting.size === 0 && !over) stream.end();
+    if (next > count && waiting.size === 0 && !over && !moving) stream.end();
   }
   function write(request) {
     if (stream.write(request)) return;
@@ -91,7 +106,7 @@ function connect() {
       fill();
     });
   }
-  write({ open: { producer_id: producerId }, commands: [...waiting.values()] }); // first, and in order, what has no result
+  write({ open: { producer_id: producerId, end_at_unavailable: true }, commands: [...waiting.values()] }); // first, and in order, what has no result
   fill();
 }
 
@@ -99,7 +114,7 @@ function finish() {
   const seconds = Number(process.hrtime.bigint() - started) / 1e9;
   console.log(`${results} results, ${failed} failed, ${seconds.toFixed(2)} s, ${Math.round(results / seconds)} commands/s`);
   if (results !== count || failed) process.exitCode = 1;
-  client.close();
+  for (const client of clients) client.close();
 }
 
 connect();

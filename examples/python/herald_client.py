@@ -30,15 +30,20 @@ FATAL = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED,
 
 
 class Herald:
-    """Stubs of the services at `addr`; `token` is a producer's bearer token. Use as a context manager."""
+    """Stubs of the services at `addr`; `token` is a producer's bearer token. Use as a context manager.
+
+    With several addresses, parted by commas, SafePush goes on at the next when one fails or leaves; all else uses the first. Of a name
+    with several addresses each stream takes the next.
+    """
 
     def __init__(self, addr="127.0.0.1:50051", token=None):
         self.addr = addr
         self.metadata = [("authorization", f"Bearer {token}")] if token else []
-        options = [("grpc.enable_http_proxy", 0), ("grpc.keepalive_time_ms", 30_000),
+        options = [("grpc.enable_http_proxy", 0), ("grpc.keepalive_time_ms", 30_000), ("grpc.lb_policy_name", "round_robin"),
                    ("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 2_000)]
-        self.channel = grpc.insecure_channel(addr, options)
-        self.push = push_service_pb2_grpc.PushServiceStub(self.channel)
+        self.channels = [grpc.insecure_channel(one, options) for one in addr.split(",")]
+        self.pushes = [push_service_pb2_grpc.PushServiceStub(channel) for channel in self.channels]
+        self.channel, self.push = self.channels[0], self.pushes[0]
         self.sessions = session_service_pb2_grpc.SessionServiceStub(self.channel)
         self.events = event_service_pb2_grpc.EventServiceStub(self.channel)
 
@@ -46,7 +51,8 @@ class Herald:
         return self
 
     def __exit__(self, *_):
-        self.channel.close()
+        for channel in self.channels:
+            channel.close()
 
     def open_push(self, on_result=None):
         """A Push stream. `on_result(result)` is called, on another thread, for every command's result."""
@@ -127,12 +133,15 @@ class PushStream:
 class SafePush:
     """Opens its stream again when it breaks, and sends again what has no result: each command is carried out once and in order.
 
-    That holds for outages shorter than the server's idempotency_window (2 minutes). `send` blocks while 4,096 have no result.
+    That holds for outages shorter than the server's idempotency_window (2 minutes). A command that is answered UNAVAILABLE (the broker
+    is away) is tried again, before all that follow. A replica that leaves says so: then the stream is brought to its end, and what was
+    not sent goes to the next. `send` blocks while 4,096 have no result.
     """
 
     def __init__(self, herald, on_result=None):
         self._herald, self._on_result = herald, on_result or report_failure
-        self._opening = push_service_pb2.PushRequest(open=push_service_pb2.PushOpen(producer_id=uuid.uuid4().hex))
+        self._opening = push_service_pb2.PushRequest(open=push_service_pb2.PushOpen(
+            producer_id=uuid.uuid4().hex, end_at_unavailable=True))
         self._waiting = {}  # seq → its request, in order, until its result is there
         self._requests = queue.SimpleQueue()  # of the stream that is open
         self._seq = 0
@@ -163,29 +172,46 @@ class SafePush:
         self._thread.join(timeout)
 
     def _run(self):
-        attempt = 0
+        pushes, stream, attempt = self._herald.pushes, 0, 0
         while not self._error and (self._waiting or not self._closing):
-            with self._changed:
-                self._requests = requests = queue.SimpleQueue()
-                for request in [self._opening, *self._waiting.values(), *([None] if self._closing else [])]:
-                    requests.put(request)
-            try:
-                for response in self._herald.push.Push(iter(requests.get, None), metadata=self._herald.metadata):
-                    attempt = 0
-                    for result in response.results:
-                        with self._changed:
-                            self._waiting.pop(result.seq, None)
-                            self._changed.notify_all()
-                        self._on_result(result)
-            except RpcError as error:
-                if error.code() in FATAL:
+            moved = self._run_stream(pushes[stream % len(pushes)])
+            stream += 1
+            attempt = 1 if self._progress or moved else attempt + 1
+            if not moved and attempt >= len(pushes):  # the others are asked at once
+                time.sleep(random.uniform(0, min(10, 0.2 * 2 ** (attempt - len(pushes)))))
+
+    def _run_stream(self, push):
+        """One stream to its end; true if it was told to move."""
+        moved, self._progress = False, False
+        with self._changed:
+            self._requests = requests = queue.SimpleQueue()
+            for request in [self._opening, *self._waiting.values(), *([None] if self._closing else [])]:
+                requests.put(request)
+        try:
+            for response in push.Push(iter(requests.get, None), metadata=self._herald.metadata):
+                if response.HasField("moving"):
+                    moved = True
                     with self._changed:
-                        self._error = error
-                        self._changed.notify_all()
-            requests.put(None)  # ends the thread that gRPC has for them
-            if self._waiting or not self._closing:
-                time.sleep(random.uniform(0, min(10, 0.2 * 2 ** attempt)))
-                attempt += 1
+                        self._requests = queue.SimpleQueue()  # what comes waits for the next stream
+                    requests.put(None)
+                for result in response.results:
+                    self._take(result)
+        except RpcError as error:
+            if error.code() in FATAL:
+                with self._changed:
+                    self._error = error
+                    self._changed.notify_all()
+        requests.put(None)  # ends the thread that gRPC has for them
+        return moved
+
+    def _take(self, result):
+        if result.code == grpc.StatusCode.UNAVAILABLE.value[0]:
+            return  # the stream ends now, and it is sent again
+        self._progress = True
+        with self._changed:
+            self._waiting.pop(result.seq, None)
+            self._changed.notify_all()
+        self._on_result(result)
 
 
 def to(**target):

@@ -12,7 +12,7 @@ from herald_client import Herald, as_json, log
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--addr", default="127.0.0.1:50051", help="Herald's gRPC address (default %(default)s)")
+    parser.add_argument("--addr", default="127.0.0.1:50051", help="Herald's gRPC address, or several with commas between (default %(default)s)")
     parser.add_argument("--topic", default="demo/numbers", help="default %(default)s")
     parser.add_argument("--count", type=int, default=1000, help="default %(default)s")
     parser.add_argument("--token", help="producer token, where the server asks for one")

@@ -150,5 +150,67 @@ TEST_F(MemoryBrokerTest, ATopicWithoutMessagesHasAPosition) {
   EXPECT_EQ(resumed->missed.size(), 1u);
 }
 
+// Rules that a test may change, as a reload does.
+class ChangeRulesTest : public ::testing::Test {
+ protected:
+  static TopicRules Keeping(std::uint32_t a, std::uint32_t b) {
+    return TopicRules({Rule("a", a), Rule("b", b)});
+  }
+  void Change(const TopicRules& next) {
+    node_.broker().ChangeRules(next, [&] { rules_->Replace(next); });
+  }
+  // What becomes of a client that names `since`.
+  FeedStart Resume(const std::string& topic, const Position& since) {
+    return *node_.Subscribe(*node_.Add(), topic, since);
+  }
+
+  std::shared_ptr<TopicRules> rules_ = std::make_shared<TopicRules>(Keeping(10, 0));
+  Node node_{1, {}, Node::MakeMemoryBroker, rules_};
+};
+
+TEST_F(ChangeRulesTest, LogsGetTheirNewLimits) {
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(node_.Publish("a", std::to_string(i)).ok());
+  Change(Keeping(3, 0));
+  EXPECT_THAT(node_.Read({.topic = "a"}).messages, SizeIs(3));
+  Change(Keeping(5, 0));
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(node_.Publish("a", std::to_string(i)).ok());
+  EXPECT_THAT(node_.Read({.topic = "a"}).messages, SizeIs(5));
+}
+
+TEST_F(ChangeRulesTest, ALogThatStaysResumes) {
+  const Position at = node_.Publish("a", "1")->position;
+  Change(Keeping(10, 10));
+  ASSERT_TRUE(node_.Publish("a", "2").ok());
+  const FeedStart start = Resume("a", at);
+  EXPECT_TRUE(start.recovered);
+  EXPECT_THAT(start.missed, SizeIs(1));
+}
+
+TEST_F(ChangeRulesTest, WithoutHistoryTheLogIsGoneAndCountsNoBytes) {
+  const Position at = node_.Publish("a", "1")->position;
+  Change(Keeping(0, 0));
+  EXPECT_EQ(node_.broker().history_bytes(), 0u);
+  EXPECT_TRUE(node_.Publish("a", "2")->position.empty());
+  EXPECT_FALSE(Resume("a", at).recovered);
+}
+
+// While it kept none, messages passed that nobody could tell of.
+TEST_F(ChangeRulesTest, NoPositionOutlivesATimeWithoutHistory) {
+  const Position kept = node_.Publish("a", "1")->position;
+  Change(Keeping(0, 0));
+  ASSERT_TRUE(node_.Publish("a", "not kept").ok());
+  Change(Keeping(10, 0));
+  EXPECT_FALSE(Resume("a", kept).recovered);
+  ASSERT_TRUE(node_.Publish("a", "2").ok());
+  EXPECT_FALSE(Resume("a", kept).recovered);
+
+  // The same for a topic that had a position, and no message in its log.
+  const Position quiet = node_.Read({.topic = "a"}).current;
+  Change(Keeping(0, 0));
+  ASSERT_TRUE(node_.Publish("a", "not kept").ok());
+  Change(Keeping(10, 0));
+  EXPECT_EQ(Resume("a", quiet).reason, NotRecovered::kEpoch);
+}
+
 }  // namespace
 }  // namespace herald

@@ -401,7 +401,7 @@ TEST_F(AppTest, HelpOfEveryCommandFitsTheTerminal) {
   const std::string all = out_;
   for (const char* command :
        {"send", "stream", "sessions", "session", "join", "leave", "labels", "kick", "presence",
-        "history", "status", "health", "watch", "subscribe"}) {
+        "history", "status", "health", "watch", "subscribe", "drain", "reload"}) {
     EXPECT_THAT(all, HasSubstr("\n  " + std::string(command) + " "));
     EXPECT_EQ(RunBare({command, "--help"}), kOk);
     EXPECT_THAT(out_, HasSubstr("Example"));

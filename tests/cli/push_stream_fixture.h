@@ -79,7 +79,7 @@ class PushStreamTest : public testing::Test {
 
   void Run(const std::shared_ptr<grpc::Channel>& channel, const PushStreamOptions& options) {
     running_ = std::async(std::launch::async, [this, channel, options] {
-      auto status = RunPushStream(channel, in_[0], out_[1], options, summary_);
+      auto status = RunPushStream({channel}, in_[0], out_[1], options, summary_);
       close(out_[1]);
       return status;
     });

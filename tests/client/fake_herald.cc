@@ -78,6 +78,8 @@ grpc::Status FakeHerald::Push(grpc::ServerContext* context, ServerStream* stream
   if (plan.refused) return *plan.refused;
   std::size_t done = 0;
   std::string producer_id;
+  bool end_at_unavailable = false;
+  v1::PushResponse at_the_end;
   v1::PushRequest request;
   while (stream->Read(&request)) {
     std::unique_lock lock(mutex_);
@@ -87,10 +89,13 @@ grpc::Status FakeHerald::Push(grpc::ServerContext* context, ServerStream* stream
     v1::PushResponse response;
     if (request.has_open()) {
       producer_id = request.open().producer_id();
+      end_at_unavailable = request.open().end_at_unavailable();
       const auto& known = known_[producer_id];
       response.mutable_opened()->set_last_seq(known.empty() ? 0 : known.rbegin()->first);
     }
+    bool unavailable = false;
     for (const v1::Command& command : request.commands()) {
+      if (unavailable) break;
       if (done == plan.cut_before) return plan.status;
       ++done;
       v1::CommandResult& result = *response.add_results();
@@ -103,16 +108,18 @@ grpc::Status FakeHerald::Push(grpc::ServerContext* context, ServerStream* stream
         carried_out_.push_back(command.seq());
         if (action_) result = action_(command);
         result.set_seq(command.seq());
+        unavailable = end_at_unavailable && result.code() == grpc::StatusCode::UNAVAILABLE;
         if (!producer_id.empty() && result.code() == 0) known[command.seq()] = result;
         if (receipts_before_ && command.deliver().report() == v1::REPORT_LEVEL_WRITTEN &&
             result.code() == 0) {
-          v1::Receipt& receipt = *response.add_receipts();
+          v1::Receipt& receipt = *(plan.late_receipts ? at_the_end : response).add_receipts();
           receipt.set_seq(command.seq());
           receipt.set_written(7);
           receipt.set_final(true);
         }
       }
       if (done == plan.cut_after) return plan.status;
+      if (done == plan.move_after) response.mutable_moving()->set_reason("the test says so");
     }
     lock.unlock();
     if (plan.mute) continue;
@@ -122,7 +129,9 @@ grpc::Status FakeHerald::Push(grpc::ServerContext* context, ServerStream* stream
       stream->Write(first);
     }
     stream->Write(response);
+    if (unavailable) return {grpc::StatusCode::UNAVAILABLE, "a command was unavailable"};
   }
+  if (!at_the_end.receipts().empty()) stream->Write(at_the_end);
   return grpc::Status::OK;
 }
 

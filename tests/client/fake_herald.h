@@ -31,6 +31,9 @@ class FakeHerald final : public v1::PushService::Service {
     std::optional<std::size_t> cut_after;   // when so many were, and the last has no result
     grpc::Status status{grpc::StatusCode::UNAVAILABLE, "cut"};
     bool mute = false;  // nothing is answered
+    // When so many commands were carried out the producer is told to move; the stream goes on.
+    std::optional<std::size_t> move_after;
+    bool late_receipts = false;  // they come when the producer has half-closed
   };
   // Called for each stream, from 0.
   using Planner = std::function<Plan(std::size_t stream)>;

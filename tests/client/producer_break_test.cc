@@ -202,7 +202,7 @@ TEST(ProducerTest, ARefusedCommandIsTheCallersToSendAgain) {
   FakeHerald herald;
   herald.set_action([](const v1::Command& command) {
     v1::CommandResult result;
-    if (command.seq() == 2) result.set_code(14);
+    if (command.seq() == 2) result.set_code(5);
     if (command.seq() == 3) result.set_code(8);
     return result;
   });
@@ -211,7 +211,7 @@ TEST(ProducerTest, ARefusedCommandIsTheCallersToSendAgain) {
   SendMany(producer, told, 4);
   ASSERT_TRUE(producer.Close(Deadline()).ok());
   EXPECT_EQ(told.seqs(), UpTo(4));
-  EXPECT_EQ(told.results[1].code(), 14);
+  EXPECT_EQ(told.results[1].code(), 5);
   EXPECT_EQ(told.results[2].code(), 8);
   EXPECT_EQ(herald.carried_out(), UpTo(4)) << "none was tried twice";
 }

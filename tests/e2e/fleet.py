@@ -47,6 +47,7 @@ class Received:
     others: list = field(default_factory=list)  # frames that are no messages: gap, reconnect, …
     close_code: int = 0  # 0: open; 1006: ended without a close frame
     close_reason: str = ""
+    closed_at: float = 0  # by time.monotonic()
 
 
 class Fleet:
@@ -191,7 +192,7 @@ class _Loop:
             for session in self.sessions.values():
                 old = session.received
                 session.messages = 0
-                session.received = Received(close_code=old.close_code, close_reason=old.close_reason)
+                session.received = Received(close_code=old.close_code, close_reason=old.close_reason, closed_at=old.closed_at)
         return received
 
     def do_close(self, names):
@@ -227,6 +228,7 @@ class _Loop:
         if session.received.close_code:
             return
         session.received.close_code, session.received.close_reason = code, reason
+        session.received.closed_at = time.monotonic()
         if session.reading:
             self.epoll.unregister(session.socket.fileno())
         del self.by_fd[session.socket.fileno()]

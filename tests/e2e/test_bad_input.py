@@ -280,10 +280,12 @@ class OtherCodesTest(ServiceTest):
         reply = client.request(subscribe={"topic": "e"})
         self.assertEqual(reply["error"]["code"], "RESOURCE_EXHAUSTED")
 
-    def test_what_comes_later_is_unimplemented(self):
-        for method, request in ((self.producer.admin.Drain, admin_service_pb2.DrainRequest()),
-                                (self.producer.admin.Reload, admin_service_pb2.ReloadRequest())):
-            self.assertEqual(self.producer.refusal(method, request)[0], Code.UNIMPLEMENTED)
+    def test_drain_over_too_long(self):
+        request = admin_service_pb2.DrainRequest()
+        for seconds in (-1, 3601):
+            request.over.seconds = seconds
+            code, details = self.producer.refusal(self.producer.admin.Drain, request)
+            self.assertEqual((code, "over" in details), (Code.INVALID_ARGUMENT, True), details)
 
     def test_policies_and_reports(self):
         policy = push_service_pb2.Policy

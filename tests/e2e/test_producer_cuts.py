@@ -55,7 +55,7 @@ class ProducerCutsTest(unittest.TestCase):
         done = self.stream(COUNT, "--rate=5000")
         self.assertEqual(done.returncode, 3, done.stderr)
         self.assertIn("lost the connection", done.stderr)
-        self.assertEqual(self.proxy.accepted, 1)
+        self.assertLessEqual(self.proxy.accepted, 2, "the channel may connect once more, but no stream is opened")
         self.assertGreater(len(done.stdout.splitlines()), 0)
 
     def check_example(self, *argv, env=None):

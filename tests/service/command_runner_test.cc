@@ -147,6 +147,7 @@ class SlowBroker final : public Broker {
   std::uint64_t history_bytes() const override { return 0; }
   std::uint64_t evicted_messages() const override { return 0; }
   std::uint64_t forgotten_topics() const override { return 0; }
+  void EverySecond(absl::Time now) override { broker_.EverySecond(now); }
 
   std::atomic<bool> away{false};
 

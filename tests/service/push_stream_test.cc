@@ -228,5 +228,39 @@ TEST_F(PushStreamTest, RefusesAnOverlongRequest) {
   EXPECT_EQ(Give(*Open(), request).code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST_F(PushStreamTest, StopsAtTheFirstUnavailableWhereItIsAskedTo) {
+  for (const bool asked : {true, false}) {
+    auto stream = Open();
+    v1::PushRequest request;
+    request.mutable_open()->set_end_at_unavailable(asked);
+    for (std::uint64_t seq = 1; seq <= 10; ++seq) *request.add_commands() = ToTopic(seq, "kept/a");
+    ASSERT_TRUE(Give(*stream, request).ok());
+    Results(*stream, 10);
+    EXPECT_FALSE(stream->Stopped());
+    runner_.draining = true;
+    request.clear_open();
+    ASSERT_TRUE(Give(*stream, request).ok());
+    runner_.draining = false;
+    const std::size_t answered = asked ? 1 : 10;
+    EXPECT_EQ(Results(*stream, answered).size(), answered);
+    EXPECT_EQ(stream->Stopped(), asked);
+    EXPECT_EQ(stream->WantsRequest(), !asked);
+    EXPECT_TRUE(stream->Idle()) << "those that are not run have no result";
+  }
+}
+
+TEST_F(PushStreamTest, AnnouncesTheMoveInTheNextResponse) {
+  auto stream = Open();
+  stream->Announce(absl::Milliseconds(1500), "why");
+  EXPECT_FALSE(stream->Idle());
+  v1::PushResponse response;
+  ASSERT_TRUE(stream->TakeResponse(&response));
+  EXPECT_EQ(response.moving().within().seconds(), 1);
+  EXPECT_EQ(response.moving().within().nanos(), 500'000'000);
+  EXPECT_EQ(response.moving().reason(), "why");
+  EXPECT_FALSE(stream->TakeResponse(&response)) << "once";
+  EXPECT_TRUE(stream->Idle());
+}
+
 }  // namespace
 }  // namespace herald

@@ -1,0 +1,98 @@
+"""A replica leaves while producers are at work: they go on at the other one, each command carried out once and in order.
+
+The C++ library is driven by `heraldctl stream`; the examples are run as they are. Two replicas with a broker each, so what was taken
+by which can be told.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import unittest
+
+from harness import DEADLINE, ENVIRONMENT, ROOT, Process, binary, eventually
+from server_case import ServerTest
+from test_producer_cuts import lines
+
+COUNT = 5_000
+
+
+class Reader:
+    """A session that keeps the numbers that come."""
+
+    def __init__(self, client):
+        self.numbers = []
+        self._client = client
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        try:
+            while True:
+                self.numbers.append(json.loads(self._client.recv())["number"])
+        except Exception:
+            pass  # closed
+
+
+class ProducerMovesTest(ServerTest):
+    def check(self, start, topic):
+        leaving, stays = self.start("--drain_seconds=120"), self.start()
+        readers = [Reader(self.enter(herald.raw_client(f"?topics={topic}", max_queue=None))) for herald in (leaving, stays)]
+        producer = start(f"{leaving.grpc_addr},{stays.grpc_addr}")
+        eventually(lambda: len(readers[0].numbers) > COUNT // 20, "it is at work")
+        leaving.signal(signal.SIGTERM)
+        producer()
+        eventually(lambda: sum(len(reader.numbers) for reader in readers) >= COUNT, "all have come")
+        here, there = (reader.numbers for reader in readers)
+        self.assertEqual(here + there, list(range(1, COUNT + 1)), "once and in order, over both")
+        self.assertGreater(len(there), 0, "it has moved")
+        self.assertIsNone(leaving.returncode, "it moved without being cut off")
+        leaving.signal(signal.SIGTERM)
+        self.assertEqual(leaving.wait(), 0)
+
+    def stream(self, *flags):
+        def start(addr):
+            file = self.enter(tempfile.TemporaryFile("w+"))
+            file.writelines(lines("numbers", COUNT))
+            file.seek(0)
+            child = subprocess.Popen([binary("heraldctl"), "stream", f"--addr={addr}", "--rate=2500", "--batch=16", *flags], stdin=file,
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, text=True)
+
+            def finish():
+                out, err = child.communicate(timeout=6 * DEADLINE)
+                self.assertEqual(child.returncode, 0, err)
+                results = [json.loads(line) for line in out.splitlines()]
+                self.assertEqual([int(result["seq"]) for result in results], list(range(1, COUNT + 1)), "one result each")
+                self.assertEqual({(result["code"], result["duplicate"]) for result in results}, {(0, False)}, "nothing was sent twice")
+                self.assertEqual(err, "", "a move is no break")
+            return finish
+        return start
+
+    def test_heraldctl(self):
+        self.check(self.stream("--producer-id=moves"), "numbers")
+
+    def test_heraldctl_without_an_id(self):
+        self.check(self.stream(), "numbers")
+
+    def example(self, *argv, env=None):
+        def start(addr):
+            child = self.enter(Process([*argv, "--addr", addr, "--count", str(COUNT)], env=os.environ | (env or {})))
+
+            def finish():
+                self.assertEqual(child.wait(6 * DEADLINE), 0, child.output)
+                self.assertIn(f"{COUNT} results, 0 failed", child.output)
+            return finish
+        return start
+
+    def test_node_example(self):
+        self.check(self.example("node", ROOT / "examples/node_producer/producer.js", "--batch", "4",
+                                env={"NODE_PATH": str(ROOT / "build/node/node_modules")}), "demo/numbers")
+
+    def test_python_example(self):
+        self.check(self.example(ROOT / "build/venv/bin/python", ROOT / "examples/python_producer/producer.py"), "demo/numbers")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -68,9 +68,7 @@ void NatsBroker::Subscribe(Shard& shard, const std::string& topic, std::optional
     MutexLock lock(stripe.mutex);
     std::unique_ptr<NatsTopic>& entry = stripe.topics[topic];
     if (!entry) {
-      const TopicRule& rule = rules_->Find(topic);
-      entry = std::make_unique<NatsTopic>(rule.history_size > 0, subjects_.PartitionOf(topic),
-                                          rule.history_size, rule.history_ttl);
+      entry = MakeTopic(topic);
       connection_.Subscribe(subjects_.Live(topic), *this);
       fresh = true;
     }
@@ -79,6 +77,38 @@ void NatsBroker::Subscribe(Shard& shard, const std::string& topic, std::optional
     if (entry->state == State::kLive) Serve(topic, *entry);
   }
   if (fresh) JoinSoon(topic);
+}
+
+std::unique_ptr<NatsTopic> NatsBroker::MakeTopic(const std::string& name) const {
+  const TopicRule rule = rules_->Find(name);
+  return std::make_unique<NatsTopic>(rule.history_size > 0, subjects_.PartitionOf(name),
+                                     HistorySize(rule), rule.history_ttl);
+}
+
+void NatsBroker::ChangeRules(const TopicRules& next, absl::FunctionRef<void()> change) {
+  const bool same = KeepSameTopics(*rules_, next);
+  change();
+  const absl::Time now = absl::Now();
+  for (Stripe& stripe : stripes_) {
+    MutexLock lock(stripe.mutex);
+    for (auto& [name, topic] : stripe.topics) {
+      const TopicRule rule = rules_->Find(name);
+      topic->history_size = HistorySize(rule);
+      topic->history_ttl = rule.history_ttl;
+      {
+        Accounting accounting(history_bytes_, topic->log);
+        topic->log.SetLimits(topic->history_size, rule.history_ttl, now);
+      }
+      if (topic->history == (rule.history_size > 0)) continue;
+      topic->history = rule.history_size > 0;
+      StartOver(name, *topic, NotRecovered::kEpoch);
+    }
+  }
+  if (same) return;
+  for (int i = 0; i < options_.partitions; ++i) {
+    streams_[static_cast<std::size_t>(i)]->Doubt();
+    streams_[static_cast<std::size_t>(i)]->Renew([this, i](absl::Status) { Verify(i); });
+  }
 }
 
 void NatsBroker::Unsubscribe(Shard& shard, const std::string& topic) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <deque>
@@ -77,6 +78,9 @@ class NatsBroker : public Broker, public NatsConnection::Receiver {
   bool HasHistory(std::string_view topic) const override {
     return rules_->Find(topic).history_size > 0;
   }
+  // Where topics begin or cease to have a history all streams get a new epoch: no position must
+  // outlive a time in which messages were not kept.
+  void ChangeRules(const TopicRules& next, absl::FunctionRef<void()> change) override;
   bool RecognisesRepeats() const override { return true; }
   std::string_view name() const override { return "nats"; }
   std::uint64_t history_bytes() const override {
@@ -129,6 +133,11 @@ class NatsBroker : public Broker, public NatsConnection::Receiver {
     MutexLock lock(stripe.mutex);
     const auto it = stripe.topics.find(name);
     if (it != stripe.topics.end() && it->second->replay == replay) f(*it->second);
+  }
+  std::unique_ptr<NatsTopic> MakeTopic(const std::string& name) const;
+  // As many as the rule says, but never so many that the stream could have let go of one of them.
+  std::size_t HistorySize(const TopicRule& rule) const {
+    return std::min<std::size_t>(rule.history_size, options_.stream.max_messages_per_topic / 2);
   }
   std::uint64_t NewGeneration() { return generations_.fetch_add(1, std::memory_order_relaxed); }
 

@@ -209,7 +209,7 @@ void NatsBroker::ReadFrom(std::uint64_t first, bool complete, ReadRequest reques
       [this, &stream, complete, head = stream.head(), request = std::move(request),
        done = std::move(done)](absl::StatusOr<std::vector<NatsStream::Fetched>> read) mutable {
         if (!read.ok()) return done(absl::UnavailableError(read.status().message()));
-        const TopicRule& rule = rules_->Find(request.topic);
+        const TopicRule rule = rules_->Find(request.topic);
         const absl::Time now = absl::Now();
         const std::int64_t now_ms = absl::ToUnixMillis(now);
         const std::int64_t oldest_ms = absl::ToUnixMillis(now - rule.history_ttl);

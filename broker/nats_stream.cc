@@ -179,6 +179,11 @@ void NatsStream::Update(std::uint64_t epoch, StateDone done) {
       });
 }
 
+void NatsStream::Renew(absl::AnyInvocable<void(absl::Status)> done) {
+  Update(NewEpoch(),
+         [done = std::move(done)](absl::StatusOr<State> state) mutable { done(state.status()); });
+}
+
 void NatsStream::Verify(VerifyDone done) {
   auto looked = [self = shared_from_this(),
                  done = std::move(done)](absl::StatusOr<State> state) mutable {

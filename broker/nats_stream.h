@@ -61,6 +61,8 @@ class NatsStream : public std::enable_shared_from_this<NatsStream> {
   // To be called by one at a time.
   void Verify(absl::AnyInvocable<void(absl::StatusOr<Verdict>)> done);
 
+  // Gives the stream a new epoch, which the next Verify will find.
+  void Renew(absl::AnyInvocable<void(absl::Status)> done);
   // From now until Verify has an answer what is known may be wrong: the connection was lost. What is
   // seen meanwhile does not move the head, or a stream that went back could outgrow the evidence.
   void Doubt();

@@ -63,10 +63,10 @@ struct NatsTopic {
     return previous != 0 && previous <= repaired_to;
   }
 
-  const bool history;
+  bool history;
   const int partition;
-  const std::size_t history_size;
-  const absl::Duration history_ttl;
+  std::size_t history_size;  // in memory, and for who resumes
+  absl::Duration history_ttl;
   State state = State::kJoining;
   std::uint64_t generation = 0;  // answers to older questions are not wanted any more
   bool busy = false;             // the stream is being asked, to join or to repair

@@ -29,7 +29,7 @@ void ClosingWave::Start(absl::Duration over, absl::Duration spread) {
 
 void ClosingWave::OnTimer() {
   std::vector<Session*> open;
-  for (const auto& [_, session] : shard_.sessions()) {
+  for (const std::shared_ptr<Session>& session : shard_.sessions()) {
     if (!session->closing()) open.push_back(session.get());
   }
   const absl::Duration left = absl::FromChrono(end_ - std::chrono::steady_clock::now());

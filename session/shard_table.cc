@@ -159,7 +159,7 @@ void Shard::Reconfigure(std::size_t max_outbound_bytes, std::uint32_t max_topics
   options_.max_outbound_bytes = max_outbound_bytes;
   options_.max_topics_per_session = max_topics_per_session;
   if (!options_.rules) return;
-  for (auto& [name, topic] : topics_) topic->overflow = options_.rules->Find(name).overflow;
+  for (const auto& topic : topics_) topic->overflow = options_.rules->Find(topic->topic).overflow;
 }
 
 void Shard::TellPresence(const PresenceChange& change) {

@@ -327,10 +327,18 @@ TEST_F(ConfigTest, SettingsMustMakeSenseTogether) {
   }
 }
 
-TEST_F(ConfigTest, NatsIsNotInThisVersion) {
-  const auto config = Load({"--allow_anonymous", "--broker=nats", "--nats_url=nats://h:4222"});
-  EXPECT_EQ(config.status().code(), absl::StatusCode::kUnimplemented);
-  EXPECT_THAT(Message(config), HasSubstr("not available in this version"));
+TEST_F(ConfigTest, NatsNeedsToKnowWhereAndHowAndKeepsWhatTheRulesPromise) {
+  const std::vector<const char*> nats = {"--allow_anonymous", "--broker=nats",
+                                         "--nats_url=nats://h:4222"};
+  EXPECT_TRUE(Load(nats).ok());
+  EXPECT_THAT(Message(Load({"--allow_anonymous", "--broker=nats"})), HasSubstr("needs nats_url"));
+  for (const char* refused :
+       {"--nats_prefix=a.b", "--nats_prefix=", "--nats_user=u", "--nats_password_file=p",
+        "--nats_tls_cert_file=c", "--nats_tls_key_file=k", "--nats_max_age=1s"}) {
+    auto arguments = nats;
+    arguments.push_back(refused);
+    EXPECT_EQ(Load(arguments).status().code(), absl::StatusCode::kInvalidArgument) << refused;
+  }
 }
 
 TEST_F(ConfigTest, NodeNameIsLoweredAndDefaultsToTheHost) {

@@ -22,8 +22,8 @@ message that it got in it (or the end of the log, if it is still subscribed):
     reordered          delivered after a later one of its topic, or given a position before an earlier command of its producer
     phantom            nobody sent it, or not like this, or not to this client
 
-For topics without history the account is per connection: from the first message sent after the subscription began, or the first one
-that was delivered, to the last delivered of the same producer (or the end). What was missed while there was no connection is `away`.
+For topics without history the account is per connection: from the first message sent after the subscription began to the last
+delivered of the same producer (or the end). What was missed while there was no connection is `away`.
 """
 
 from bisect import bisect_left, bisect_right
@@ -332,11 +332,14 @@ class _Live:
         got = [(gaps, place[n]) for gaps, n, _ in segment.got if n in place]
         due = next((index for index, message in enumerate(messages) if message.sent > segment.began), len(messages))
         gaps_before = segment.gaps
-        last = min(due, got[0][1]) - 1 if got else due - 1
+        last, newest = due - 1, -1  # up to where nothing is owed; what came last
         for gaps, index in got:
-            if index <= last:
-                self.client.count(REORDERED, self.topic, f"{messages[index].n} after {messages[last].n}")
+            if index <= newest:
+                self.client.count(REORDERED, self.topic, f"{messages[index].n} after {messages[newest].n}")
                 continue
+            newest = index
+            if index <= last:
+                continue  # under way already when the subscription began; others around it may not have been
             self.miss(messages[last + 1:index], gaps != gaps_before, accounted)
             last, gaps_before = index, gaps
         if segment.open:

@@ -129,6 +129,8 @@ class ClassifyTest(unittest.TestCase):
     def test_live_before_the_first_that_came_nothing_is_owed_unless_it_was_sent_later(self):
         self.live({DELIVERED: 2}, on(time=55) + got(60, 70, history=False))
         self.live({DELIVERED: 1, SILENT: 1}, on(time=55) + got(70, history=False))
+        # One that was under way when it began proves nothing about the next.
+        self.live({DELIVERED: 2}, on(time=65) + got(50, 70, history=False))
 
     def test_live_what_is_missed_while_away(self):
         cut = [(55, "state", "waiting"), (65, "state", "open"), (65, "start", "a", 0, False, 0)]

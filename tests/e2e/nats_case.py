@@ -60,11 +60,14 @@ class NatsTest(ServerTest):
 
     def publish_until_taken(self, replica, text, **target):
         """As producers do: again while the answer is UNAVAILABLE. Seconds that it took."""
-        began = time.monotonic()
+        began, last = time.monotonic(), []
 
         def attempt():
-            result = self.publish(replica, text, **target)[0]
-            self.assertIn(result.code, (OK, UNAVAILABLE), result.detail)
-            return result.code == OK
-        eventually(attempt, f"{text} taken", 2 * CATCH_UP_SECONDS)
+            last[:] = self.publish(replica, text, **target)
+            self.assertIn(last[0].code, (OK, UNAVAILABLE), last[0].detail)
+            return last[0].code == OK
+        try:
+            eventually(attempt, f"{text} taken", 2 * CATCH_UP_SECONDS)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {last}\n{self.nats.nodes[0].output[-2000:]}\n{replica.output[-2000:]}") from None
         return time.monotonic() - began

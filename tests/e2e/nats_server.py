@@ -20,6 +20,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import time
 import urllib.request
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from harness import ROOT, Process, eventually
 
 NEW = ROOT / "build/nats-2.12/nats-server"
 START_SECONDS = 30  # a cluster on busy cores needs some for its elections
+REMOVAL_SECONDS = 0.5
 TRIES = 5  # at ports that somebody else may take first
 
 
@@ -288,9 +290,11 @@ class NatsCluster:
             node.roll_back(name)
 
     def delete_stream(self, name):
-        """Returns its configuration, for `create_stream`."""
+        """Returns its configuration, for `create_stream`. 2.9 removes the files in the background: what is made again in that moment is
+        broken for good ("error opening msg block file"), so this waits a little."""
         config = self.up[0].api(f"STREAM.INFO.{name}")["config"]
         self.up[0].api(f"STREAM.DELETE.{name}")
+        time.sleep(REMOVAL_SECONDS)
         return config
 
     def create_stream(self, config):

@@ -6,6 +6,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
+#include "absl/time/clock.h"
 #include "fmt/format.h"
 #include "session/random.h"
 
@@ -25,6 +26,10 @@ constexpr std::int64_t kMessageNotFound = 10037;
 // A leader that has just been elected may not know yet all that was acknowledged.
 constexpr int kSuspicions = 4;
 constexpr std::size_t kKnown = 65'536;
+// A server that deletes a stream says so before its files are gone (2.9.10), and takes the files of
+// one that is made at once along.
+constexpr absl::Duration kDeleting = absl::Seconds(1);
+constexpr absl::Duration kMissingLong = absl::Seconds(10);
 
 json::object ToJson(std::string_view text) {
   boost::system::error_code error;
@@ -182,6 +187,13 @@ void NatsStream::Update(std::uint64_t epoch, StateDone done) {
 void NatsStream::Renew(absl::AnyInvocable<void(absl::Status)> done) {
   Update(NewEpoch(),
          [done = std::move(done)](absl::StatusOr<State> state) mutable { done(state.status()); });
+}
+
+bool NatsStream::MayCreate() {
+  const absl::Time now = absl::Now();
+  MutexLock lock(mutex_);
+  if (missing_since_ + kMissingLong < now) missing_since_ = now;
+  return epoch_ == 0 || missing_since_ + kDeleting < now;
 }
 
 void NatsStream::Verify(VerifyDone done) {

@@ -122,6 +122,8 @@ class NatsStream : public std::enable_shared_from_this<NatsStream> {
   void Info(StateDone done);
   void Create(StateDone done);
   void Update(std::uint64_t epoch, StateDone done);
+  // Where there is no stream: not at once, if there was one.
+  bool MayCreate();
   void Compare(const State& state, VerifyDone done);
   void Suspect(VerifyDone done);
   // Takes the state as it is; its head follows from its last message.
@@ -141,6 +143,7 @@ class NatsStream : public std::enable_shared_from_this<NatsStream> {
   Position head_ ABSL_GUARDED_BY(mutex_);
   int suspicions_ ABSL_GUARDED_BY(mutex_) = 0;
   bool doubted_ ABSL_GUARDED_BY(mutex_) = true;
+  absl::Time missing_since_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   absl::flat_hash_map<std::uint64_t, std::uint64_t> known_
       ABSL_GUARDED_BY(mutex_);  // offset → fence
   std::deque<std::uint64_t> known_order_ ABSL_GUARDED_BY(mutex_);

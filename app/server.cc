@@ -69,6 +69,14 @@ absl::Status Server::Start() {
   executor_ = std::make_unique<Executor>();
   const auto push_streams = [this] { return grpc_ ? grpc_->push_streams() : 0; };
   stats_ = std::make_unique<NodeStats>(*table_, *broker_, *runner_, *events_, push_streams);
+  questions_ = std::make_unique<Questions>(
+      *table_, config_.node_name, std::string(broker_->name()),
+      [this] { return stats_->Describe(absl::Now()); }, *executor_,
+      replicas_ ? &replicas_->cluster() : nullptr);
+  if (replicas_) {
+    replicas_->Attach(*runner_, *table_, *events_, *idempotency_);
+    if (absl::Status status = replicas_->Start(); !status.ok()) return status;
+  }
   metrics_ = std::make_unique<Metrics>(*stats_, *front_end_, *table_, *broker_, *events_,
                                        *idempotency_, push_streams, std::string(broker_->name()));
   probe_ = std::make_unique<Probe>(*broker_, shards_, config_.node_name);
@@ -124,6 +132,11 @@ FrontEndOptions Server::MakeFrontEndOptions(const Config& config) const {
   front.token_cookie = config.token_cookie;
   front.allowed_origins = config.allowed_origins;
   front.deflate = deflate_.get();
+  if (replicas_) {
+    front.fence = [this](const std::string& session_id, const std::string& user) {
+      replicas_->fence().Fence(session_id, user);
+    };
+  }
   front.max_sessions =
       config.limits.max_sessions != 0 ? config.limits.max_sessions : SessionsFor(open_files_);
   return front;
@@ -220,6 +233,8 @@ absl::Status Server::MakeBroker(std::shared_ptr<const TopicRules> rules) {
       LogError("the connection to NATS is lost: sessions stay, publishing is refused", {});
     }
   });
+  replicas_ = std::make_unique<Replicas>(*nats_, config_.nats_prefix, config_.node_name, receipts_,
+                                         [this] { return stats_->Count().sessions; });
   NatsBrokerOptions broker;
   broker.prefix = config_.nats_prefix;
   broker.partitions = static_cast<int>(config_.nats_partitions);
@@ -247,10 +262,11 @@ absl::Status Server::OpenPorts() {
   options.max_connection_age = config_.grpc_max_connection_age;
   // After GOAWAY, which comes up to a tenth late: the next stream then takes another connection.
   options.push = {config_.limits.max_push_streams, config_.limits.max_commands_in_flight,
-                  config_.grpc_max_connection_age * 1.1, config_.grpc_max_connection_age_grace};
+                  config_.grpc_max_connection_age * 1.1, config_.grpc_max_connection_age_grace,
+                  replicas_ ? &replicas_->moves() : nullptr};
   absl::StatusOr<std::unique_ptr<GrpcServer>> grpc =
       GrpcServer::Start(options, *runner_, *idempotency_, *table_, *broker_, *events_, *executor_,
-                        producer_auth_, *stats_,
+                        producer_auth_, *questions_,
                         {.drain = [this](auto over) { return StartDrain(over); },
                          .reload =
                              [this](auto done) {
@@ -344,6 +360,7 @@ Server::~Server() {
   listener_.reset();
   admin_.reset();
   if (grpc_) grpc_->Shutdown(absl::ZeroDuration());
+  if (replicas_) replicas_->Stop(/*goodbye=*/true);
   for (auto& shard : shards_) shard->Stop();
   grpc_.reset();
   executor_.reset();

@@ -15,6 +15,7 @@
 #include "app/metrics.h"
 #include "app/probe.h"
 #include "app/reload.h"
+#include "app/replicas.h"
 #include "broker/broker.h"
 #include "broker/nats_connection.h"
 #include "service/grpc_server.h"
@@ -97,6 +98,7 @@ class Server {
   std::unique_ptr<SharedDeflate> deflate_;  // null: compression is off
   std::vector<std::unique_ptr<Shard>> shards_;
   std::unique_ptr<NatsConnection> nats_;  // null with the embedded broker
+  std::unique_ptr<Replicas> replicas_;    // the same; outlives the broker
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<SessionTable> table_;
   std::unique_ptr<FrontEnd> front_end_;
@@ -105,6 +107,7 @@ class Server {
   std::unique_ptr<NodeStats> stats_;
   std::unique_ptr<Probe> probe_;
   std::unique_ptr<Executor> executor_;
+  std::unique_ptr<Questions> questions_;
   std::unique_ptr<GrpcServer> grpc_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<AdminServer> admin_;

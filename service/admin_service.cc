@@ -1,6 +1,5 @@
 #include "service/admin_service.h"
 
-#include "absl/time/clock.h"
 #include "service/call_context.h"
 #include "service/convert.h"
 #include "service/status.h"
@@ -15,11 +14,10 @@ grpc::ServerUnaryReactor* AdminService::GetInfo(grpc::CallbackServerContext* con
     reactor->Finish(ToGrpc(producer.status()));
     return reactor;
   }
-  v1::NodeInfo info = stats_.Describe(absl::Now());
-  response->set_node(info.node());
-  response->set_broker(broker_);
-  *response->add_nodes() = std::move(info);
-  reactor->Finish(grpc::Status::OK);
+  questions_.GetInfo([reactor, response](absl::StatusOr<v1::GetInfoResponse> info) {
+    if (info.ok()) *response = *std::move(info);
+    reactor->Finish(ToGrpc(info.status()));
+  });
   return reactor;
 }
 

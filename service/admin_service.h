@@ -7,8 +7,8 @@
 
 #include "herald/v1/admin_service.grpc.pb.h"
 #include "service/executor.h"
-#include "service/node_stats.h"
 #include "service/producer_auth.h"
+#include "service/questions.h"
 
 namespace herald {
 
@@ -32,9 +32,8 @@ struct AdminActions {
 // Threads:   gRPC's; the actions are called there too.
 class AdminService final : public v1::AdminService::CallbackService {
  public:
-  AdminService(const NodeStats& stats, std::string broker, const ProducerAuth& auth,
-               AdminActions actions)
-      : stats_(stats), broker_(std::move(broker)), auth_(auth), actions_(std::move(actions)) {}
+  AdminService(Questions& questions, const ProducerAuth& auth, AdminActions actions)
+      : questions_(questions), auth_(auth), actions_(std::move(actions)) {}
 
   grpc::ServerUnaryReactor* GetInfo(grpc::CallbackServerContext* context,
                                     const v1::GetInfoRequest* request,
@@ -47,8 +46,7 @@ class AdminService final : public v1::AdminService::CallbackService {
                                    v1::ReloadResponse* response) override;
 
  private:
-  const NodeStats& stats_;
-  const std::string broker_;
+  Questions& questions_;
   const ProducerAuth& auth_;
   const AdminActions actions_;
 };

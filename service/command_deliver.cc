@@ -20,19 +20,6 @@ bool HasExceptions(const v1::Target& target) {
   return !target.except_sessions().empty() || !target.except_users().empty();
 }
 
-// One topic has one name for each kind of target.
-absl::InlinedVector<std::string, 1> TopicsOf(const Target& target) {
-  absl::InlinedVector<std::string, 1> topics;
-  if (const auto* to = std::get_if<ToUsers>(&target.to)) {
-    for (const std::string& user : to->users) topics.push_back(PersonalTopic(user));
-  } else if (const auto* to = std::get_if<ToTopics>(&target.to)) {
-    topics.assign(to->topics.begin(), to->topics.end());
-  } else if (std::holds_alternative<ToAll>(target.to)) {
-    topics.emplace_back(kBroadcastTopic);
-  }
-  return topics;
-}
-
 }  // namespace
 
 absl::Status CommandRunner::Accept(v1::Deliver& deliver, const Context& context,
@@ -70,6 +57,7 @@ absl::Status CommandRunner::Accept(v1::Deliver& deliver, const Context& context,
     accepted.dedupe_id = context.dedupe_id;
     accepted.fingerprint = context.fingerprint;
   }
+  accepted.local_only = context.local_only;
   return CheckMessage(accepted.body, max_message_bytes_);
 }
 
@@ -101,18 +89,19 @@ absl::Status CommandRunner::CheckReport(const v1::Deliver& deliver, v1::ReportLe
 
 ReceiptPtr CommandRunner::MakeReceipt(std::uint64_t seq, const v1::Deliver& deliver,
                                       v1::ReportLevel level, Done& done, Report report) {
+  const absl::Time deadline =
+      absl::Now() +
+      (deliver.has_report_timeout() ? ToDuration(deliver.report_timeout()) : kDefaultReportTimeout);
   auto receipt = std::make_shared<Receipt>(
       level == v1::REPORT_LEVEL_ACKED ? Receipt::Level::kAcked : Receipt::Level::kWritten,
       [this, seq, report = std::move(report)](const Receipt::Counts& counts) mutable {
         timeouts_.fetch_add(counts.dropped[static_cast<std::size_t>(DropReason::kTimeout)],
                             std::memory_order_relaxed);
         report(ToProto(counts, seq));
-      });
-  const absl::Time deadline =
-      absl::Now() +
-      (deliver.has_report_timeout() ? ToDuration(deliver.report_timeout()) : kDefaultReportTimeout);
+      },
+      deadline);
   done = [this, receipt, deadline, done = std::move(done)](v1::CommandResult result) mutable {
-    const bool ok = result.code() == 0;
+    const bool ok = ReceiptFollows(result);
     if (!ok) receipt->Cancel();
     done(std::move(result));
     if (!ok) return;
@@ -143,9 +132,14 @@ bool CommandRunner::RunDeliver(v1::Deliver& deliver, const Context& context,
   }
   if (level <= v1::REPORT_LEVEL_ACCEPTED) return Send(std::move(message), result, later);
 
-  Done done = later();
   auto options = std::make_shared<DeliveryOptions>();
   if (message.options) *options = *message.options;
+  if (context.local_only) {
+    options->receipt = context.receipt;
+    message.options = std::move(options);
+    return Send(std::move(message), result, later);
+  }
+  Done done = later();
   options->receipt = MakeReceipt(result.seq(), deliver, level, done, std::move(report));
   message.options = std::move(options);
   if (Send(std::move(message), result, [&] { return std::move(done); })) done(result);
@@ -204,7 +198,7 @@ void CommandRunner::Answer(const absl::StatusOr<Published>& published, std::stri
     SetPosition(published->position, std::move(topic), *result.add_positions());
   result.set_matched(published->matched);
   result.set_duplicate(published->duplicate);
-  if (published->matched > 0 || published->duplicate) return;
+  if (published->matched > 0 || published->duplicate || published->elsewhere) return;
   CountNobody(receipt);
   if (require_online) SetStatus(NobodyMatched(), result);
 }
@@ -232,6 +226,7 @@ void CommandRunner::PublishOnAll(Accepted&& message, v1::CommandResult result, D
     std::size_t topics = 0;
     Done done;
     bool require_online;
+    std::atomic<bool> elsewhere{false};
   };
   auto gathering = std::make_shared<Gathering>();
   {
@@ -252,9 +247,11 @@ void CommandRunner::PublishOnAll(Accepted&& message, v1::CommandResult result, D
       finished.set_duplicate(gathering->duplicates == gathering->topics);
     }
     finished.set_matched(matched);
-    if (matched == 0) no_session_.fetch_add(1, std::memory_order_relaxed);
-    if (matched == 0 && gathering->require_online && finished.code() == 0 && !finished.duplicate())
-      SetStatus(NobodyMatched(), finished);
+    if (matched == 0 && !gathering->elsewhere) {
+      no_session_.fetch_add(1, std::memory_order_relaxed);
+      if (gathering->require_online && finished.code() == 0 && !finished.duplicate())
+        SetStatus(NobodyMatched(), finished);
+    }
     gathering->done(std::move(finished));
   });
   Receipt* const receipt = message.options ? message.options->receipt.get() : nullptr;
@@ -262,32 +259,35 @@ void CommandRunner::PublishOnAll(Accepted&& message, v1::CommandResult result, D
   for (std::string& topic : message.topics) {
     tally->Expect();
     std::string name = message.keep ? topic : std::string();
-    broker_.Publish({body, std::move(topic), message.except, count_on_shards ? tally : nullptr,
-                     message.keep, message.options, message.dedupe_id, message.fingerprint},
-                    [gathering, tally, count_on_shards, receipt,
-                     name = std::move(name)](absl::StatusOr<Published> published) {
-                      if (count_on_shards && published.ok()) {
-                        // The tally that went along gave one answer of its own for the publication.
-                        return;
-                      }
-                      {
-                        MutexLock lock(gathering->mutex);
-                        if (!published.ok()) {
-                          SetStatus(published.status(), gathering->result);
-                        } else if (published->duplicate) {
-                          // A part that was left out the first time is no repeat.
-                          gathering->duplicates += 1;
-                        }
-                        if (published.ok() && !published->position.empty()) {
-                          SetPosition(published->position, name,
-                                      *gathering->result.add_positions());
-                        }
-                      }
-                      const std::uint64_t matched = published.ok() ? published->matched : 0;
-                      // Lives: `gathering->done` holds it.
-                      if (receipt != nullptr && matched == 0) receipt->NoSession();
-                      tally->Answer(matched);
-                    });
+    broker_.Publish(
+        {body, std::move(topic), message.except, count_on_shards ? tally : nullptr, message.keep,
+         message.options, message.dedupe_id, message.fingerprint},
+        [gathering, tally, count_on_shards, receipt,
+         name = std::move(name)](absl::StatusOr<Published> published) {
+          if (published.ok() && published->elsewhere) gathering->elsewhere = true;
+          if (count_on_shards && published.ok()) {
+            // The tally that went along gave one answer of its own for the publication.
+            return;
+          }
+          {
+            MutexLock lock(gathering->mutex);
+            if (!published.ok()) {
+              SetStatus(published.status(), gathering->result);
+            } else if (published->duplicate) {
+              // A part that was left out the first time is no repeat.
+              gathering->duplicates += 1;
+            }
+            if (published.ok() && !published->position.empty()) {
+              SetPosition(published->position, name, *gathering->result.add_positions());
+            }
+          }
+          const std::uint64_t matched = published.ok() ? published->matched : 0;
+          // Lives: `gathering->done` holds it.
+          if (receipt != nullptr && matched == 0 && !(published.ok() && published->elsewhere)) {
+            receipt->NoSession();
+          }
+          tally->Answer(matched);
+        });
   }
   tally->Answer(0);
 }
@@ -306,9 +306,9 @@ void CommandRunner::DeliverLive(Accepted&& message, v1::CommandResult result, Do
                         receipt != nullptr ? Tracking::kCounted : Tracking::kNone);
       },
       [this, result = std::move(result), one_session, require_online = message.require_online,
-       done = std::move(done)](std::uint64_t matched) mutable {
+       local_only = message.local_only, done = std::move(done)](std::uint64_t matched) mutable {
         result.set_matched(matched);
-        if (matched == 0) no_session_.fetch_add(1, std::memory_order_relaxed);
+        if (matched == 0 && !local_only) no_session_.fetch_add(1, std::memory_order_relaxed);
         if (matched == 0 && one_session) SetStatus(NoSuchSession(), result);
         if (matched == 0 && !one_session && require_online) SetStatus(NobodyMatched(), result);
         done(std::move(result));

@@ -1,6 +1,7 @@
 #include "service/command_runner.h"
 
 #include "fmt/format.h"
+#include "service/cluster_commands.h"
 #include "service/convert.h"
 #include "service/idempotency.h"
 #include "session/topic_name.h"
@@ -19,6 +20,7 @@ bool Fail(const absl::Status& status, v1::CommandResult& result) {
 struct Refused {
   std::atomic<std::uint64_t> sessions{0};
   const std::string_view why;
+  std::uint64_t subscriptions = 0;  // that the broker did not make
 };
 
 // Answers a command that changes sessions once all shards have.
@@ -35,6 +37,11 @@ SessionTable::Done AnswerChange(std::uint64_t seq, const Target& target,
       SetStatus(absl::ResourceExhaustedError(fmt::format(
                     "{} of {} sessions {}", refused->sessions.load(), matched, refused->why)),
                 result);
+    } else if (refused && refused->subscriptions > 0) {
+      SetStatus(
+          absl::UnavailableError(fmt::format(
+              "{} subscriptions did not come about: the broker is away", refused->subscriptions)),
+          result);
     }
     done(std::move(result));
   };
@@ -62,12 +69,18 @@ bool CommandRunner::MayFollowChanges(const v1::Command& command) {
   return false;
 }
 
+bool CommandRunner::HoldsTheOthers(const v1::Command& command) const {
+  return beyond_ != nullptr && ClusterCommands::AsksFirst(command);
+}
+
 bool CommandRunner::Run(v1::Command& command, const Context& context, v1::CommandResult& result,
                         Later later, Report report) {
-  commands_.fetch_add(1, std::memory_order_relaxed);
   result.set_seq(command.seq());
-  if (draining)
-    return Fail(absl::UnavailableError("this replica is draining; send it to another"), result);
+  if (!context.local_only) {
+    if (beyond_ != nullptr && beyond_->Run(command, context, later, report)) return false;
+    commands_.fetch_add(1, std::memory_order_relaxed);
+    if (draining) return Fail(Draining(), result);
+  }
   switch (command.action_case()) {
     case v1::Command::kDeliver:
       return RunDeliver(*command.mutable_deliver(), context, result, later, std::move(report));
@@ -96,16 +109,33 @@ bool CommandRunner::RunJoin(const v1::Target& unparsed,
   if (!topics.ok()) return Fail(topics.status(), result);
   std::shared_ptr<Refused> refused(
       new Refused{{}, "are on as many topics as they may be (max_topics_per_session)"});
+  SessionTable::Done answer = AnswerChange(result.seq(), *target, refused, later());
+  if (!join) {
+    table_.ForEach(
+        *target,
+        [topics = *std::move(topics)](Session& session) {
+          for (const std::string& topic : topics) session.Leave(topic);
+        },
+        std::move(answer));
+    return false;
+  }
+  // Answered when the broker has subscribed them all, so that what follows reaches them.
+  auto matched = std::make_shared<std::uint64_t>(0);
+  auto joins = std::make_shared<Joins>(
+      [matched, refused, answer = std::move(answer)](std::uint64_t failed) mutable {
+        refused->subscriptions = failed;
+        answer(*matched);
+      });
   table_.ForEach(
       *target,
-      [topics = *std::move(topics), join, refused](Session& session) {
-        if (join) {
-          if (!session.Join(topics).ok()) refused->sessions.fetch_add(1);
-          return;
-        }
-        for (const std::string& topic : topics) session.Leave(topic);
+      [topics = *std::move(topics), refused, joins](Session& session) {
+        joins->in_force.Expect();
+        if (!session.Join(topics, joins).ok()) refused->sessions.fetch_add(1);
       },
-      AnswerChange(result.seq(), *target, refused, later()));
+      [matched, joins](std::uint64_t sessions) {
+        *matched = sessions;
+        joins->in_force.Answer(0);
+      });
   return false;
 }
 

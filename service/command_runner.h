@@ -18,6 +18,8 @@
 
 namespace herald {
 
+class ClusterCommands;
+
 // Checks one command and carries it out: through the broker where a topic's order is needed, else
 // straight to the shards.
 //
@@ -50,6 +52,9 @@ class CommandRunner {
     absl::Time now = absl::Now();  // when the command came
     // Of a command that may be repeated, where the broker knows repeats (Publication).
     std::string dedupe_id, fingerprint;
+    // A part of a command that ClusterCommands has taken over: only this node's sessions are meant.
+    bool local_only = false;
+    ReceiptPtr receipt;  // then instead of one of its own; held until the answer. May be null
   };
   // Called at most once, before Run returns.
   using Later = absl::FunctionRef<Done()>;
@@ -77,6 +82,9 @@ class CommandRunner {
   // True if `command` need not wait for the changes before it: a change aimed at a session, at all
   // or by selector asks no index, and the order of the mailboxes is enough.
   static bool MayFollowChanges(const v1::Command& command);
+  // True if the other nodes are asked before `command` takes effect: none must be run before it is
+  // answered.
+  bool HoldsTheOthers(const v1::Command& command) const;
 
   // For what comes from now on.
   void SetLimits(std::size_t max_message_bytes, std::size_t max_topics_per_session) {
@@ -84,6 +92,13 @@ class CommandRunner {
     max_topics_ = max_topics_per_session;
   }
   bool BrokerRecognisesRepeats() const { return broker_.RecognisesRepeats(); }
+  // True if a change must wait for the results of the deliveries before it: they may be on their way
+  // to other nodes.
+  bool OrdersAcrossNodes() const { return beyond_ != nullptr; }
+
+  static absl::Status Draining() {
+    return absl::UnavailableError("this replica is draining; send it to another");
+  }
   const std::string& node() const { return node_; }
   std::uint64_t commands() const { return commands_.load(std::memory_order_relaxed); }
   // Messages that matched nobody, and sessions whose receipts ran out of time: drops that no shard
@@ -96,6 +111,7 @@ class CommandRunner {
   std::atomic<bool> draining{false};
 
  private:
+  friend class ClusterCommands;
   // A message that has passed all checks.
   struct Accepted {
     MessageBody body;
@@ -106,6 +122,7 @@ class CommandRunner {
     bool keep = true;
     bool require_online = false;
     std::string dedupe_id, fingerprint;
+    bool local_only = false;
   };
 
   static v1::ReportLevel LevelOf(const v1::Deliver& deliver, const Context& context) {
@@ -138,6 +155,7 @@ class CommandRunner {
   Broker& broker_;
   SessionTable& table_;
   ReceiptClock& clock_;
+  ClusterCommands* beyond_ = nullptr;  // null: there are no other nodes
   const std::string node_;
   std::atomic<std::size_t> max_message_bytes_;
   std::atomic<std::size_t> max_topics_;

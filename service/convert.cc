@@ -44,7 +44,7 @@ absl::StatusOr<SessionId> ParseLocalSession(const std::string& text, std::string
   return parsed->id;
 }
 
-absl::StatusOr<ExceptionsPtr> ParseExceptions(const v1::Target& target, std::string_view node) {
+absl::StatusOr<ExceptionsPtr> ParseExceptions(const v1::Target& target) {
   if (target.except_sessions().empty() && target.except_users().empty()) return nullptr;
   if (target.except_sessions_size() > kMaxExceptions ||
       target.except_users_size() > kMaxExceptions) {
@@ -53,12 +53,10 @@ absl::StatusOr<ExceptionsPtr> ParseExceptions(const v1::Target& target, std::str
   }
   auto except = std::make_shared<Exceptions>();
   for (const std::string& text : target.except_sessions()) {
-    absl::StatusOr<SessionId> id = ParseLocalSession(text, node, "target.except_sessions");
-    if (id.ok()) {
-      except->sessions.insert(*id);
-    } else if (id.status().code() != absl::StatusCode::kNotFound) {
-      return id.status();
-    }
+    // Of any node: the message may reach it there.
+    absl::StatusOr<ParsedSessionId> id = ParseSessionId(text);
+    if (!id.ok()) return Invalid("target.except_sessions", id.status());
+    except->sessions.insert(id->id);
   }
   for (const std::string& user : target.except_users()) {
     if (absl::Status bad = ValidateUserId(user); !bad.ok())
@@ -98,9 +96,21 @@ absl::StatusOr<std::string> ParseOneTopic(const v1::Target& target) {
   return PersonalTopic(target.user_id());
 }
 
+absl::InlinedVector<std::string, 1> TopicsOf(const Target& target) {
+  absl::InlinedVector<std::string, 1> topics;
+  if (const auto* to = std::get_if<ToUsers>(&target.to)) {
+    for (const std::string& user : to->users) topics.push_back(PersonalTopic(user));
+  } else if (const auto* to = std::get_if<ToTopics>(&target.to)) {
+    topics.assign(to->topics.begin(), to->topics.end());
+  } else if (std::holds_alternative<ToAll>(target.to)) {
+    topics.emplace_back(kBroadcastTopic);
+  }
+  return topics;
+}
+
 absl::StatusOr<Target> ParseTarget(const v1::Target& target, std::string_view node) {
   Target parsed;
-  absl::StatusOr<ExceptionsPtr> except = ParseExceptions(target, node);
+  absl::StatusOr<ExceptionsPtr> except = ParseExceptions(target);
   if (!except.ok()) return except.status();
   parsed.except = *std::move(except);
   switch (target.to_case()) {
@@ -196,6 +206,7 @@ v1::Receipt ToProto(const Receipt::Counts& counts, std::uint64_t seq) {
     if (counts.dropped[i] > 0)
       (*receipt.mutable_dropped())[kDropReasonNames[i]] = counts.dropped[i];
   }
+  receipt.set_unanswered_nodes(counts.unanswered_nodes);
   receipt.set_final(true);
   return receipt;
 }
@@ -263,7 +274,7 @@ v1::Event ToProto(const Event& event, bool redelivered, std::string_view node) {
   to.set_id(event.id);
   to.set_kind(static_cast<v1::EventKind>(event.kind));
   SetTime(event.time, to.mutable_time());
-  to.set_node(std::string(node));
+  to.set_node(event.node.empty() ? std::string(node) : event.node);
   to.set_session_id(event.session_id);
   to.set_user_id(event.user_id);
   to.set_topic(event.topic);
@@ -294,13 +305,59 @@ v1::Event ToProto(const Event& event, bool redelivered, std::string_view node) {
       to.mutable_client_message()->set_content_type(event.content_type);
       break;
     case EventKind::kNodeLost:
-      to.mutable_node_lost();
+      to.mutable_node_lost()->set_node(event.lost_node);
+      to.mutable_node_lost()->set_sessions(event.lost_sessions);
       break;
     case EventKind::kSubscribed:
     case EventKind::kUnsubscribed:
       break;
   }
   return to;
+}
+
+Event ToEvent(v1::Event& from) {
+  Event event;
+  event.kind = static_cast<EventKind>(from.kind());
+  event.node = from.node();
+  event.node_event_id = from.id();
+  event.time =
+      absl::FromUnixSeconds(from.time().seconds()) + absl::Nanoseconds(from.time().nanos());
+  event.session_id = from.session_id();
+  event.user_id = from.user_id();
+  event.topic = from.topic();
+  switch (from.detail_case()) {
+    case v1::Event::kSessionOpened: {
+      const v1::SessionOpened& detail = from.session_opened();
+      for (const auto& [key, value] : detail.labels()) (void)event.labels.Set(key, value);
+      event.remote_address = detail.remote_address();
+      event.user_agent = detail.user_agent();
+      break;
+    }
+    case v1::Event::kSessionClosed: {
+      const v1::SessionClosed& detail = from.session_closed();
+      event.close_code = static_cast<std::uint16_t>(detail.code());
+      event.close_reason = detail.reason();
+      event.duration = ToDuration(detail.duration());
+      event.bytes_out = detail.bytes_out();
+      event.bytes_in = detail.bytes_in();
+      event.messages_out = detail.messages_out();
+      event.messages_in = detail.messages_in();
+      event.dropped.insert(detail.dropped().begin(), detail.dropped().end());
+      break;
+    }
+    case v1::Event::kClientMessage:
+      event.event = from.client_message().event();
+      event.payload = std::move(*from.mutable_client_message()->mutable_payload());
+      event.content_type = from.client_message().content_type();
+      break;
+    case v1::Event::kNodeLost:
+      event.lost_node = from.node_lost().node();
+      event.lost_sessions = from.node_lost().sessions();
+      break;
+    case v1::Event::DETAIL_NOT_SET:
+      break;
+  }
+  return event;
 }
 
 void SetTime(absl::Time time, google::protobuf::Timestamp* to) {

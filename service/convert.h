@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "herald/v1/common.pb.h"
@@ -26,6 +27,9 @@ inline constexpr int kMaxExceptions = 1'000;
 absl::StatusOr<Target> ParseTarget(const v1::Target& target, std::string_view node);
 // The one topic that `target` means, where a user_id or a topic is set.
 absl::StatusOr<std::string> ParseOneTopic(const v1::Target& target);
+// The topics through which a delivery to `target` goes, one for each user or topic; none for what
+// goes straight to sessions.
+absl::InlinedVector<std::string, 1> TopicsOf(const Target& target);
 // 1 to `max` topic names, none reserved. `field` is named in errors.
 absl::StatusOr<std::vector<std::string>> ParseTopics(
     const google::protobuf::RepeatedPtrField<std::string>& topics, std::size_t max,
@@ -44,6 +48,8 @@ MessageBody ToBody(v1::Message& message);
 void SetPosition(const Position& position, std::string topic, v1::Position& to);
 v1::Message ToProto(const MessageBody& body);
 v1::Session ToProto(const SessionInfo& info, std::string_view node);
+// Of an event that another node's ToProto made; its id there becomes `node_event_id`.
+Event ToEvent(v1::Event& from);
 v1::Event ToProto(const Event& event, bool redelivered, std::string_view node);
 void SetTime(absl::Time time, google::protobuf::Timestamp* to);
 void SetDuration(absl::Duration duration, google::protobuf::Duration* to);

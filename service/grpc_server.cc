@@ -68,21 +68,21 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
 GrpcServer::GrpcServer(const GrpcServerOptions& options, CommandRunner& runner,
                        Idempotency& idempotency, SessionTable& table, Broker& broker,
                        EventHub& events, Executor& executor, const ProducerAuth& auth,
-                       const NodeStats& stats, AdminActions actions)
+                       Questions& questions, AdminActions actions)
     : push_(runner, idempotency, table.shards(), executor, auth, options.push),
-      sessions_(runner, table, broker, executor, auth),
+      sessions_(runner, questions, broker, executor, auth),
       events_(events, runner.node(), executor, auth),
-      admin_(stats, std::string(broker.name()), auth, std::move(actions)),
+      admin_(questions, auth, std::move(actions)),
       executor_(executor) {}
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
     const GrpcServerOptions& options, CommandRunner& runner, Idempotency& idempotency,
     SessionTable& table, Broker& broker, EventHub& events, Executor& executor,
-    const ProducerAuth& auth, const NodeStats& stats, AdminActions actions) {
+    const ProducerAuth& auth, Questions& questions, AdminActions actions) {
   absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> credentials = Credentials(options);
   if (!credentials.ok()) return credentials.status();
   std::unique_ptr<GrpcServer> server(new GrpcServer(options, runner, idempotency, table, broker,
-                                                    events, executor, auth, stats,
+                                                    events, executor, auth, questions,
                                                     std::move(actions)));
   // For the whole process, and to be set before the builder.
   grpc::EnableDefaultHealthCheckService(true);

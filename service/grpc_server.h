@@ -12,6 +12,7 @@
 #include "service/admin_service.h"
 #include "service/event_service.h"
 #include "service/push_service.h"
+#include "service/questions.h"
 #include "service/session_service.h"
 
 namespace herald {
@@ -38,7 +39,7 @@ class GrpcServer {
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(
       const GrpcServerOptions& options, CommandRunner& runner, Idempotency& idempotency,
       SessionTable& table, Broker& broker, EventHub& events, Executor& executor,
-      const ProducerAuth& auth, const NodeStats& stats, AdminActions actions);
+      const ProducerAuth& auth, Questions& questions, AdminActions actions);
   ~GrpcServer();
 
   int port() const { return port_; }
@@ -60,7 +61,7 @@ class GrpcServer {
  private:
   GrpcServer(const GrpcServerOptions& options, CommandRunner& runner, Idempotency& idempotency,
              SessionTable& table, Broker& broker, EventHub& events, Executor& executor,
-             const ProducerAuth& auth, const NodeStats& stats, AdminActions actions);
+             const ProducerAuth& auth, Questions& questions, AdminActions actions);
 
   PushService push_;
   SessionService sessions_;

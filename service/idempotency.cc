@@ -36,6 +36,11 @@ absl::Status OtherCommand(bool of_producer_id, std::uint64_t seq) {
           : "this idempotency_key has been used for another command");
 }
 
+absl::Status Moved() {
+  return absl::UnavailableError(
+      "this producer_id has opened a stream at another replica: this stream is over");
+}
+
 // What repeats are answered, but for their seq.
 std::string ToAnswer(v1::CommandResult& result) {
   const std::uint64_t seq = result.seq();
@@ -85,6 +90,7 @@ Idempotency::Stream Idempotency::Open(std::string_view name, std::string_view pr
   }
   ++producer->streams;
   stream.producer_ = producer.get();
+  stream.generation_ = producer->generation;
   return stream;
 }
 
@@ -113,7 +119,8 @@ std::uint64_t Idempotency::LastSeq(const Stream& stream) {
 
 Idempotency::Begun Idempotency::Begin(const Stream& stream, std::uint64_t seq,
                                       const Fingerprint& payload, OnWait on_wait) {
-  return BeginKey(*stream.stripe_, {stream.producer_, seq}, seq, payload, on_wait);
+  return BeginKey(*stream.stripe_, {stream.producer_, seq, {}, stream.generation_}, seq, payload,
+                  on_wait);
 }
 
 Idempotency::Begun Idempotency::Begin(std::string_view name, std::string_view key,
@@ -130,6 +137,8 @@ Idempotency::Begun Idempotency::BeginKey(Stripe& stripe, const Key& key, std::ui
     MutexLock lock(stripe.mutex);
     const TimePoint now = clock_();
     Expire(stripe, now, kExpireAtOnce);
+    if (key.producer != nullptr && key.generation != key.producer->generation)
+      return Refusal(seq, Moved());
     auto found = Find(stripe, key);
     if (found && (*found)->state == Entry::State::kSucceeded && Expired(**found, now)) {
       Forget(stripe, *found);
@@ -182,8 +191,7 @@ void Idempotency::Finish(Ticket ticket, v1::CommandResult& result) {
       entry.state = succeeded ? Entry::State::kSucceeded : Entry::State::kFailed;
       entry.answer = std::move(answer);
       entry.finished = now;
-      keys_.fetch_add(1, std::memory_order_relaxed);
-      cost_.fetch_add(entry.cost(), std::memory_order_relaxed);
+      Count(entry);
       stripe.finished.splice(stripe.finished.end(), stripe.running, ticket.entry_);
       PublishOldest(stripe);
     } else {
@@ -271,6 +279,70 @@ void Idempotency::DropIfUnused(Stripe& stripe, Producer& producer) {
   if (producer.streams > 0 || !producer.seqs.empty()) return;
   producers_.fetch_sub(1, std::memory_order_relaxed);
   stripe.producers.erase(Fingerprint(producer.id));
+}
+
+std::optional<Idempotency::History> Idempotency::LetGo(std::string_view name,
+                                                       std::string_view producer_id,
+                                                       std::size_t max) {
+  const Fingerprint id = FingerprintOf({name, producer_id});
+  Stripe& stripe = StripeOf(id);
+  MutexLock lock(stripe.mutex);
+  const auto found = stripe.producers.find(id);
+  if (found == stripe.producers.end()) return History{};
+  Producer& producer = *found->second;
+  ++producer.generation;
+  History history;
+  history.forgotten = producer.forgotten;
+  for (auto seq = producer.seqs.rbegin(); seq != producer.seqs.rend(); ++seq) {
+    const Entry& entry = *seq->second;
+    if (entry.state == Entry::State::kRunning) return std::nullopt;
+    if (entry.state == Entry::State::kFailed) {
+      history.failed.push_back(seq->first);
+    } else if (history.done.size() < max) {
+      history.done.push_back({seq->first, entry.payload, entry.answer});
+    } else {
+      history.forgotten = std::max(history.forgotten, seq->first);
+    }
+  }
+  std::reverse(history.done.begin(), history.done.end());
+  return history;
+}
+
+void Idempotency::Adopt(const Stream& stream, History history) {
+  Stripe& stripe = *stream.stripe_;
+  {
+    MutexLock lock(stripe.mutex);
+    Producer& producer = *stream.producer_;
+    const TimePoint now = clock_();
+    producer.forgotten = std::max(producer.forgotten, history.forgotten);
+    const auto put = [&](std::uint64_t seq, const Fingerprint& payload, std::string answer,
+                         Entry::State state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex) {
+      auto known = producer.seqs.find(seq);
+      if (known != producer.seqs.end()) {
+        // Done is done, wherever; what is in flight here tells for itself.
+        if (known->second->state != Entry::State::kFailed || state == Entry::State::kFailed) return;
+        Forget(stripe, known->second);
+      }
+      const auto entry = Add(stripe, {&producer, seq}, payload);
+      entry->state = state;
+      entry->answer = std::move(answer);
+      entry->finished = now;
+      if (state == Entry::State::kSucceeded) producer.unsettled.erase(seq);
+      Count(*entry);
+      stripe.finished.splice(stripe.finished.end(), stripe.running, entry);
+    };
+    for (History::Command& command : history.done)
+      put(command.seq, command.payload, std::move(command.answer), Entry::State::kSucceeded);
+    for (const std::uint64_t seq : history.failed) put(seq, {}, "", Entry::State::kFailed);
+    PublishOldest(stripe);
+  }
+  while (cost_.load(std::memory_order_relaxed) > max_keys_ && Evict()) {
+  }
+}
+
+void Idempotency::Count(const Entry& entry) {
+  keys_.fetch_add(1, std::memory_order_relaxed);
+  cost_.fetch_add(entry.cost(), std::memory_order_relaxed);
 }
 
 void Idempotency::Uncount(const Entry& entry) {

@@ -91,6 +91,7 @@ class Idempotency {
       std::swap(owner_, other.owner_);
       std::swap(stripe_, other.stripe_);
       std::swap(producer_, other.producer_);
+      std::swap(generation_, other.generation_);
       return *this;
     }
     ~Stream() {
@@ -103,6 +104,7 @@ class Idempotency {
     Idempotency* owner_ = nullptr;
     Stripe* stripe_ = nullptr;
     Producer* producer_ = nullptr;
+    std::uint64_t generation_ = 0;
   };
 
   // A command that was begun, and must be finished once.
@@ -123,6 +125,25 @@ class Idempotency {
   // The highest seq up to which all commands that were begun have succeeded; 0 for none. Failed
   // ones and those in flight hold it back until they succeed or are forgotten.
   std::uint64_t LastSeq(const Stream& stream);
+
+  // What was carried out of a producer id, for another node.
+  struct History {
+    struct Command {
+      std::uint64_t seq = 0;
+      Fingerprint payload{};
+      std::string answer;  // a serialized CommandResult without seq
+    };
+    std::vector<Command> done;    // the newest that succeeded, in the order of their seq
+    std::uint64_t forgotten = 0;  // the highest that succeeded and is not among them
+    std::vector<std::uint64_t> failed;
+  };
+  // The producer has moved to another node: from now on, until it opens another stream here, its
+  // commands are refused with UNAVAILABLE. What it has carried out, at most `max` one by one; nothing
+  // while some are in flight: ask again.
+  std::optional<History> LetGo(std::string_view name, std::string_view producer_id,
+                               std::size_t max);
+  // Remembers what another node has carried out, as if it had been done here, now.
+  void Adopt(const Stream& stream, History history);
 
   // `seq` must not be 0.
   Begun Begin(const Stream& stream, std::uint64_t seq, const Fingerprint& payload, OnWait on_wait);
@@ -156,6 +177,7 @@ class Idempotency {
     Producer* producer = nullptr;
     std::uint64_t seq = 0;
     Fingerprint text{};
+    std::uint64_t generation = 0;  // of the stream
   };
   struct Entry {
     enum class State : std::uint8_t { kRunning, kSucceeded, kFailed };
@@ -172,6 +194,7 @@ class Idempotency {
   struct Producer {
     Fingerprint id;
     std::size_t streams = 0;
+    std::uint64_t generation = 0;  // grows when it is let go of: older streams are over
     absl::btree_map<std::uint64_t, Entries::iterator> seqs;
     absl::btree_set<std::uint64_t> unsettled;  // those of `seqs` in flight or failed
     std::uint64_t forgotten = 0;               // the highest that succeeded and is not in `seqs`
@@ -207,6 +230,7 @@ class Idempotency {
   void Forget(Stripe& stripe, Entries::iterator entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   void DropIfUnused(Stripe& stripe, Producer& producer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   void Uncount(const Entry& entry);
+  void Count(const Entry& entry);
   void PublishOldest(Stripe& stripe) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   // Forgets the oldest; false if there is none.
   bool Evict();

@@ -24,9 +24,36 @@ absl::StatusOr<std::uint64_t> IdempotentRunner::Open(std::string_view producer_i
   return idempotency_.LastSeq(stream_);
 }
 
+bool IdempotentRunner::MustAskNodes() const {
+  return moves_ != nullptr && stream_ && !moves_->alone();
+}
+
+void IdempotentRunner::AskNodes(std::string_view producer_id,
+                                absl::AnyInvocable<void(std::uint64_t)> done) {
+  moves_->Ask(producer_, producer_id,
+              [this, done = std::move(done)](std::vector<Idempotency::History> histories) mutable {
+                for (Idempotency::History& history : histories)
+                  idempotency_.Adopt(stream_, std::move(history));
+                done(idempotency_.LastSeq(stream_));
+              });
+}
+
+CommandRunner::Done IdempotentRunner::Hold(CommandRunner::Done done) {
+  if (!waiting_) waiting_ = std::make_shared<std::atomic<std::size_t>>(0);
+  waiting_->fetch_add(1);
+  return [waiting = waiting_, done = std::move(done)](v1::CommandResult result) mutable {
+    waiting->fetch_sub(1);  // first: `done` asks what may follow
+    done(std::move(result));
+  };
+}
+
 bool IdempotentRunner::RunOnce(v1::Command& command, const CommandRunner::Context& context,
-                               v1::CommandResult& result, CommandRunner::Later later,
+                               v1::CommandResult& result, CommandRunner::Later answer_later,
                                CommandRunner::Report report) {
+  const bool holds = runner_.HoldsTheOthers(command);
+  const auto later = [&]() -> CommandRunner::Done {
+    return holds ? Hold(answer_later()) : answer_later();
+  };
   const std::uint64_t seq = command.seq();
   const std::string& key = command.deliver().idempotency_key();
   if (stream_ && seq == 0) {
@@ -35,17 +62,10 @@ bool IdempotentRunner::RunOnce(v1::Command& command, const CommandRunner::Contex
     return true;
   }
   // A bad key is no key. The runner refuses it.
-  if (!stream_ && !CheckIdempotencyKey("", key).ok())
+  if (!stream_ && (key.empty() || !CheckIdempotencyKey("", key).ok()))
     return runner_.Run(command, context, result, later, std::move(report));
 
-  const auto wait = [&]() -> Idempotency::Done {
-    if (!waiting_) waiting_ = std::make_shared<std::atomic<std::size_t>>(0);
-    waiting_->fetch_add(1);
-    return [waiting = waiting_, done = later()](v1::CommandResult result) mutable {
-      waiting->fetch_sub(1);  // first: `done` asks what may follow
-      done(std::move(result));
-    };
-  };
+  const auto wait = [&]() -> Idempotency::Done { return Hold(later()); };
   const Fingerprint payload = FingerprintOf(command);
   Idempotency::Begun begun = stream_ ? idempotency_.Begin(stream_, seq, payload, wait)
                                      : idempotency_.Begin(producer_, key, seq, payload, wait);

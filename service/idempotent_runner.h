@@ -6,9 +6,11 @@
 #include <string>
 #include <string_view>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "service/command_runner.h"
 #include "service/idempotency.h"
+#include "service/producer_moves.h"
 
 namespace herald {
 
@@ -23,17 +25,23 @@ namespace herald {
 class IdempotentRunner {
  public:
   // `producer`: the authenticated name, empty where anybody may call.
-  IdempotentRunner(CommandRunner& runner, Idempotency& idempotency, std::string producer)
-      : runner_(runner), idempotency_(idempotency), producer_(std::move(producer)) {}
+  // `moves`: null where there are no other nodes.
+  IdempotentRunner(CommandRunner& runner, Idempotency& idempotency, std::string producer,
+                   ProducerMoves* moves = nullptr)
+      : runner_(runner), idempotency_(idempotency), producer_(std::move(producer)), moves_(moves) {}
 
   // The stream's `open.producer_id`, before its first command; empty is none. Returns the last_seq
   // of that producer, or kInvalidArgument.
   absl::StatusOr<std::uint64_t> Open(std::string_view producer_id);
+  // True if other nodes may know that producer: then, before its first command, they have to be asked.
+  bool MustAskNodes() const;
+  // `done` gets the last_seq of the whole cluster, on any thread, maybe before this returns.
+  void AskNodes(std::string_view producer_id, absl::AnyInvocable<void(std::uint64_t)> done);
 
   // As CommandRunner's.
   bool Run(v1::Command& command, const CommandRunner::Context& context, v1::CommandResult& result,
            CommandRunner::Later later, CommandRunner::Report report = nullptr) {
-    if (!stream_ && command.deliver().idempotency_key().empty())
+    if (!stream_ && command.deliver().idempotency_key().empty() && !runner_.HoldsTheOthers(command))
       return runner_.Run(command, context, result, later, std::move(report));
     return RunOnce(command, context, result, later, std::move(report));
   }
@@ -44,19 +52,24 @@ class IdempotentRunner {
       done(std::move(result));
   }
 
-  // True while a command waits for the result of another stream's: run none before it is answered.
+  // True while a command waits for the result of another stream's, or for what other nodes say
+  // before it may take effect: run none before it is answered.
   bool Holds() const { return waiting_ && *waiting_ > 0; }
 
+  bool OrdersAcrossNodes() const { return runner_.OrdersAcrossNodes(); }
   const std::string& node() const { return runner_.node(); }
 
  private:
   bool RunOnce(v1::Command& command, const CommandRunner::Context& context,
                v1::CommandResult& result, CommandRunner::Later later, CommandRunner::Report report);
+  // `done`, and until it is called this holds.
+  CommandRunner::Done Hold(CommandRunner::Done done);
 
   CommandRunner& runner_;
   Idempotency& idempotency_;
   std::string producer_;
   std::string producer_id_;  // of the stream; empty: none
+  ProducerMoves* moves_;
   Idempotency::Stream stream_;
   std::shared_ptr<std::atomic<std::size_t>> waiting_;  // made when first needed
 };

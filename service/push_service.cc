@@ -15,7 +15,8 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
               absl::Status refused)
       : service_(service),
         stream_(std::make_shared<PushStream>(
-            IdempotentRunner(service.runner_, service.idempotency_, std::move(producer)),
+            IdempotentRunner(service.runner_, service.idempotency_, std::move(producer),
+                             service.options_.moves),
             service.shards_, service.executor_, service.max_in_flight_, std::move(traceparent))) {
     {
       MutexLock lock(service_.mutex_);

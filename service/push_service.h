@@ -11,6 +11,7 @@
 #include "service/executor.h"
 #include "service/idempotency.h"
 #include "service/producer_auth.h"
+#include "service/producer_moves.h"
 #include "session/mutex.h"
 
 namespace herald {
@@ -30,6 +31,7 @@ class PushService final : public v1::PushService::CallbackService {
     // then has.
     absl::Duration max_age = absl::ZeroDuration();
     absl::Duration age_grace = absl::ZeroDuration();
+    ProducerMoves* moves = nullptr;  // null: there are no other nodes
   };
   PushService(CommandRunner& runner, Idempotency& idempotency,
               std::vector<std::unique_ptr<Shard>>& shards, Executor& executor,

@@ -56,24 +56,42 @@ absl::Status PushStream::OnRequest() {
     return absl::InvalidArgumentError(fmt::format(
         "commands has {} entries, over the limit of {} a request", commands, kMaxCommandsARequest));
   }
+  bool ask_nodes = false;
   {
     MutexLock lock(mutex_);
     if (request_->has_open()) {
       if (!first_) return absl::InvalidArgumentError("open may stand in the first request only");
       absl::StatusOr<std::uint64_t> last_seq = runner_.Open(request_->open().producer_id());
       if (!last_seq.ok()) return last_seq.status();
-      ready_.mutable_opened()->set_last_seq(*last_seq);
       context_.default_report = request_->open().default_report();
       end_at_unavailable_ = request_->open().end_at_unavailable();
-      ready_.mutable_opened()->set_node(runner_.node());
+      opening_ = ask_nodes = runner_.MustAskNodes();
+      if (!ask_nodes) SetOpened(*last_seq);
     }
     first_ = false;
     in_flight_ += static_cast<std::size_t>(commands);
     commands_ = commands;
     next_command_ = 0;
   }
+  if (ask_nodes) {
+    // Outside the lock: the answer may be there at once.
+    runner_.AskNodes(request_->open().producer_id(),
+                     [self = shared_from_this()](std::uint64_t last_seq) {
+                       {
+                         MutexLock lock(self->mutex_);
+                         self->SetOpened(last_seq);
+                         self->opening_ = false;
+                       }
+                       self->ScheduleWake();
+                     });
+  }
   Pump();
   return absl::OkStatus();
+}
+
+void PushStream::SetOpened(std::uint64_t last_seq) {
+  ready_.mutable_opened()->set_last_seq(last_seq);
+  ready_.mutable_opened()->set_node(runner_.node());
 }
 
 void PushStream::Pump() {
@@ -95,8 +113,13 @@ void PushStream::Pump() {
 }
 
 bool PushStream::MayRunNext() const {
-  if (next_command_ == commands_ || runner_.Holds() || stopped_) return false;
-  return changes_ == 0 || CommandRunner::MayFollowChanges(request_->commands(next_command_));
+  if (next_command_ == commands_ || runner_.Holds() || opening_ || stopped_) return false;
+  if (deferred_ > 0 && runner_.OrdersAcrossNodes() &&
+      CommandRunner::IsChange(request_->commands(next_command_))) {
+    return false;
+  }
+  return changes_ == 0 || (!runner_.OrdersAcrossNodes() &&
+                           CommandRunner::MayFollowChanges(request_->commands(next_command_)));
 }
 
 void PushStream::RunNext() {
@@ -113,6 +136,7 @@ void PushStream::RunNext() {
     ++receipts_;
   }
   const auto later = [&]() -> CommandRunner::Done {
+    if (!change) ++deferred_;
     return [self = shared_from_this(), change, reports](v1::CommandResult result) {
       self->OnResult(change, reports, std::move(result));
     };
@@ -155,7 +179,7 @@ void PushStream::OnResult(bool change, bool reports, v1::CommandResult result) {
     MutexLock lock(mutex_);
     if (reports && !CommandRunner::ReceiptFollows(result)) --receipts_;
     *ready_.add_results() = std::move(result);
-    if (change) --changes_;
+    --(change ? changes_ : deferred_);
     // Results that come while the pump runs are taken when it returns.
     wake = !pumping_;
   }
@@ -233,7 +257,7 @@ void PushStream::OnWritten() {
 
 bool PushStream::Idle() {
   MutexLock lock(mutex_);
-  if (pumping_) return false;
+  if (pumping_ || opening_) return false;
   const std::size_t never_run =
       stopped_ ? static_cast<std::size_t>(commands_ - next_command_) : std::size_t{0};
   return in_flight_ == never_run && receipts_ == 0 && !ready_.has_opened() && !ready_.has_moving();

@@ -68,6 +68,7 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   void RunNext();
   // What was answered at once becomes ready.
   void HandOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void SetOpened(std::uint64_t last_seq) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnResult(bool change, bool reports, v1::CommandResult result);
   void StopIfUnavailable(const v1::CommandResult& result);
   void OnReceipt(v1::Receipt receipt);
@@ -93,6 +94,10 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   // Control commands not in force yet. It grows only while pumping, and others lower it only under
   // the lock.
   std::atomic<std::size_t> changes_{0};
+  std::atomic<std::size_t> deferred_{0};  // deliveries that are answered later, the same
+  // The other nodes are asked what they know of the producer: no command runs before they have
+  // answered. Lowered under the lock.
+  std::atomic<bool> opening_{false};
   bool pumping_ ABSL_GUARDED_BY(mutex_) = false;
   bool first_ ABSL_GUARDED_BY(mutex_) = true;
   bool waiting_for_mailbox_ ABSL_GUARDED_BY(mutex_) = false;

@@ -1,8 +1,5 @@
 #include "service/session_service.h"
 
-#include <algorithm>
-
-#include "absl/strings/escaping.h"
 #include "fmt/format.h"
 #include "service/call_context.h"
 #include "service/convert.h"
@@ -21,25 +18,6 @@ absl::Status Invalid(std::string_view field, const absl::Status& why) {
   return absl::InvalidArgumentError(fmt::format("{}: {}", field, std::string(why.message())));
 }
 
-absl::StatusOr<SessionFilter> ParseFilter(const v1::ListSessionsRequest& request) {
-  SessionFilter filter;
-  if (!request.user_id().empty()) {
-    if (absl::Status bad = ValidateUserId(request.user_id()); !bad.ok())
-      return Invalid("user_id", bad);
-    filter.user = request.user_id();
-  }
-  if (!request.topic().empty()) {
-    if (absl::Status bad = ValidateTopic(request.topic()); !bad.ok()) return Invalid("topic", bad);
-    filter.topic = request.topic();
-  }
-  if (!request.selector().empty()) {
-    absl::StatusOr<Selector> selector = Selector::Parse(request.selector());
-    if (!selector.ok()) return Invalid("selector", selector.status());
-    filter.selector = *std::move(selector);
-  }
-  return filter;
-}
-
 }  // namespace
 
 grpc::ServerUnaryReactor* SessionService::Begin(Context* context, Reactor** refused) {
@@ -51,68 +29,36 @@ grpc::ServerUnaryReactor* SessionService::Begin(Context* context, Reactor** refu
   return reactor;
 }
 
-grpc::ServerUnaryReactor* SessionService::ListSessions(Context* context,
-                                                       const v1::ListSessionsRequest* request,
-                                                       v1::ListSessionsResponse* response) {
+template <typename Request, typename Response>
+grpc::ServerUnaryReactor* SessionService::Answer(
+    Context* context, const Request* request, Response* response,
+    void (Questions::*ask)(const Request&, Questions::Done<Response>)) {
   Reactor* refused = nullptr;
   Reactor* reactor = Begin(context, &refused);
   if (reactor == nullptr) return refused;
-  absl::StatusOr<SessionFilter> filter = ParseFilter(*request);
-  if (!filter.ok()) return Finish(reactor, filter.status());
-  if (request->page_size() > kMaxPage) {
-    return Finish(reactor, absl::InvalidArgumentError(
-                               fmt::format("page_size is over the limit of {}", kMaxPage)));
-  }
-  const std::size_t size = request->page_size() == 0 ? kDefaultPage : request->page_size();
-  std::string after;  // the last id of the previous page
-  if (!absl::WebSafeBase64Unescape(request->page_token(), &after)) {
-    return Finish(reactor,
-                  absl::InvalidArgumentError("page_token is not one that Herald gave out"));
-  }
-  table_.List(*std::move(filter), [this, reactor, response, size,
-                                   after](std::vector<SessionInfo> found) mutable {
-    executor_.Post([this, reactor, response, size, after = std::move(after),
-                    found = std::move(found)]() mutable {
-      response->set_total(found.size());
-      const auto by_id = [](const SessionInfo& a, const SessionInfo& b) { return a.id < b.id; };
-      std::sort(found.begin(), found.end(), by_id);
-      auto it = std::find_if(found.begin(), found.end(),
-                             [&](const SessionInfo& info) { return info.id > after; });
-      for (; it != found.end() && static_cast<std::size_t>(response->sessions_size()) < size;
-           ++it) {
-        *response->add_sessions() = ToProto(*it, runner_.node());
-      }
-      if (it != found.end()) {
-        response->set_next_page_token(
-            absl::WebSafeBase64Escape(response->sessions().rbegin()->session_id()));
-      }
-      reactor->Finish(grpc::Status::OK);
-    });
+  (questions_.*ask)(*request, [reactor, response](absl::StatusOr<Response> answer) {
+    if (answer.ok()) *response = *std::move(answer);
+    Finish(reactor, answer.status());
   });
   return reactor;
+}
+
+grpc::ServerUnaryReactor* SessionService::ListSessions(Context* context,
+                                                       const v1::ListSessionsRequest* request,
+                                                       v1::ListSessionsResponse* response) {
+  return Answer(context, request, response, &Questions::ListSessions);
 }
 
 grpc::ServerUnaryReactor* SessionService::GetSession(Context* context,
                                                      const v1::GetSessionRequest* request,
                                                      v1::GetSessionResponse* response) {
-  Reactor* refused = nullptr;
-  Reactor* reactor = Begin(context, &refused);
-  if (reactor == nullptr) return refused;
-  absl::StatusOr<ParsedSessionId> id = ParseSessionId(request->session_id());
-  if (!id.ok()) return Finish(reactor, id.status());
-  const absl::Status not_found = absl::NotFoundError("session_id: no such session");
-  if (id->node != runner_.node()) return Finish(reactor, not_found);
-  table_.Get(id->id, [this, reactor, response, not_found](std::optional<SessionInfo> info) mutable {
-    executor_.Post([this, reactor, response, not_found, info = std::move(info)] {
-      if (!info) {
-        Finish(reactor, not_found);
-        return;
-      }
-      *response->mutable_session() = ToProto(*info, runner_.node());
-      reactor->Finish(grpc::Status::OK);
-    });
-  });
-  return reactor;
+  return Answer(context, request, response, &Questions::GetSession);
+}
+
+grpc::ServerUnaryReactor* SessionService::GetPresence(Context* context,
+                                                      const v1::GetPresenceRequest* request,
+                                                      v1::GetPresenceResponse* response) {
+  return Answer(context, request, response, &Questions::GetPresence);
 }
 
 template <typename Response>
@@ -170,48 +116,6 @@ grpc::ServerUnaryReactor* SessionService::Disconnect(Context* context,
   return RunCommand(context, command, response);
 }
 
-grpc::ServerUnaryReactor* SessionService::GetPresence(Context* context,
-                                                      const v1::GetPresenceRequest* request,
-                                                      v1::GetPresenceResponse* response) {
-  Reactor* refused = nullptr;
-  Reactor* reactor = Begin(context, &refused);
-  if (reactor == nullptr) return refused;
-  if (absl::Status bad = ValidateTopic(request->topic()); !bad.ok())
-    return Finish(reactor, Invalid("topic", bad));
-  if (request->limit() > kMaxPresence) {
-    return Finish(reactor,
-                  absl::InvalidArgumentError(fmt::format("limit is over {}", kMaxPresence)));
-  }
-  const std::size_t limit = request->limit() == 0 ? kDefaultPresence : request->limit();
-  const bool with_sessions = request->include_sessions();
-  table_.Presence(request->topic(), [this, reactor, response, limit, with_sessions](
-                                        std::vector<SessionTable::Present> found) mutable {
-    executor_.Post([reactor, response, limit, with_sessions, found = std::move(found)]() mutable {
-      response->set_session_count(found.size());
-      std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
-        return std::tie(a.user, a.session_id) < std::tie(b.user, b.session_id);
-      });
-      const std::string* last = nullptr;
-      std::uint64_t users = 0;
-      for (const auto& present : found) {
-        if (with_sessions && static_cast<std::size_t>(response->sessions_size()) < limit) {
-          v1::PresentSession& session = *response->add_sessions();
-          session.set_session_id(present.session_id);
-          session.set_user_id(present.user);
-        }
-        if (present.user.empty() || (last != nullptr && *last == present.user)) continue;
-        last = &present.user;
-        ++users;
-        if (static_cast<std::size_t>(response->users_size()) < limit)
-          response->add_users(present.user);
-      }
-      response->set_user_count(users);
-      reactor->Finish(grpc::Status::OK);
-    });
-  });
-  return reactor;
-}
-
 grpc::ServerUnaryReactor* SessionService::GetHistory(Context* context,
                                                      const v1::GetHistoryRequest* request,
                                                      v1::GetHistoryResponse* response) {
@@ -220,12 +124,13 @@ grpc::ServerUnaryReactor* SessionService::GetHistory(Context* context,
   if (reactor == nullptr) return refused;
   if (absl::Status bad = ValidateTopic(request->topic()); !bad.ok())
     return Finish(reactor, Invalid("topic", bad));
-  if (request->limit() > kMaxPage) {
-    return Finish(reactor, absl::InvalidArgumentError(fmt::format("limit is over {}", kMaxPage)));
+  if (request->limit() > Questions::kMaxPage) {
+    return Finish(reactor,
+                  absl::InvalidArgumentError(fmt::format("limit is over {}", Questions::kMaxPage)));
   }
   Broker::ReadRequest read;
   read.topic = request->topic();
-  read.limit = request->limit() == 0 ? kDefaultPage : request->limit();
+  read.limit = request->limit() == 0 ? Questions::kDefaultPage : request->limit();
   read.reverse = request->reverse();
   if (!request->since().empty()) {
     absl::StatusOr<Position> since = Position::FromToken(request->since());

@@ -5,6 +5,7 @@
 #include "service/command_runner.h"
 #include "service/executor.h"
 #include "service/producer_auth.h"
+#include "service/questions.h"
 #include "session/session_table.h"
 
 namespace herald {
@@ -15,14 +16,9 @@ namespace herald {
 // Threads:   gRPC's. Outlives the server's Shutdown.
 class SessionService final : public v1::SessionService::CallbackService {
  public:
-  static constexpr std::uint32_t kDefaultPage = 100;
-  static constexpr std::uint32_t kMaxPage = 1'000;
-  static constexpr std::uint32_t kDefaultPresence = 1'000;
-  static constexpr std::uint32_t kMaxPresence = 10'000;
-
-  SessionService(CommandRunner& runner, SessionTable& table, Broker& broker, Executor& executor,
+  SessionService(CommandRunner& runner, Questions& questions, Broker& broker, Executor& executor,
                  const ProducerAuth& auth)
-      : runner_(runner), table_(table), broker_(broker), executor_(executor), auth_(auth) {}
+      : runner_(runner), questions_(questions), broker_(broker), executor_(executor), auth_(auth) {}
 
   using Context = grpc::CallbackServerContext;
   using Reactor = grpc::ServerUnaryReactor;
@@ -39,11 +35,14 @@ class SessionService final : public v1::SessionService::CallbackService {
  private:
   // The reactor of an admitted call, or null and `refused` already finished.
   Reactor* Begin(Context* context, Reactor** refused);
+  template <typename Request, typename Response>
+  Reactor* Answer(Context* context, const Request* request, Response* response,
+                  void (Questions::*ask)(const Request&, Questions::Done<Response>));
   template <typename Response>
   Reactor* RunCommand(Context* context, const v1::Command& command, Response* response);
 
   CommandRunner& runner_;
-  SessionTable& table_;
+  Questions& questions_;
   Broker& broker_;
   Executor& executor_;
   const ProducerAuth& auth_;

@@ -22,7 +22,16 @@ enum class EventKind : std::uint8_t {
 // Something a client did, for the backends that watch (event_service.proto describes the fields).
 struct Event {
   EventKind kind = EventKind::kSessionOpened;
+  // Whose event it is, and which watchers it is for.
+  enum class Scope : std::uint8_t {
+    kOwn,       // of this node: for all, other nodes included
+    kImported,  // of another: for this node's watchers without a group
+    kOfGroup,   // of another: for this node's watchers of one group
+  };
+  Scope scope = Scope::kOwn;
   std::uint64_t id = 0;  // given by the EventHub
+  std::string node;      // of another: its name, and the id there
+  std::uint64_t node_event_id = 0;
   absl::Time time;
   std::string session_id;
   std::string user_id;
@@ -44,6 +53,10 @@ struct Event {
   std::string event;
   std::string payload;
   std::string content_type;
+
+  // kNodeLost
+  std::string lost_node;
+  std::uint64_t lost_sessions = 0;
 
   // What it costs to keep, in bytes.
   std::size_t size_bytes() const {

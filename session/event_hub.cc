@@ -28,14 +28,26 @@ void EventHub::Publish(Event event) {
   bool wake = false;
   {
     MutexLock lock(mutex_);
-    event.id = next_id_++;
-    bytes_ += event.size_bytes();
-    events_.push_back(std::make_shared<const Event>(std::move(event)));
-    while (events_.size() > max_events_ || (bytes_ > max_bytes_ && events_.size() > 1))
-      DropOldest();
+    Append(std::move(event));
     wake = armed_ > 0;
   }
   if (wake) Wake();
+}
+
+EventPtr EventHub::Append(Event event) {
+  event.id = next_id_++;
+  bytes_ += event.size_bytes();
+  const EventPtr shared = std::make_shared<const Event>(std::move(event));
+  events_.push_back(shared);
+  while (events_.size() > max_events_ || (bytes_ > max_bytes_ && events_.size() > 1)) DropOldest();
+  return shared;
+}
+
+bool EventHub::IsFor(const Watcher& watcher, const Event& event) {
+  const bool whose = event.scope == Event::Scope::kOwn ||
+                     (event.scope == Event::Scope::kImported && !watcher.options.remote &&
+                      watcher.options.group.empty());
+  return whose && watcher.options.filter.Matches(event);
 }
 
 bool EventHub::Watched(absl::Time now) const {
@@ -46,12 +58,12 @@ void EventHub::DropOldest() {
   const Event& event = *events_.front();
   for (auto& [_, watcher] : watchers_) {
     if (!watcher->options.group.empty() || watcher->cursor >= event.id) continue;
-    if (watcher->options.filter.Matches(event)) ++watcher->missed;
+    if (IsFor(*watcher, event)) ++watcher->missed;
     watcher->cursor = event.id;
   }
   for (auto& [_, group] : groups_) {
     if (group->cursor >= event.id) continue;
-    if (group->filter.Matches(event)) ++group->missed;
+    if (event.scope == Event::Scope::kOwn && group->filter.Matches(event)) ++group->missed;
     group->cursor = event.id;
   }
   bytes_ -= event.size_bytes();
@@ -67,6 +79,12 @@ void EventHub::ForgetIdleGroups() {
 
 absl::StatusOr<std::uint64_t> EventHub::AddWatcher(WatchOptions options,
                                                    absl::AnyInvocable<void()> wake) {
+  absl::StatusOr<std::uint64_t> id = Add(std::move(options), std::move(wake));
+  if (id.ok()) Changed();
+  return id;
+}
+
+absl::StatusOr<std::uint64_t> EventHub::Add(WatchOptions options, absl::AnyInvocable<void()> wake) {
   MutexLock lock(mutex_);
   const std::uint64_t last = next_id_ - 1;
   if (!options.group.empty()) {
@@ -117,10 +135,12 @@ void EventHub::RemoveWatcher(std::uint64_t id) {
       if (--group.watchers == 0) group.empty_since = absl::Now();
       wake = !group.redeliver.empty() && armed_ > 0;
     }
-    watchers_.erase(it);
     last_watched_ = absl::Now();
+    if (watcher.options.group.empty() && !watcher.options.remote) last_all_ = last_watched_;
+    watchers_.erase(it);
   }
   if (wake) Wake();
+  Changed();
 }
 
 EventHub::Batch EventHub::Pull(std::uint64_t id, std::size_t max) {
@@ -143,14 +163,26 @@ EventHub::Batch EventHub::Pull(std::uint64_t id, std::size_t max) {
     group->in_flight[event->id] = {event, id};
     ++watcher.in_flight;
   };
-  while (group && !group->redeliver.empty() && batch.events.size() < max) {
-    deliver(group->redeliver.begin()->second, true);
-    group->redeliver.erase(group->redeliver.begin());
+  if (group) {
+    auto again = group->redeliver.begin();
+    while (again != group->redeliver.end() && batch.events.size() < max) {
+      if (watcher.options.remote && again->second->scope != Event::Scope::kOwn) {
+        ++again;
+        continue;
+      }
+      deliver(again->second, true);
+      again = group->redeliver.erase(again);
+    }
+    // Before what is buffered, which has higher ids.
+    while (!watcher.options.remote && !group->imported.empty() && batch.events.size() < max) {
+      deliver(group->imported.front().event, group->imported.front().redelivered);
+      group->imported.pop_front();
+    }
   }
   while (cursor + 1 < next_id_ && batch.events.size() < max) {
     const EventPtr& event = events_[cursor + 1 - oldest()];
     ++cursor;
-    if (watcher.options.filter.Matches(*event)) deliver(event, false);
+    if (IsFor(watcher, *event)) deliver(event, false);
   }
   const bool arm = batch.events.empty() && batch.missed == 0;
   if (arm != watcher.armed) {
@@ -162,17 +194,111 @@ EventHub::Batch EventHub::Pull(std::uint64_t id, std::size_t max) {
 
 void EventHub::Acknowledge(std::uint64_t id, const std::vector<std::uint64_t>& event_ids) {
   bool wake = false;
+  std::string name;
+  std::vector<EventPtr> imported;
   {
     MutexLock lock(mutex_);
     auto it = watchers_.find(id);
     if (it == watchers_.end() || it->second->options.group.empty()) return;
-    Group& group = *groups_[it->second->options.group];
+    name = it->second->options.group;
+    Group& group = *groups_[name];
     for (std::uint64_t event_id : event_ids) {
       auto flight = group.in_flight.find(event_id);
       if (flight == group.in_flight.end() || flight->second.second != id) continue;
+      if (flight->second.first->scope == Event::Scope::kOfGroup)
+        imported.push_back(flight->second.first);
       group.in_flight.erase(flight);
       --it->second->in_flight;
     }
+    wake = armed_ > 0;
+  }
+  if (wake) Wake();
+  if (!on_acknowledged_) return;
+  for (const EventPtr& event : imported) on_acknowledged_(name, *event);
+}
+
+EventHub::Wanted EventHub::wanted() const {
+  MutexLock lock(mutex_);
+  Wanted wanted;
+  wanted.all = absl::Now() < last_all_ + kGroupKept;
+  for (const auto& [_, watcher] : watchers_) {
+    const WatchOptions& options = watcher->options;
+    if (options.remote) continue;
+    if (options.group.empty()) {
+      wanted.all = true;
+      continue;
+    }
+    Wanted::Group& group = wanted.groups[options.group];
+    group.filter = groups_.find(options.group)->second->filter;
+    group.max_in_flight += options.max_in_flight;
+  }
+  return wanted;
+}
+
+void EventHub::Import(Event event, const std::string& name, bool redelivered) {
+  bool wake = false;
+  {
+    MutexLock lock(mutex_);
+    if (name.empty()) {
+      event.scope = Event::Scope::kImported;
+      Append(std::move(event));
+    } else {
+      auto group = groups_.find(name);
+      if (group == groups_.end()) return;  // its node has others
+      event.scope = Event::Scope::kOfGroup;
+      // Kept until it is acknowledged; in the buffer it only has its place in the order.
+      group->second->imported.push_back({Append(std::move(event)), redelivered});
+    }
+    wake = armed_ > 0;
+  }
+  if (wake) Wake();
+}
+
+void EventHub::ImportMissed(const std::string& name, std::uint64_t missed) {
+  if (missed == 0) return;
+  bool wake = false;
+  {
+    MutexLock lock(mutex_);
+    if (!name.empty()) {
+      if (auto group = groups_.find(name); group != groups_.end()) group->second->missed += missed;
+    } else {
+      for (auto& [_, watcher] : watchers_) {
+        if (watcher->options.group.empty() && !watcher->options.remote) watcher->missed += missed;
+      }
+    }
+    wake = armed_ > 0;
+  }
+  if (wake) Wake();
+}
+
+void EventHub::DropImported(const std::string& name, std::string_view node) {
+  MutexLock lock(mutex_);
+  auto found = groups_.find(name);
+  if (found == groups_.end()) return;
+  Group& group = *found->second;
+  const auto theirs = [&](const EventPtr& event) {
+    return event->scope == Event::Scope::kOfGroup && event->node == node;
+  };
+  std::erase_if(group.imported, [&](const Delivered& one) { return theirs(one.event); });
+  std::erase_if(group.redeliver, [&](const auto& entry) { return theirs(entry.second); });
+  std::erase_if(group.in_flight, [&](const auto& entry) {
+    const auto& [event, watcher] = entry.second;
+    if (!theirs(event)) return false;
+    if (auto it = watchers_.find(watcher); it != watchers_.end()) --it->second->in_flight;
+    return true;
+  });
+}
+
+void EventHub::SetWatch(std::uint64_t id, EventFilter filter, std::uint32_t max_in_flight) {
+  bool wake = false;
+  {
+    MutexLock lock(mutex_);
+    auto it = watchers_.find(id);
+    if (it == watchers_.end()) return;
+    WatchOptions& options = it->second->options;
+    options.filter = std::move(filter);
+    options.max_in_flight = max_in_flight;
+    if (!options.group.empty()) groups_[options.group]->filter = options.filter;
     wake = armed_ > 0;
   }
   if (wake) Wake();
@@ -200,7 +326,9 @@ std::uint64_t EventHub::last_event_id() const {
 
 std::size_t EventHub::watchers() const {
   MutexLock lock(mutex_);
-  return watchers_.size();
+  return static_cast<std::size_t>(
+      std::count_if(watchers_.begin(), watchers_.end(),
+                    [](const auto& entry) { return !entry.second->options.remote; }));
 }
 
 }  // namespace herald

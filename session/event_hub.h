@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -29,6 +30,7 @@ struct WatchOptions {
   std::string group;  // empty: this watcher gets everything
   std::uint64_t since_event_id = 0;
   std::uint32_t max_in_flight = 1024;  // unacknowledged events out to this watcher; only for groups
+  bool remote = false;  // in the name of another node: gets this node's own events alone
 };
 
 // Keeps the last events in order and hands them to watchers, who pull: a slow watcher costs
@@ -38,6 +40,10 @@ struct WatchOptions {
 // acknowledged goes to the group's next pull, marked as redelivered. A group without watchers
 // keeps its place for `kGroupKept`, so that a restarting backend misses nothing that is still
 // buffered. While nobody watches, nor has for that long, events are numbered and not kept.
+//
+// In a cluster a node watches the others in the name of its watchers (EventExchange): those are
+// remote watchers there, and what they get is imported here, under an id of this hub. Of a group each
+// event goes to one watcher of the cluster, since its own hub gives it to one member.
 //
 // Threads:   any. `wake` callbacks run on the thread that publishes, outside the lock; they must
 //            not block.
@@ -73,7 +79,37 @@ class EventHub {
   void Acknowledge(std::uint64_t watcher, const std::vector<std::uint64_t>& event_ids);
 
   std::uint64_t last_event_id() const;
+  // Of this node.
   std::size_t watchers() const;
+
+  // --- other nodes ---
+
+  // What this node's watchers want of the others.
+  struct Wanted {
+    struct Group {
+      EventFilter filter;
+      std::uint32_t max_in_flight = 0;  // of all its watchers here
+    };
+    bool all = false;  // somebody has no group, or had none within kGroupKept
+    std::map<std::string, Group> groups;
+  };
+  Wanted wanted() const;
+  // Calls, on any thread and outside the lock: where `wanted` may have changed, and for each imported
+  // event that a watcher of `group` has acknowledged. To be set before anything else is done.
+  void set_on_wanted(std::function<void()> changed) { on_wanted_ = std::move(changed); }
+  using Acknowledged = std::function<void(const std::string& group, const Event& event)>;
+  void set_on_acknowledged(Acknowledged acknowledged) {
+    on_acknowledged_ = std::move(acknowledged);
+  }
+  // An event of another node for the watchers of `group`, or those without one where it is empty.
+  void Import(Event event, const std::string& group, bool redelivered);
+  // So many events of another node are gone.
+  void ImportMissed(const std::string& group, std::uint64_t missed);
+  // Forgets imported events of the group that have not been acknowledged: their node gives them to
+  // others.
+  void DropImported(const std::string& group, std::string_view node);
+  // Changes what a remote watcher gets.
+  void SetWatch(std::uint64_t watcher, EventFilter filter, std::uint32_t max_in_flight);
 
  private:
   struct Group {
@@ -82,6 +118,7 @@ class EventHub {
     std::map<std::uint64_t, std::pair<EventPtr, std::uint64_t>>
         in_flight;  // event id -> event, watcher
     std::map<std::uint64_t, EventPtr> redeliver;
+    std::deque<Delivered> imported;  // for watchers of this node
     std::size_t watchers = 0;
     std::uint64_t missed = 0;
     absl::Time empty_since;
@@ -96,6 +133,12 @@ class EventHub {
   };
   using WatcherPtr = std::shared_ptr<Watcher>;
 
+  absl::StatusOr<std::uint64_t> Add(WatchOptions options, absl::AnyInvocable<void()> wake);
+  static bool IsFor(const Watcher& watcher, const Event& event);
+  EventPtr Append(Event event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Changed() {
+    if (on_wanted_) on_wanted_();
+  }
   // Somebody watches, or may come back to where it was.
   bool Watched(absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DropOldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -106,6 +149,8 @@ class EventHub {
     return next_id_ - events_.size();
   }
 
+  std::function<void()> on_wanted_;
+  Acknowledged on_acknowledged_;
   const std::size_t max_events_;
   const std::size_t max_bytes_;
   mutable Mutex mutex_;
@@ -119,6 +164,7 @@ class EventHub {
   std::map<std::uint64_t, WatcherPtr> watchers_ ABSL_GUARDED_BY(mutex_);
   StringMap<std::shared_ptr<Group>> groups_ ABSL_GUARDED_BY(mutex_);
   absl::Time last_watched_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();  // until when
+  absl::Time last_all_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();  // by one without a group
 };
 
 }  // namespace herald

@@ -37,6 +37,18 @@ void Receipt::Close(std::uint32_t sessions) {
   if (open_.fetch_sub(sessions, std::memory_order_acq_rel) == sessions) Finish();
 }
 
+void Receipt::Add(const Counts& counts) {
+  // In the order in which things happen to a session.
+  matched_.fetch_add(counts.matched, std::memory_order_release);
+  written_.fetch_add(counts.written, std::memory_order_release);
+  for (std::size_t i = 0; i < counts.dropped.size(); ++i) {
+    if (i != static_cast<std::size_t>(DropReason::kNoSession))
+      dropped_[i].fetch_add(counts.dropped[i], std::memory_order_release);
+  }
+  acked_.fetch_add(counts.acked, std::memory_order_release);
+  awaited_.fetch_sub(1, std::memory_order_release);
+}
+
 void Receipt::Expire() { Finish(); }
 
 void Receipt::Cancel() {
@@ -46,6 +58,7 @@ void Receipt::Cancel() {
 void Receipt::Finish() {
   if (final_.exchange(true, std::memory_order_acq_rel)) return;
   Counts counts;
+  counts.unanswered_nodes = awaited_.load(std::memory_order_acquire);
   // In the reverse order of what happens to a session, so that no part is more than the whole while
   // others still count.
   counts.acked = acked_.load(std::memory_order_acquire);
@@ -65,7 +78,7 @@ void Receipt::Finish() {
     open -= lost;
   }
   counts.dropped[static_cast<std::size_t>(DropReason::kTimeout)] += open;
-  if (counts.matched == 0) {
+  if (counts.matched == 0 && counts.unanswered_nodes == 0) {
     auto& no_session = counts.dropped[static_cast<std::size_t>(DropReason::kNoSession)];
     no_session = std::max<std::uint64_t>(1, no_session);
   }

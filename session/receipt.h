@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/time/time.h"
 #include "session/close.h"
 
 namespace herald {
@@ -27,15 +28,18 @@ class Receipt {
     std::uint64_t written = 0;
     std::uint64_t acked = 0;
     std::array<std::uint64_t, kDropReasons> dropped{};
+    std::uint32_t unanswered_nodes = 0;  // what their sessions got is not counted
   };
   using Done = absl::AnyInvocable<void(const Counts&)>;
 
-  // Held once by its maker.
-  Receipt(Level level, Done done) : level_(level), done_(std::move(done)) {}
+  // Held once by its maker. `deadline`: when it is to be expired, for who has to tell others.
+  Receipt(Level level, Done done, absl::Time deadline = absl::InfiniteFuture())
+      : level_(level), deadline_(deadline), done_(std::move(done)) {}
   Receipt(const Receipt&) = delete;
   Receipt& operator=(const Receipt&) = delete;
 
   Level level() const { return level_; }
+  absl::Time deadline() const { return deadline_; }
   // Nothing counts any more.
   bool final() const { return final_.load(std::memory_order_acquire); }
 
@@ -53,6 +57,12 @@ class Receipt {
   void Dropped(DropReason reason);
   // By a holder: a user or topic of the target had no session.
   void NoSession() { Count(DropReason::kNoSession); }
+
+  // By a holder: what so many other nodes count is awaited. Those that have not answered at the end
+  // are told of, and without them nobody can say that there was no session.
+  void Await(std::uint32_t nodes) { awaited_.fetch_add(nodes, std::memory_order_relaxed); }
+  // By a holder: one of them has answered; these parts have ended there.
+  void Add(const Counts& counts);
 
   // The session has ended and may come back for the message: until then its part stays open, and
   // an expiry counts it as `reason` and not as a timeout.
@@ -72,8 +82,10 @@ class Receipt {
   void Finish();
 
   const Level level_;
+  const absl::Time deadline_;
   std::atomic<bool> final_{false};
   std::atomic<std::uint32_t> open_{1};  // sessions and holders
+  std::atomic<std::uint32_t> awaited_{0};
   std::atomic<std::uint64_t> matched_{0};
   std::atomic<std::uint64_t> written_{0};
   std::atomic<std::uint64_t> acked_{0};

@@ -49,7 +49,30 @@ std::size_t Session::topic_count() const {
                     [](const Subscription& s) { return !IsReserved(s.topic->topic); }));
 }
 
-absl::Status Session::Join(const std::vector<std::string>& topics) {
+namespace {
+
+// Held while subscriptions of a session are under way. Says so when it goes, on the shard: at the end
+// of the process nobody needs to know.
+class Underway {
+ public:
+  Underway(const Shard& shard, JoinsPtr joins) : shard_(shard), joins_(std::move(joins)) {}
+  ~Underway() {
+    if (joins_ && shard_.IsCurrent()) joins_->in_force.Answer(0);
+  }
+  Underway(const Underway&) = delete;
+  void Failed() {
+    if (joins_) joins_->failed.fetch_add(1, std::memory_order_relaxed);
+  }
+
+ private:
+  const Shard& shard_;
+  const JoinsPtr joins_;
+};
+
+}  // namespace
+
+absl::Status Session::Join(const std::vector<std::string>& topics, const JoinsPtr& joins) {
+  const auto underway = std::make_shared<Underway>(shard_, joins);
   if (closing_) return absl::OkStatus();
   std::vector<std::string> wanted;
   std::copy_if(topics.begin(), topics.end(), std::back_inserter(wanted),
@@ -58,10 +81,12 @@ absl::Status Session::Join(const std::vector<std::string>& topics) {
     return absl::ResourceExhaustedError("a session is on as many topics as it may be");
   }
   for (const std::string& topic : wanted) {
-    shard_.Subscribe(*this, topic, std::nullopt, 0, [this, topic](absl::StatusOr<FeedStart> start) {
-      if (!start.ok()) return;
-      shard_.Emit(*this, EventKind::kSubscribed, [&](Event& event) { event.topic = topic; });
-    });
+    shard_.Subscribe(
+        *this, topic, std::nullopt, 0, [this, topic, underway](absl::StatusOr<FeedStart> start) {
+          if (absl::IsAlreadyExists(start.status())) return;  // was faster
+          if (!start.ok()) return underway->Failed();
+          shard_.Emit(*this, EventKind::kSubscribed, [&](Event& event) { event.topic = topic; });
+        });
   }
   return absl::OkStatus();
 }

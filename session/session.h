@@ -4,6 +4,7 @@
 #include <sys/uio.h>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -20,6 +21,7 @@
 #include "session/outbound_queue.h"
 #include "session/presence_news.h"
 #include "session/session_id.h"
+#include "session/tally.h"
 
 namespace herald {
 
@@ -49,6 +51,17 @@ struct Owed {
   // Nobody comes for it.
   void GiveUp() const;
 };
+
+// The subscriptions that one command begins: `in_force` is answered for each session when its own are,
+// or have come to nothing.
+struct Joins {
+  // `done` is told how many subscriptions came to nothing.
+  explicit Joins(absl::AnyInvocable<void(std::uint64_t failed)> done)
+      : in_force([this, done = std::move(done)](std::uint64_t) mutable { done(failed); }) {}
+  Tally in_force;
+  std::atomic<std::uint64_t> failed{0};
+};
+using JoinsPtr = std::shared_ptr<Joins>;
 
 // One live client connection, as the shard sees it. ws/ derives the connection; tests derive a
 // recorder.
@@ -82,8 +95,9 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   bool closing() const { return closing_; }
 
   // Puts the session on all of `topics` from now on, as a producer's Join does; those it is on
-  // stay. kResourceExhausted past the limit of topics a session, and then it is put on none.
-  absl::Status Join(const std::vector<std::string>& topics);
+  // stay. kResourceExhausted past the limit of topics a session, and then it is put on none. The
+  // broker may take its time: `joins`, which may be null, expects one answer of this.
+  absl::Status Join(const std::vector<std::string>& topics, const JoinsPtr& joins = nullptr);
   bool Leave(const std::string& topic);
 
   // Queues `frame`, to be written when the shard's drain ends. If it does not fit even after a

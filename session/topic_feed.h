@@ -50,6 +50,8 @@ struct Published {
   std::uint64_t matched =
       0;  // subscribers on this node when it was published, exceptions not counted off
   bool duplicate = false;  // a repeat: nothing was published, and this is where the first one is
+  // Other nodes may have subscribers too: whether there were any, only the receipt learns.
+  bool elsewhere = false;
 };
 
 // What sessions need from the layer that orders messages; the broker implements it.

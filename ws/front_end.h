@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,9 @@ struct FrontEndOptions {
   std::string token_cookie;                  // empty: tokens are not read from cookies
   std::vector<std::string> allowed_origins;  // empty: same host; `*`: any
   std::uint64_t max_sessions = 19'000;
+  // A user's client names a session of another node as the one it resumes: to be ended there. Any
+  // thread. Empty where there are no other nodes.
+  std::function<void(const std::string& session_id, const std::string& user)> fence;
   const SharedDeflate* deflate = nullptr;  // also the shards' compressor; null: compression is off
 };
 

@@ -113,6 +113,8 @@ void WsSession::TakeOver(const std::string& previous_session_id,
   if (previous_session_id.empty()) return then({});
   absl::StatusOr<ParsedSessionId> previous = ParseSessionId(previous_session_id);
   const auto& shards = front_end_.table.shards();
+  if (previous.ok() && previous->node != shard().node() && front_end_.options->fence)
+    front_end_.options->fence(previous_session_id, user());
   if (!previous.ok() || previous->node != shard().node() || previous->id.shard >= shards.size())
     return then({});  // it is gone, or another node's
   // The id alone proves nothing: other clients see it as the sender of what was published. So the

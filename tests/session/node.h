@@ -257,7 +257,7 @@ class Node {
 
   explicit Node(int count = 1, ShardOptions options = {}, const MakeBroker& make = MakeMemoryBroker,
                 std::shared_ptr<const TopicRules> rules = TestRules()) {
-    options.node = "node-1";
+    if (options.node.empty()) options.node = "node-1";
     options.rules = rules;
     if (options.encoders.by_protocol[0] == nullptr) options.encoders = TextEncoders();
     for (int i = 0; i < count; ++i) {

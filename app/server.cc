@@ -237,6 +237,7 @@ absl::Status Server::MakeBroker(std::shared_ptr<const TopicRules> rules) {
                                          [this] { return stats_->Count().sessions; });
   NatsBrokerOptions broker;
   broker.prefix = config_.nats_prefix;
+  broker.relay = &replicas_->relay();
   broker.partitions = static_cast<int>(config_.nats_partitions);
   broker.stream.replicas = static_cast<int>(config_.nats_replicas);
   broker.stream.max_age = config_.nats_max_age;

@@ -19,6 +19,8 @@ NatsBroker::NatsBroker(NatsConnection& connection, std::vector<std::unique_ptr<S
   for (int i = 0; i < options_.partitions; ++i) {
     streams_.push_back(std::make_shared<NatsStream>(connection_, subjects_, i, options_.stream));
   }
+  if (options_.relay != nullptr)
+    options_.relay->set_delivered([this](std::string_view topic) { return Delivered(topic); });
   connection_.WatchState([this](bool connected) { OnState(connected); });
   connection_.WatchDrops([this] { check_all_.store(true, std::memory_order_relaxed); });
 }

@@ -16,6 +16,7 @@
 #include "broker/nats_stream.h"
 #include "broker/nats_subjects.h"
 #include "broker/nats_topic.h"
+#include "broker/receipt_relay.h"
 #include "session/mutex.h"
 #include "session/shard.h"
 #include "session/string_map.h"
@@ -29,6 +30,9 @@ struct NatsBrokerOptions {
   int partitions = 4;
   NatsStreamOptions stream;
   absl::Duration publish_timeout = absl::Seconds(5);
+  // Brings receipts back from other replicas; null: receipts tell of this one alone. Outlives the
+  // broker, and is not started yet when that is made.
+  ReceiptRelay* relay = nullptr;
 };
 
 // Many replicas with one order: NATS.
@@ -99,7 +103,8 @@ class NatsBroker : public Broker, public NatsConnection::Receiver {
     Mutex mutex;
     StringMap<std::unique_ptr<NatsTopic>> topics ABSL_GUARDED_BY(mutex);
   };
-  // A message on its way, for which somebody here waits.
+  // A message on its way, for which somebody here waits: for a count of exceptions, or, without a
+  // relay, for a receipt.
   struct Sent {
     TallyPtr tally;
     DeliveryOptionsPtr options;
@@ -144,10 +149,15 @@ class NatsBroker : public Broker, public NatsConnection::Receiver {
   // nats_publish.cc
   void PublishLive(Publication publication, PublishDone done);
   void PublishKept(Publication publication, PublishDone done);
-  void OnAcknowledged(std::uint64_t fence, const std::string& topic, std::string fingerprint,
-                      absl::StatusOr<NatsMessage> answer, PublishDone done);
+  // What is remembered of a publication until it is acknowledged.
+  struct Asked {
+    std::uint64_t fence = 0;
+    std::string topic, fingerprint, receipt;
+  };
+  void OnAcknowledged(Asked asked, absl::StatusOr<NatsMessage> answer, PublishDone done);
   void AnswerRepeat(std::uint64_t sequence, std::string fingerprint, int partition,
                     PublishDone done);
+  std::string OutgoingReceipt(const Publication& publication);
   void Expect(std::uint64_t fence, const Publication& publication);
   Sent Take(std::uint64_t fence);
   void ForgetSent(absl::Time before);
@@ -178,6 +188,10 @@ class NatsBroker : public Broker, public NatsConnection::Receiver {
                std::uint64_t sequence);
   void Post(const std::string& name, StoredMessage message, const Position& position,
             TopicLog* log);
+  DeliveryOptionsPtr OptionsFor(const StoredMessage& stored, const Sent& sent,
+                                std::uint64_t subscribers);
+  // Up to where a topic has been delivered here; none if nobody is on it.
+  std::optional<std::uint64_t> Delivered(std::string_view topic);
   void WaitForShards();
 
   // nats_resume.cc: who waits to be subscribed.

@@ -60,68 +60,89 @@ void NatsBroker::Publish(Publication publication, PublishDone done) {
   }
 }
 
+std::string NatsBroker::OutgoingReceipt(const Publication& publication) {
+  if (options_.relay == nullptr || publication.options == nullptr ||
+      publication.options->receipt == nullptr) {
+    return "";
+  }
+  return options_.relay->Outgoing(publication.options->receipt);
+}
+
 void NatsBroker::PublishLive(Publication publication, PublishDone done) {
   const std::uint64_t fence = RandomUint64();
   Expect(fence, publication);
-  const absl::Status sent =
-      connection_.Publish(subjects_.Live(publication.topic), Serialize(publication, fence, "", ""));
+  const std::string receipt = OutgoingReceipt(publication);
+  const absl::Status sent = connection_.Publish(subjects_.Live(publication.topic),
+                                                Serialize(publication, fence, receipt, ""));
   if (!sent.ok()) {
     refused_.fetch_add(1, std::memory_order_relaxed);
     Take(fence).Release();
+    if (!receipt.empty()) options_.relay->Failed(receipt);
     done(sent);
     return;
   }
   Published published;
   published.matched = index_.Find(publication.topic).subscribers;
+  published.elsewhere = options_.relay != nullptr;
   // Nobody here is on the topic, so it will not come back here.
   if (published.matched == 0) {
     const Sent sent_here = Take(fence);
     if (sent_here.tally) sent_here.tally->Answer(0);
     sent_here.Release();
   }
+  if (!receipt.empty()) options_.relay->Published(receipt, std::move(publication.topic), 0);
   done(published);
 }
 
 void NatsBroker::PublishKept(Publication publication, PublishDone done) {
-  const std::uint64_t fence = RandomUint64();
-  Expect(fence, publication);
+  Asked asked;
+  asked.fence = RandomUint64();
+  Expect(asked.fence, publication);
+  asked.receipt = OutgoingReceipt(publication);
   NatsConnection::Headers headers;
   if (!publication.dedupe_id.empty()) {
     // One command may go to several topics of one stream.
     headers.emplace_back("Nats-Msg-Id", publication.dedupe_id + ":" + ToToken(publication.topic));
   }
-  const std::string bytes = Serialize(publication, fence, "", publication.fingerprint);
+  const std::string bytes =
+      Serialize(publication, asked.fence, asked.receipt, publication.fingerprint);
   const std::string subject = subjects_.Stored(publication.topic);
+  asked.topic = std::move(publication.topic);
+  asked.fingerprint = std::move(publication.fingerprint);
   connection_.Request(
       subject, bytes, options_.publish_timeout,
-      [this, fence, topic = std::move(publication.topic),
-       fingerprint = std::move(publication.fingerprint),
+      [this, asked = std::move(asked),
        done = std::move(done)](absl::StatusOr<NatsMessage> answer) mutable {
-        OnAcknowledged(fence, topic, std::move(fingerprint), std::move(answer), std::move(done));
+        OnAcknowledged(std::move(asked), std::move(answer), std::move(done));
       },
       headers);
 }
 
-void NatsBroker::OnAcknowledged(std::uint64_t fence, const std::string& topic,
-                                std::string fingerprint, absl::StatusOr<NatsMessage> answer,
-                                PublishDone done) {
+void NatsBroker::OnAcknowledged(Asked asked, absl::StatusOr<NatsMessage> answer, PublishDone done) {
   absl::StatusOr<Acknowledgement> taken =
       answer.ok()
           ? ParseAcknowledgement(answer->data())
           : absl::StatusOr<Acknowledgement>(absl::UnavailableError(answer.status().message()));
-  const int partition = subjects_.PartitionOf(topic);
-  if (!taken.ok() || taken->duplicate) Take(fence).Release();
+  const int partition = subjects_.PartitionOf(asked.topic);
+  if (!taken.ok() || taken->duplicate) {
+    Take(asked.fence).Release();
+    if (!asked.receipt.empty()) options_.relay->Failed(asked.receipt);
+  }
   if (!taken.ok()) {
     refused_.fetch_add(1, std::memory_order_relaxed);
     return done(taken.status());
   }
-  if (taken->duplicate)
-    return AnswerRepeat(taken->sequence, std::move(fingerprint), partition, std::move(done));
+  if (taken->duplicate) {
+    return AnswerRepeat(taken->sequence, std::move(asked.fingerprint), partition, std::move(done));
+  }
   NatsStream& stream = *streams_[static_cast<std::size_t>(partition)];
   Published published;
-  published.position = {stream.epoch(), taken->sequence, fence};
+  published.position = {stream.epoch(), taken->sequence, asked.fence};
   stream.Saw(published.position);
-  published.matched = index_.Find(topic).subscribers;
+  published.matched = index_.Find(asked.topic).subscribers;
+  published.elsewhere = options_.relay != nullptr;
+  if (!asked.receipt.empty())
+    options_.relay->Published(asked.receipt, std::move(asked.topic), taken->sequence);
   done(published);
 }
 
@@ -147,11 +168,13 @@ void NatsBroker::AnswerRepeat(std::uint64_t sequence, std::string fingerprint, i
 }
 
 void NatsBroker::Expect(std::uint64_t fence, const Publication& publication) {
-  const bool reported = publication.options != nullptr && publication.options->receipt != nullptr;
+  const bool reported = options_.relay == nullptr && publication.options != nullptr &&
+                        publication.options->receipt != nullptr;
   if (!publication.tally && !reported) return;
   if (reported) publication.options->receipt->Hold();
   MutexLock lock(sent_mutex_);
-  sent_.emplace(fence, Sent{publication.tally, publication.options, absl::Now()});
+  sent_.emplace(fence,
+                Sent{publication.tally, reported ? publication.options : nullptr, absl::Now()});
   sent_count_.store(sent_.size(), std::memory_order_relaxed);
 }
 

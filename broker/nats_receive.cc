@@ -147,23 +147,47 @@ void NatsBroker::Deliver(const std::string& name, NatsTopic& topic, StoredMessag
   StreamOf(topic).Saw(position);
 }
 
+DeliveryOptionsPtr NatsBroker::OptionsFor(const StoredMessage& stored, const Sent& sent,
+                                          std::uint64_t subscribers) {
+  if (sent.options) return sent.options;
+  if (stored.receipt.empty() || options_.relay == nullptr) return stored.options;
+  ReceiptPtr receipt = options_.relay->Incoming(stored.receipt, subscribers);
+  if (!receipt) return stored.options;
+  auto options = stored.options ? std::make_shared<DeliveryOptions>(*stored.options)
+                                : std::make_shared<DeliveryOptions>();
+  options->receipt = std::move(receipt);
+  return options;
+}
+
 void NatsBroker::Post(const std::string& name, StoredMessage stored, const Position& position,
                       TopicLog* log) {
   const Sent sent = Take(stored.fence);
-  const auto message = std::make_shared<const Message>(
-      std::move(stored.body), name, position, sent.options ? sent.options : stored.options);
+  const TopicIndex::Found found = index_.Find(name);
+  DeliveryOptionsPtr options = OptionsFor(stored, sent, found.subscribers);
+  // Held by the relay's Incoming, or by Expect.
+  const ReceiptPtr held = options ? options->receipt : nullptr;
+  const auto message =
+      std::make_shared<const Message>(std::move(stored.body), name, position, std::move(options));
   if (log != nullptr) {
     Accounting accounting(history_bytes_, *log);
     log->Append(message, absl::Now());
   }
-  for (std::uint64_t left = index_.Find(name).shards; left != 0; left &= left - 1) {
+  for (std::uint64_t left = found.shards; left != 0; left &= left - 1) {
     if (sent.tally) sent.tally->Expect();
-    if (Receipt* receipt = message->receipt()) receipt->Hold();
+    if (held) held->Hold();
     shards_[static_cast<std::size_t>(std::countr_zero(left))]->Deliver(message, stored.except,
                                                                        sent.tally);
   }
   if (sent.tally) sent.tally->Answer(0);
-  sent.Release();
+  if (held) held->Release();
+}
+
+std::optional<std::uint64_t> NatsBroker::Delivered(std::string_view name) {
+  if (index_.Find(name).subscribers == 0) return std::nullopt;
+  Stripe& stripe = StripeOf(name);
+  MutexLock lock(stripe.mutex);
+  const auto it = stripe.topics.find(name);
+  return it == stripe.topics.end() ? 0 : it->second->log.current().offset;
 }
 
 void NatsBroker::WaitForShards() {

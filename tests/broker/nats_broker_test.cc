@@ -38,11 +38,13 @@ class NatsBrokerTest : public ::testing::Test {
   // Until the publication is taken: NATS may be about to come back.
   static Position PublishAtLast(Node& node, const std::string& topic, const std::string& payload) {
     Position position;
+    absl::Status status;
     EXPECT_TRUE(Eventually([&] {
       const auto published = node.Publish(topic, payload);
+      status = published.status();
       if (published.ok()) position = published->position;
       return published.ok();
-    }));
+    })) << status;
     return position;
   }
   void Api(const std::string& what, const std::string& request) {

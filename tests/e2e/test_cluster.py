@@ -55,6 +55,30 @@ class CommandTest(ClusterTest):
             for kind in ("log", "live"):
                 self.assertEqual([text for text in got if text.startswith(kind)], [f"{kind} {n}" for n in range(rounds)])
 
+    def receipt(self, level, **target):
+        with PushStream(self.at_a) as stream:
+            stream.send({"deliver": deliver("hi", report=level, **target)})
+            self.assertEqual(stream.results(1)[1].code, OK)
+            return stream.take()
+
+    def test_receipts_tell_of_the_sessions_of_both(self):
+        far, near = self.client(self.b, "?user=alice&topics=live/a"), self.client(self.a, "?user=bob&topics=live/a")
+        written, acked = push_service_pb2.REPORT_LEVEL_WRITTEN, push_service_pb2.REPORT_LEVEL_ACKED
+        for matched, target in ((1, {"user_id": "alice"}), (2, {"all": True}), (2, {"topic": "live/a"})):
+            with self.subTest(target):
+                receipt = self.receipt(written, **target)
+                self.assertEqual((receipt.matched, receipt.written, dict(receipt.dropped)), (matched, matched, {}))
+        nobody = self.receipt(written, user_id="nobody")
+        self.assertEqual((nobody.matched, dict(nobody.dropped)), (0, {"no_session": 1}))
+        with PushStream(self.at_a) as stream:
+            stream.send({"deliver": deliver("ack me", report=acked, user_id="alice")})
+            message = far.wait(lambda frame: frame.get("message", {}).get("text") == "ack me")["message"]
+            far.send({"ack": {message["topic"]: message["offset"]}})
+            self.assertEqual(stream.results(1)[1].matched, 0)  # none at a
+            receipt = stream.take()
+            self.assertEqual((receipt.matched, receipt.written, receipt.acked), (1, 1, 1))
+        self.assertEqual(near.message()["text"], "hi")
+
     def test_require_online_knows_of_the_other(self):
         self.client(self.b, "?user=alice")
         self.assertEqual(self.at_a.deliver(user_id="alice", require_online=True).code, OK)

@@ -58,8 +58,13 @@ void NatsBroker::OnVerified(int partition, absl::StatusOr<NatsStream::Verdict> v
       if (*verdict == NatsStream::Verdict::kNewEpoch && topic->history)
         StartOver(name, *topic, NotRecovered::kEpoch);
       if (topic->state == State::kJoining && !topic->busy) to_join.push_back(name);
-      if (topic->state == State::kLive && topic->replay == 0 && !topic->waiting.empty())
+      // What came and who came while it was doubted.
+      if (topic->state != State::kLive || !topic->history) continue;
+      if (!topic->held.empty()) {
+        GoLive(name, *topic);
+      } else if (topic->replay == 0 && !topic->waiting.empty()) {
         Serve(name, *topic);
+      }
     }
   }
   for (std::string& name : to_join) JoinSoon(std::move(name));

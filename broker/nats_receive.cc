@@ -38,7 +38,8 @@ void NatsBroker::OnMessage(NatsMessage message) {
       Post(*name, *std::move(stored), Position{}, nullptr);
     } else {
       NatsTopic::Held held{*std::move(stored), sequence, NumberIn(message, "Nats-Last-Sequence")};
-      if (topic.state == State::kLive) {
+      // While it is not known whether the stream is still what it was, its messages may be another life's.
+      if (topic.state == State::kLive && !StreamOf(topic).doubted()) {
         Receive(*name, topic, std::move(held));
       } else if (topic.held.size() < NatsTopic::kMaxHeld) {
         topic.held.push_back(std::move(held));

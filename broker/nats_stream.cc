@@ -20,6 +20,7 @@ constexpr std::string_view kEpochName = "herald epoch ";
 // JetStream's error codes.
 constexpr std::int64_t kStreamNotFound = 10059;
 constexpr std::int64_t kStreamNameInUse = 10058;
+constexpr std::int64_t kSubjectsOverlap = 10065;  // with one of the same name that is being made
 constexpr std::int64_t kNotEnabled = 10076;
 constexpr std::int64_t kNotEnabledForAccount = 10039;
 constexpr std::int64_t kMessageNotFound = 10037;
@@ -166,7 +167,7 @@ void NatsStream::Create(StateDone done) {
         if (!answer.ok()) return done(answer.status());
         const json::object created = ToJson(answer->data());
         // Another replica was faster: then it is its epoch that counts.
-        if (ErrorCode(created) != kStreamNameInUse) {
+        if (ErrorCode(created) != kStreamNameInUse && ErrorCode(created) != kSubjectsOverlap) {
           if (absl::Status status = ToStatus(created, self->name_); !status.ok())
             return done(status);
         }
@@ -202,11 +203,14 @@ void NatsStream::Verify(VerifyDone done) {
     if (!state.ok()) return done(state.status());
     self->Compare(*state, std::move(done));
   };
-  Info(
-      [self = shared_from_this(), looked = std::move(looked)](absl::StatusOr<State> state) mutable {
-        if (absl::IsNotFound(state.status())) return self->Create(std::move(looked));
-        looked(std::move(state));
-      });
+  Info([self = shared_from_this(),
+        looked = std::move(looked)](absl::StatusOr<State> state) mutable {
+    if (!absl::IsNotFound(state.status())) return looked(std::move(state));
+    if (!self->MayCreate()) {
+      return looked(absl::UnavailableError("the stream is gone, and is made again in a moment"));
+    }
+    self->Create(std::move(looked));
+  });
 }
 
 void NatsStream::Compare(const State& state, VerifyDone done) {

@@ -30,7 +30,6 @@ constexpr std::size_t kKnown = 65'536;
 // A server that deletes a stream says so before its files are gone (2.9.10), and takes the files of
 // one that is made at once along.
 constexpr absl::Duration kDeleting = absl::Seconds(1);
-constexpr absl::Duration kMissingLong = absl::Seconds(10);
 
 json::object ToJson(std::string_view text) {
   boost::system::error_code error;
@@ -193,7 +192,7 @@ void NatsStream::Renew(absl::AnyInvocable<void(absl::Status)> done) {
 bool NatsStream::MayCreate() {
   const absl::Time now = absl::Now();
   MutexLock lock(mutex_);
-  if (missing_since_ + kMissingLong < now) missing_since_ = now;
+  if (missing_since_ == absl::InfinitePast()) missing_since_ = now;
   return epoch_ == 0 || missing_since_ + kDeleting < now;
 }
 
@@ -221,6 +220,7 @@ void NatsStream::Compare(const State& state, VerifyDone done) {
     head = head_;
     epoch = epoch_;
     first_ = state.first;
+    missing_since_ = absl::InfinitePast();
   }
   if (state.epoch != epoch) {
     return Adopt(state, epoch == 0 ? Verdict::kSame : Verdict::kNewEpoch, std::move(done));

@@ -113,26 +113,32 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
   static constexpr const char* kAged = "producers are spread anew (grpc_max_connection_age)";
 
   void Advance() {
-    bool read = false, write = false, finish = false;
-    grpc::Status status;
-    {
-      MutexLock lock(mutex_);
-      if (finished_) return;
-      if (!writing_ && !failed_ && stream_->TakeResponse(&response_)) writing_ = write = true;
-      if (!ending_ && stream_->Stopped()) {
-        ending_ = true;
-        status_ = grpc::Status(grpc::UNAVAILABLE, "a command was answered UNAVAILABLE");
+    for (bool started = false;; started = true) {
+      bool read = false, write = false, finish = false;
+      grpc::Status status;
+      {
+        MutexLock lock(mutex_);
+        if (started) --starting_;
+        if (finished_) return;
+        if (!writing_ && !failed_ && stream_->TakeResponse(&response_)) writing_ = write = true;
+        if (!ending_ && stream_->Stopped()) {
+          ending_ = true;
+          status_ = grpc::Status(grpc::UNAVAILABLE, "a command was answered UNAVAILABLE");
+        }
+        if (!reading_ && !ending_ && stream_->WantsRequest()) reading_ = read = true;
+        if (read || write) {
+          ++starting_;
+        } else if (ending_ && !writing_ && starting_ == 0 && (failed_ || stream_->Idle())) {
+          finished_ = finish = true;
+          status = status_;
+        }
       }
-      if (!reading_ && !ending_ && stream_->WantsRequest()) reading_ = read = true;
-      if (ending_ && !writing_ && (failed_ || stream_->Idle())) {
-        finished_ = finish = true;
-        status = status_;
-      }
+      // Outside the lock: gRPC may run the reactions of these before they return.
+      if (write) StartWrite(&response_);
+      if (read) StartRead(stream_->NextRequest());
+      if (finish) Finish(status);
+      if (!read && !write) return;
     }
-    // Outside the lock: gRPC may run the reactions of these before they return.
-    if (write) StartWrite(&response_);
-    if (read) StartRead(stream_->NextRequest());
-    if (finish) Finish(status);
   }
 
   PushService& service_;
@@ -143,6 +149,9 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
   Mutex mutex_;
   bool reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  // Threads about to start a read or a write: after Finish the call may be gone at any time, and with
+  // it what they would start it on.
+  int starting_ ABSL_GUARDED_BY(mutex_) = 0;
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;  // no more reads
   bool failed_ ABSL_GUARDED_BY(mutex_) = false;  // results need not be written
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;

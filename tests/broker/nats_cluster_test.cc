@@ -96,8 +96,8 @@ TEST_F(NatsClusterTest, WhileNatsIsAwayNobodyIsLostAndQuestionsFailAtOnce) {
   server_.Start();
   // The first may come before the other is back.
   const absl::Duration soon = absl::Milliseconds(200);
-  EXPECT_TRUE(Eventually(
-      [&] { return Ask(*a, "b", "hi", soon).ok() && Ask(*b, "a", "hi", soon).ok(); }));
+  EXPECT_TRUE(
+      Eventually([&] { return Ask(*a, "b", "hi", soon).ok() && Ask(*b, "a", "hi", soon).ok(); }));
 }
 
 TEST_F(NatsClusterTest, TwoPrefixesAreTwoClusters) {

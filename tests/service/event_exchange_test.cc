@@ -171,9 +171,7 @@ TEST_F(EventExchangeTest, EventsComeWholeFromOtherNodes) {
 TEST_F(EventExchangeTest, OfAGroupEachEventGoesToOneWatcherOfTheCluster) {
   Watcher at_b(b_, "g"), at_c(c_, "g"), alone(a_);
   WaitWatched(a_, "probe/b", at_b);
-  at_c.Pull();
-  const std::size_t probes = at_b.got.size() + at_c.got.size();
-  (void)probes;
+  at_c.Acknowledge(at_c.Pull());  // on a busy machine the probes alone would fill its window
   for (int i = 0; i < 200; ++i) {
     for (Replica* at : {&a_, &b_, &c_}) Publish(*at, fmt::format("{}/{}", at->name(), i));
   }

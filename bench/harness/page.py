@@ -1,7 +1,7 @@
 """docs/performance.md: bench/performance.md.in with its {{placeholders}} filled.
 
     {{commands}} {{machine}} {{table}} {{generator}}    what was run, on what; the table of targets; the load generator's own cost
-    {{p1}} … {{p11}}                                    tables of a workload, and its plot
+    {{p1}} … {{p12}}                                    tables of a workload, and its plot
 """
 
 import os

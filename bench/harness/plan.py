@@ -1,4 +1,4 @@
-"""What is run: the workloads P1 to P11, and who takes part in each."""
+"""What is run: the workloads P1 to P12, and who takes part in each."""
 
 from dataclasses import dataclass
 from typing import Callable

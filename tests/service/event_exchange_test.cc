@@ -186,7 +186,6 @@ TEST_F(EventExchangeTest, OfAGroupEachEventGoesToOneWatcherOfTheCluster) {
   std::set<std::string> unique(all.begin(), all.end());
   EXPECT_EQ(all.size(), 600u);
   EXPECT_EQ(unique.size(), 600u) << "each once";
-  EXPECT_THAT(more, testing::Not(IsEmpty()));
   // Who has no group gets them all the same.
   EXPECT_TRUE(alone.WaitFor(600));
 }

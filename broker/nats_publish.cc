@@ -1,16 +1,14 @@
 // From a publication to NATS, and its answer.
-#include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 
 #include "absl/time/clock.h"
+#include "broker/jetstream_answer.h"
 #include "broker/nats_broker.h"
 #include "fmt/format.h"
 #include "session/random.h"
 
 namespace herald {
 namespace {
-
-namespace json = boost::json;
 
 struct Acknowledgement {
   std::uint64_t sequence = 0;
@@ -19,21 +17,12 @@ struct Acknowledgement {
 
 // JetStream's PubAck, or the error in it.
 absl::StatusOr<Acknowledgement> ParseAcknowledgement(std::string_view text) {
-  boost::system::error_code error;
-  const json::value value = json::parse(json::string_view(text.data(), text.size()), error);
-  if (error || !value.is_object())
+  const boost::json::object answer = jetstream::ToJson(text);
+  if (answer.empty())
     return absl::UnavailableError("NATS answered a publication with something else");
-  const json::object& answer = value.get_object();
-  if (const json::value* failed = answer.if_contains("error"); failed && failed->is_object()) {
-    const json::object& object = failed->get_object();
-    const json::value* description = object.if_contains("description");
-    const std::string why = fmt::format(
-        "NATS: {}",
-        description != nullptr && description->is_string()
-            ? std::string_view(description->get_string().data(), description->get_string().size())
-            : "publication refused");
-    const json::value* number = object.if_contains("err_code");
-    const std::int64_t code = number != nullptr && number->is_int64() ? number->get_int64() : 0;
+  if (const std::int64_t code = jetstream::ErrorCode(answer); code != 0) {
+    const std::string why =
+        fmt::format("NATS: {}", jetstream::Text(jetstream::Part(answer, "error"), "description"));
     constexpr std::int64_t kTooLarge = 10054;
     if (code == kTooLarge) return absl::InvalidArgumentError(why);
     // Of the store's errors those of a limit; the others may pass.
@@ -41,10 +30,9 @@ absl::StatusOr<Acknowledgement> ParseAcknowledgement(std::string_view text) {
                                                     : absl::UnavailableError(why);
   }
   Acknowledgement acknowledgement;
-  if (const json::value* number = answer.if_contains("seq"); number && number->is_int64())
-    acknowledgement.sequence = static_cast<std::uint64_t>(number->get_int64());
-  if (const json::value* repeat = answer.if_contains("duplicate"); repeat && repeat->is_bool())
-    acknowledgement.duplicate = repeat->get_bool();
+  acknowledgement.sequence = jetstream::Number(answer, "seq");
+  const boost::json::value* repeat = answer.if_contains("duplicate");
+  acknowledgement.duplicate = repeat != nullptr && repeat->is_bool() && repeat->get_bool();
   if (acknowledgement.sequence == 0)
     return absl::UnavailableError("NATS answered a publication without a sequence");
   return acknowledgement;

@@ -112,9 +112,14 @@ void NatsBroker::OnTrusted(const std::string& name, NatsTopic& topic) {
     return EndReplay(name, topic, NotRecovered::kNone);
   StreamOf(topic).ReadRange(
       name, {waiter.since->offset + 1, topic.log.before_oldest().offset, topic.history_size + 1},
-      [this, name, replay = topic.replay](absl::StatusOr<std::vector<NatsStream::Fetched>> read) {
-        WithReplay(name, replay,
-                   [&](NatsTopic& topic) { OnReplayed(name, topic, std::move(read)); });
+      [this, name, replay = topic.replay, until = topic.log.before_oldest().offset](
+          absl::StatusOr<std::vector<NatsStream::Fetched>> read) {
+        WithReplay(name, replay, [&](NatsTopic& topic) {
+          // What the cache has let go of meanwhile lies between, and is more than is kept.
+          if (topic.log.before_oldest().offset > until)
+            return EndReplay(name, topic, NotRecovered::kExpired);
+          OnReplayed(name, topic, std::move(read));
+        });
       });
 }
 

@@ -1,12 +1,12 @@
+// What the stream is, and whether it still is what it was.
 #include "broker/nats_stream.h"
 
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/time/clock.h"
+#include "broker/jetstream_answer.h"
 #include "fmt/format.h"
 #include "session/random.h"
 
@@ -14,67 +14,20 @@ namespace herald {
 namespace {
 
 namespace json = boost::json;
+using jetstream::ErrorCode, jetstream::Number, jetstream::Part, jetstream::Text, jetstream::ToJson,
+    jetstream::ToStatus;
 
-constexpr absl::Duration kApiTimeout = absl::Seconds(3);
 constexpr std::string_view kEpochName = "herald epoch ";
 // JetStream's error codes.
 constexpr std::int64_t kStreamNotFound = 10059;
 constexpr std::int64_t kStreamNameInUse = 10058;
 constexpr std::int64_t kSubjectsOverlap = 10065;  // with one of the same name that is being made
-constexpr std::int64_t kNotEnabled = 10076;
-constexpr std::int64_t kNotEnabledForAccount = 10039;
-constexpr std::int64_t kMessageNotFound = 10037;
 // A leader that has just been elected may not know yet all that was acknowledged.
 constexpr int kSuspicions = 4;
 constexpr std::size_t kKnown = 65'536;
 // A server that deletes a stream says so before its files are gone (2.9.10), and takes the files of
 // one that is made at once along.
 constexpr absl::Duration kDeleting = absl::Seconds(1);
-
-json::object ToJson(std::string_view text) {
-  boost::system::error_code error;
-  json::value value = json::parse(json::string_view(text.data(), text.size()), error);
-  return !error && value.is_object() ? std::move(value.as_object()) : json::object();
-}
-
-std::uint64_t Number(const json::object& object, const char* name) {
-  const json::value* value = object.if_contains(name);
-  if (value == nullptr) return 0;
-  if (value->is_uint64()) return value->get_uint64();
-  return value->is_int64() ? static_cast<std::uint64_t>(value->get_int64()) : 0;
-}
-
-std::string_view Text(const json::object& object, const char* name) {
-  const json::value* value = object.if_contains(name);
-  return value != nullptr && value->is_string()
-             ? std::string_view(value->get_string().data(), value->get_string().size())
-             : std::string_view();
-}
-
-const json::object& Part(const json::object& object, const char* name) {
-  static const json::object kNone;
-  const json::value* value = object.if_contains(name);
-  return value != nullptr && value->is_object() ? value->get_object() : kNone;
-}
-
-std::int64_t ErrorCode(const json::object& answer) {
-  return static_cast<std::int64_t>(Number(Part(answer, "error"), "err_code"));
-}
-
-absl::Status ToStatus(const json::object& answer, std::string_view stream) {
-  const json::object& error = Part(answer, "error");
-  if (error.empty()) return absl::OkStatus();
-  const std::int64_t code = ErrorCode(answer);
-  const std::string text = fmt::format("stream {}: {}", stream, Text(error, "description"));
-  if (code == kMessageNotFound) return absl::NotFoundError(text);
-  if (code == kNotEnabled || code == kNotEnabledForAccount) {
-    return absl::FailedPreconditionError(
-        "NATS has no JetStream for this account: start nats-server with JetStream (-js), or enable "
-        "it for the account");
-  }
-  if (Number(error, "code") == 503) return absl::UnavailableError(text);
-  return absl::FailedPreconditionError(text);
-}
 
 std::uint64_t EpochOf(std::string_view description) {
   if (!description.starts_with(kEpochName)) return 0;
@@ -91,10 +44,6 @@ std::uint64_t NewEpoch() { return RandomUint64() | 1; }
 // Before the first message; the same on all replicas.
 Position StartOf(std::uint64_t epoch) { return {epoch, 0, epoch * 0x9e3779b97f4a7c15}; }
 
-std::string JsonString(std::string_view text) {
-  return json::serialize(json::value(json::string_view(text.data(), text.size())));
-}
-
 }  // namespace
 
 NatsStream::NatsStream(NatsConnection& connection, const NatsSubjects& subjects, int partition,
@@ -104,12 +53,6 @@ NatsStream::NatsStream(NatsConnection& connection, const NatsSubjects& subjects,
       partition_(partition),
       options_(options),
       name_(subjects.Stream(partition)) {}
-
-void NatsStream::Api(std::string_view what, std::string request,
-                     absl::AnyInvocable<void(absl::StatusOr<NatsMessage>)> done) {
-  connection_.Request(fmt::format("$JS.API.{}.{}", what, name_), request, kApiTimeout,
-                      std::move(done));
-}
 
 std::string NatsStream::Config(std::uint64_t epoch) const {
   const auto nanoseconds = [](absl::Duration time) { return absl::ToInt64Nanoseconds(time); };
@@ -345,108 +288,6 @@ void NatsStream::Learn(const Position& position) {
     known_.erase(known_order_.front());
     known_order_.pop_front();
   }
-}
-
-void NatsStream::GetAt(std::uint64_t sequence, GetDone done) {
-  Get(fmt::format(R"({{"seq":{}}})", sequence), From::kLeader, std::move(done));
-}
-
-void NatsStream::GetLast(std::string_view topic, From from, GetDone done) {
-  Get(fmt::format(R"({{"last_by_subj":{}}})", JsonString(subjects_.Stored(partition_, topic))),
-      from, std::move(done));
-}
-
-void NatsStream::GetNext(std::string_view topic, std::uint64_t sequence, From from, GetDone done) {
-  Get(fmt::format(R"({{"seq":{},"next_by_subj":{}}})", sequence,
-                  JsonString(subjects_.Stored(partition_, topic))),
-      from, std::move(done));
-}
-
-void NatsStream::Get(std::string request, From from, GetDone done) {
-  // As the stored subject ends: <prefix>.h.<partition>.<token>.
-  const auto topic_of = [](std::string_view subject) {
-    return FromToken(subject.substr(subject.rfind('.') + 1)).value_or("");
-  };
-  if (from == From::kAny) {
-    return Api("DIRECT.GET", std::move(request),
-               [self = shared_from_this(), topic_of,
-                done = std::move(done)](absl::StatusOr<NatsMessage> answer) mutable {
-                 if (!answer.ok()) return done(answer.status());
-                 const auto status = answer->header("Status");
-                 if (status && *status == "404")
-                   return done(absl::NotFoundError("no message found"));
-                 const auto number = answer->header("Nats-Sequence");
-                 std::optional<StoredMessage> message = ParseStoredMessage(answer->data());
-                 Fetched fetched;
-                 if (!number || !message ||
-                     !absl::SimpleAtoi(absl::string_view(number->data(), number->size()),
-                                       &fetched.sequence)) {
-                   return done(absl::InternalError(
-                       fmt::format("stream {}: an answer that makes no sense", self->name_)));
-                 }
-                 fetched.topic = topic_of(answer->header("Nats-Subject").value_or(""));
-                 fetched.message = *std::move(message);
-                 done(std::move(fetched));
-               });
-  }
-  Api("STREAM.MSG.GET", std::move(request),
-      [self = shared_from_this(), topic_of,
-       done = std::move(done)](absl::StatusOr<NatsMessage> answer) mutable {
-        if (!answer.ok()) return done(answer.status());
-        const json::object got = ToJson(answer->data());
-        if (absl::Status status = ToStatus(got, self->name_); !status.ok()) return done(status);
-        const json::object& stored = Part(got, "message");
-        const std::string_view data = Text(stored, "data");
-        std::string bytes;
-        std::optional<StoredMessage> message;
-        if (absl::Base64Unescape(absl::string_view(data.data(), data.size()), &bytes))
-          message = ParseStoredMessage(bytes);
-        if (!message) {
-          return done(absl::InternalError(
-              fmt::format("stream {}: an answer that makes no sense", self->name_)));
-        }
-        done(
-            Fetched{Number(stored, "seq"), topic_of(Text(stored, "subject")), *std::move(message)});
-      });
-}
-
-struct NatsStream::Reading {
-  std::string topic;
-  Range range;
-  From from = From::kAny;
-  std::vector<Fetched> messages;
-  absl::AnyInvocable<void(absl::StatusOr<std::vector<Fetched>>)> done;
-};
-
-void NatsStream::ReadRange(std::string_view topic, Range range,
-                           absl::AnyInvocable<void(absl::StatusOr<std::vector<Fetched>>)> done) {
-  auto reading = std::make_shared<Reading>();
-  reading->topic = std::string(topic);
-  reading->range = range;
-  reading->done = std::move(done);
-  ReadOn(std::move(reading));
-}
-
-void NatsStream::ReadOn(std::shared_ptr<Reading> reading) {
-  Range& range = reading->range;
-  if (reading->messages.size() >= range.limit || range.first > range.last)
-    return reading->done(std::move(reading->messages));
-  GetNext(reading->topic, range.first, reading->from,
-          [self = shared_from_this(), reading](absl::StatusOr<Fetched> fetched) {
-            Range& range = reading->range;
-            if (absl::IsNotFound(fetched.status())) {
-              if (reading->from == From::kLeader)
-                return reading->done(std::move(reading->messages));
-              // Whoever answered may be behind; the leader is not.
-              reading->from = From::kLeader;
-              return self->ReadOn(reading);
-            }
-            if (!fetched.ok()) return reading->done(fetched.status());
-            if (fetched->sequence > range.last) return reading->done(std::move(reading->messages));
-            range.first = fetched->sequence + 1;
-            reading->messages.push_back(*std::move(fetched));
-            self->ReadOn(reading);
-          });
 }
 
 }  // namespace herald

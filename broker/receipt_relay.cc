@@ -106,7 +106,9 @@ void ReceiptRelay::Published(std::string_view header, std::string topic, std::ui
   const auto parsed = Parse(header);
   if (!parsed) return;
   const std::vector<std::string> peers = cluster_.peers();
+  const absl::Time now = absl::Now();
   Releases releases;
+  bool asks_itself = false;
   {
     MutexLock lock(mutex_);
     const auto sent = sent_.find(parsed->number);
@@ -117,21 +119,18 @@ void ReceiptRelay::Published(std::string_view header, std::string topic, std::ui
     for (const std::string& peer : peers) {
       if (!sent->second.heard.contains(peer)) sent->second.awaited.insert(peer);
     }
-    const absl::Time now = absl::Now();
     sent->second.receipt->Await(static_cast<std::uint32_t>(sent->second.awaited.size()));
     TellPublished(parsed->number, sent->second, now);
-    if (!sent->second.own_part_done) {
-      Question question{{std::string(cluster_.self()), parsed->number},
-                        std::move(topic),
-                        offset,
-                        now,
-                        absl::InfiniteFuture()};
-      if (!TryAnswer(question, now, releases)) questions_.push_back(std::move(question));
-    } else {
-      CloseIfDone(sent, releases);
-    }
+    asks_itself = !sent->second.own_part_done;
+    if (!asks_itself) CloseIfDone(sent, releases);
   }
   Release(releases);
+  if (!asks_itself) return;
+  TryAnswer({{{std::string(cluster_.self()), parsed->number},
+              std::move(topic),
+              offset,
+              now,
+              absl::InfiniteFuture()}});
 }
 
 void ReceiptRelay::TellPublished(std::uint64_t number, Sent& sent, absl::Time now) {
@@ -202,26 +201,39 @@ void ReceiptRelay::OnEnded(const Key& key, const Receipt::Counts& counts) {
 }
 
 void ReceiptRelay::OnPublished(std::string_view from, std::string_view lines) {
-  Releases releases;
+  std::vector<Question> questions;
   const absl::Time now = absl::Now();
+  while (!lines.empty()) {
+    std::string_view line = Word(lines, '\n');
+    Question& question = questions.emplace_back();
+    question.key = {std::string(from), Number(Word(line))};
+    question.offset = Number(Word(line));
+    question.asked = now;
+    question.until = now + absl::Milliseconds(static_cast<std::int64_t>(Number(Word(line))));
+    question.topic = line;
+  }
+  TryAnswer(std::move(questions));
+}
+
+void ReceiptRelay::TryAnswer(std::vector<Question> questions) {
+  std::vector<std::optional<std::uint64_t>> delivered;
+  delivered.reserve(questions.size());
+  for (const Question& question : questions) delivered.push_back(delivered_(question.topic));
+  const absl::Time now = absl::Now();
+  Releases releases;
   {
     MutexLock lock(mutex_);
-    while (!lines.empty()) {
-      std::string_view line = Word(lines, '\n');
-      Question question;
-      question.key = {std::string(from), Number(Word(line))};
-      question.offset = Number(Word(line));
-      question.asked = now;
-      question.until = now + absl::Milliseconds(static_cast<std::int64_t>(Number(Word(line))));
-      question.topic = line;
-      if (!TryAnswer(question, now, releases)) questions_.push_back(std::move(question));
+    for (std::size_t i = 0; i < questions.size(); ++i) {
+      if (!TryAnswer(questions[i], delivered[i], now, releases))
+        questions_.push_back(std::move(questions[i]));
     }
     if (!questions_.empty()) ScheduleTick();
   }
   Release(releases);
 }
 
-bool ReceiptRelay::TryAnswer(const Question& question, absl::Time now, Releases& releases) {
+bool ReceiptRelay::TryAnswer(const Question& question, std::optional<std::uint64_t> delivered,
+                             absl::Time now, Releases& releases) {
   const bool own = question.key.first == cluster_.self();
   SentMap::iterator sent = own ? sent_.find(question.key.second) : sent_.end();
   if (own && (sent == sent_.end() || sent->second.own_part_done)) return true;
@@ -230,7 +242,6 @@ bool ReceiptRelay::TryAnswer(const Question& question, absl::Time now, Releases&
     if (!met->second.counts.empty()) TellSoon(question.key.first, kDoneMethod, met->second.counts);
     return true;
   }
-  const std::optional<std::uint64_t> delivered = delivered_(question.topic);
   if (delivered) {
     const bool passed =
         question.offset != 0 ? *delivered >= question.offset : now >= question.asked + kGrace;
@@ -326,13 +337,12 @@ void ReceiptRelay::ScheduleTick() {
 
 void ReceiptRelay::Tick() {
   Releases releases;
+  std::vector<Question> questions;
   const absl::Time now = absl::Now();
   {
     MutexLock lock(mutex_);
     tick_scheduled_ = false;
-    std::erase_if(questions_, [&](const Question& question) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return TryAnswer(question, now, releases);
-    });
+    questions.swap(questions_);
     if (++ticks_ % kTicksASweep == 0) {
       // Erasing may end receipts' lives, not the receipts.
       absl::erase_if(sent_, [&](auto& entry) {
@@ -351,9 +361,10 @@ void ReceiptRelay::Tick() {
         }
       }
     }
-    if (!sent_.empty() || !met_.empty() || !questions_.empty()) ScheduleTick();
+    if (!sent_.empty() || !met_.empty()) ScheduleTick();
   }
   Release(releases);
+  if (!questions.empty()) TryAnswer(std::move(questions));
 }
 
 void ReceiptRelay::Release(Releases& releases) {

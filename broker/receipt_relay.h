@@ -37,7 +37,8 @@ namespace herald {
 // On a node, `Incoming` for a message must come before its broker says that it has delivered that
 // offset, and, where there are no offsets, before the cluster gives out what was sent later.
 //
-// Threads:   any. Receipts end outside the lock.
+// Threads:   any. Receipts end outside the lock, and `Delivered` is asked outside it: the broker may hold
+//            a lock of its own around Incoming, and take it for the answer.
 // Ownership: outlives the broker and all messages. Holds the receipts it waits for.
 // Limits:    an entry of some hundred bytes for each number until its receipt ends.
 class ReceiptRelay {
@@ -111,9 +112,13 @@ class ReceiptRelay {
   void OnDone(std::string_view from, std::string_view lines);
   void OnPeer(const Cluster::PeerChange& change);
   void OnEnded(const Key& key, const Receipt::Counts& counts);
-  // True if it is answered.
-  bool TryAnswer(const Question& question, absl::Time now, Releases& releases)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Asks outside the lock up to where this node has delivered, then answers what can be answered and
+  // keeps the rest.
+  void TryAnswer(std::vector<Question> questions);
+  // True if it is answered. `delivered` was asked before the lock was taken: a message up to there has
+  // been met by now.
+  bool TryAnswer(const Question& question, std::optional<std::uint64_t> delivered, absl::Time now,
+                 Releases& releases) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CloseIfDone(SentMap::iterator sent, Releases& releases)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TellSoon(const std::string& node, std::string_view method, std::string line)

@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <future>
+#include <thread>
+#include <vector>
 
 #include "tests/broker/local_cluster.h"
 
@@ -22,14 +25,37 @@ class ReceiptRelayTest : public ::testing::Test {
     Member(LocalNetwork& network, const std::string& name)
         : node(network.Join(name)), relay(*node, clock) {
       relay.set_delivered([this](std::string_view) -> std::optional<std::uint64_t> {
+        ++asked;
+        if (delivers_when_asked) MeetAnother();
         const std::int64_t at = delivered;
         return at < 0 ? std::nullopt : std::optional(static_cast<std::uint64_t>(at));
       });
     }
-    ~Member() { node->Stop(false); }
+    ~Member() {
+      node->Stop(false);
+      MutexLock lock(mutex);
+      deliveries.clear();
+    }
+    // As a delivery does that holds what the answer waits for.
+    void MeetAnother() {
+      auto met = std::make_shared<std::promise<void>>();
+      std::future<void> done = met->get_future();
+      {
+        MutexLock lock(mutex);
+        deliveries.emplace_back([this, met] {
+          relay.Incoming("c/1/w/1000", 0);
+          met->set_value();
+        });
+      }
+      if (done.wait_for(std::chrono::seconds(1)) != std::future_status::ready) ++stuck;
+    }
     std::unique_ptr<ClusterNode> node;
     ReceiptClock clock;
     std::atomic<std::int64_t> delivered{-1};  // -1: nobody is on the topic
+    std::atomic<bool> delivers_when_asked{false};
+    std::atomic<int> asked{0}, stuck{0};
+    Mutex mutex;
+    std::vector<std::jthread> deliveries ABSL_GUARDED_BY(mutex);
     ReceiptRelay relay;
   };
 
@@ -240,6 +266,17 @@ TEST_F(ReceiptRelayTest, WhatGoesStraightToANodeIsExpectedFromItAlone) {
   const Receipt::Counts counts = taken.counts->Get();
   EXPECT_EQ(counts.matched, 1u);
   EXPECT_EQ(counts.written, 1u);
+}
+
+// Whatever makes the relay ask how far the broker is (a publication, its news, a tick): the broker may be
+// in the middle of a delivery, with a lock of its own, and need the relay to go on.
+TEST_F(ReceiptRelayTest, NeverWaitsForTheBrokersLockWithItsOwn) {
+  a_.delivered = b_.delivered = 0;  // behind: they are asked again
+  a_.delivers_when_asked = b_.delivers_when_asked = true;
+  Publish(Take(), 3);
+  while (a_.asked < 3 || b_.asked < 3) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_EQ(a_.stuck, 0);
+  EXPECT_EQ(b_.stuck, 0);
 }
 
 // Many publications at once, from several threads, over nodes that deliver on their own.

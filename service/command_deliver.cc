@@ -30,15 +30,17 @@ absl::Status CommandRunner::Accept(v1::Deliver& deliver, const Context& context,
   }
   const v1::Target& to = deliver.target();
   if ((to.has_user_id() || to.has_topic()) && !HasExceptions(to)) {
-    absl::StatusOr<std::string> topic = ParseOneTopic(to);
-    if (!topic.ok()) return topic.status();
-    accepted.topics.push_back(*std::move(topic));
+    if (absl::Status bad = ParseOneTopic(to, accepted.topic); !bad.ok()) return bad;
   } else {
     absl::StatusOr<Target> target = ParseTarget(to, node_);
     if (!target.ok()) return target.status();
-    accepted.topics = TopicsOf(*target);
     accepted.except = target->except;
-    if (accepted.topics.empty()) accepted.live = *std::move(target);
+    accepted.topics = TopicsOf(*target);
+    if (accepted.topics.empty()) {
+      accepted.live = *std::move(target);
+    } else if (accepted.topics.size() == 1 && accepted.except == nullptr) {
+      accepted.topic.Set(accepted.topics.front());
+    }
   }
   if (deliver.has_policy()) {
     absl::StatusOr<DeliveryOptions> options = ParsePolicy(deliver.policy(), context.now);
@@ -78,11 +80,15 @@ absl::Status CommandRunner::CheckReport(const v1::Deliver& deliver, v1::ReportLe
         "report: ACKED needs a message that is kept, so no target session_id or selector, no "
         "exceptions and no policy.skip_history; ask for WRITTEN");
   }
-  for (const std::string& topic : message.topics) {
-    if (broker_.HasHistory(topic)) continue;
+  const auto check = [this](std::string_view topic) {
+    if (broker_.HasHistory(topic)) return absl::OkStatus();
     return absl::InvalidArgumentError(fmt::format(
         "report: ACKED needs history, and the rule of topic {} has history_size 0; ask for WRITTEN",
         topic));
+  };
+  if (!message.topic.empty()) return check(message.topic.view());
+  for (const std::string& topic : message.topics) {
+    if (absl::Status bad = check(topic); !bad.ok()) return bad;
   }
   return absl::OkStatus();
 }
@@ -147,8 +153,7 @@ bool CommandRunner::RunDeliver(v1::Deliver& deliver, const Context& context,
 }
 
 bool CommandRunner::Send(Accepted&& message, v1::CommandResult& result, Later later) {
-  if (message.topics.size() == 1 && message.except == nullptr)
-    return PublishOnOne(std::move(message), result, later);
+  if (!message.topic.empty()) return PublishOnOne(std::move(message), result, later);
   message.body.id = result.message_id();
   if (message.live) {
     DeliverLive(std::move(message), result, later());
@@ -159,7 +164,7 @@ bool CommandRunner::Send(Accepted&& message, v1::CommandResult& result, Later la
 }
 
 bool CommandRunner::PublishOnOne(Accepted&& message, v1::CommandResult& result, Later later) {
-  std::string& topic = message.topics.front();
+  const std::string_view topic = message.topic.view();
   Receipt* const receipt = message.options ? message.options->receipt.get() : nullptr;
   // Asked before: what nobody is there for must not be kept either.
   if (message.require_online && table_.index().Find(topic).subscribers == 0) {
@@ -171,7 +176,7 @@ bool CommandRunner::PublishOnOne(Accepted&& message, v1::CommandResult& result, 
     return true;
   }
   message.body.id = result.message_id();
-  std::string name = message.keep ? topic : std::string();
+  std::string name(message.keep ? topic : std::string_view());
   const auto on_wait = [&]() -> Broker::PublishDone {
     return [this, name, receipt, require_online = message.require_online, result = result,
             done = later()](absl::StatusOr<Published> published) mutable {
@@ -180,7 +185,7 @@ bool CommandRunner::PublishOnOne(Accepted&& message, v1::CommandResult& result, 
     };
   };
   const std::optional<absl::StatusOr<Published>> published = broker_.PublishOrWait(
-      {ShareMessage(std::move(message.body)), std::move(topic), nullptr, nullptr, message.keep,
+      {ShareMessage(std::move(message.body)), std::string(topic), nullptr, nullptr, message.keep,
        std::move(message.options), std::move(message.dedupe_id), std::move(message.fingerprint)},
       on_wait);
   if (!published) return false;

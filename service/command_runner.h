@@ -115,8 +115,10 @@ class CommandRunner {
   // A message that has passed all checks.
   struct Accepted {
     MessageBody body;
+    // To one of these three: a topic with nobody excepted, topics, or straight to sessions.
+    TopicText topic;
     absl::InlinedVector<std::string, 1> topics;
-    std::optional<Target> live;  // instead of topics: straight to sessions
+    std::optional<Target> live;
     ExceptionsPtr except;
     DeliveryOptionsPtr options;
     bool keep = true;

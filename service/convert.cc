@@ -85,15 +85,17 @@ absl::StatusOr<std::vector<std::string>> ParseTopics(
   return names;
 }
 
-absl::StatusOr<std::string> ParseOneTopic(const v1::Target& target) {
+absl::Status ParseOneTopic(const v1::Target& target, TopicText& topic) {
   if (target.has_topic()) {
     if (absl::Status bad = ValidateClientTopic(target.topic()); !bad.ok())
       return Invalid("target.topic", bad);
-    return target.topic();
+    topic.Set(target.topic());
+    return absl::OkStatus();
   }
   if (absl::Status bad = ValidateUserId(target.user_id()); !bad.ok())
     return Invalid("target.user_id", bad);
-  return PersonalTopic(target.user_id());
+  topic.SetPersonal(target.user_id());
+  return absl::OkStatus();
 }
 
 absl::InlinedVector<std::string, 1> TopicsOf(const Target& target) {
@@ -221,10 +223,13 @@ absl::Status NoSuchSession() { return absl::NotFoundError("target.session_id: no
 
 MessageBody ToBody(v1::Message& message) {
   MessageBody body;
-  body.id = message.id();
-  body.payload = std::move(*message.mutable_payload());
-  body.content_type = message.content_type();
-  body.event = message.event();
+  // Asked for by name only where there is something: most have few of them, and an accessor that may
+  // change a field makes it first.
+  if (!message.id().empty()) body.id = message.id();
+  if (!message.payload().empty()) body.payload = std::move(*message.mutable_payload());
+  if (!message.content_type().empty()) body.content_type = message.content_type();
+  if (!message.event().empty()) body.event = message.event();
+  if (message.attributes().empty()) return body;
   body.attributes.assign(message.attributes().begin(), message.attributes().end());
   std::sort(body.attributes.begin(), body.attributes.end());
   return body;

@@ -25,8 +25,8 @@ inline constexpr int kMaxExceptions = 1'000;
 
 // A session id of another node is kNotFound: nobody of that name is here.
 absl::StatusOr<Target> ParseTarget(const v1::Target& target, std::string_view node);
-// The one topic that `target` means, where a user_id or a topic is set.
-absl::StatusOr<std::string> ParseOneTopic(const v1::Target& target);
+// Sets `topic` to the one that `target` means, where a user_id or a topic is set.
+absl::Status ParseOneTopic(const v1::Target& target, TopicText& topic);
 // The topics through which a delivery to `target` goes, one for each user or topic; none for what
 // goes straight to sessions.
 absl::InlinedVector<std::string, 1> TopicsOf(const Target& target);

@@ -45,9 +45,9 @@ void MakeMessageId(std::int64_t unix_ms, std::string& id) {
     std::uint16_t high;
   } random;
   RandomBytes({reinterpret_cast<std::uint8_t*>(&random), 10});
-  id.clear();
-  AppendHex(static_cast<std::uint64_t>(unix_ms) << 16 | random.high, id);
-  AppendHex(random.low, id);
+  id.resize(32);
+  WriteHex(static_cast<std::uint64_t>(unix_ms) << 16 | random.high, id.data());
+  WriteHex(random.low, id.data() + 16);
 }
 
 }  // namespace herald

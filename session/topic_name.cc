@@ -70,7 +70,10 @@ std::string PersonalTopic(std::string_view user) {
   return std::string(kPersonalPrefix).append(user);
 }
 
-TopicPattern::TopicPattern(std::string_view text) : text_(text), segments_(Split(text)) {}
+TopicPattern::TopicPattern(std::string_view text) : text_(text), segments_(Split(text)) {
+  if (segments_.back() != "**" || text.find('*') != text.size() - 2) return;
+  prefix_ = text.substr(0, text.size() - std::min<std::size_t>(text.size(), 3));
+}
 
 absl::StatusOr<TopicPattern> TopicPattern::Parse(std::string_view text) {
   if (absl::Status status = ValidateName(text, "topic pattern", kMaxTopicBytes); !status.ok()) {
@@ -93,6 +96,11 @@ absl::StatusOr<TopicPattern> TopicPattern::Parse(std::string_view text) {
 // more segment: taking more in an earlier one could not help, so nothing is tried twice over.
 bool TopicPattern::Matches(std::string_view topic) const {
   if (IsReserved(topic) && !IsReserved(text_)) return false;
+  if (prefix_) {
+    if (segments_.size() == 1) return true;
+    return topic.starts_with(*prefix_) &&
+           (topic.size() == prefix_->size() || topic[prefix_->size()] == '/');
+  }
   const auto end_of_segment = [&](std::size_t begin) {
     return std::min(topic.find('/', begin), topic.size());
   };

@@ -8,6 +8,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +39,32 @@ absl::Status ValidateUserId(std::string_view user);
 
 // "$user/<user>". `user` has passed ValidateUserId.
 std::string PersonalTopic(std::string_view user);
+
+// A topic's name where one is only looked up, with the bytes inside: none are allocated.
+class TopicText {
+ public:
+  TopicText() {}  // none; the bytes stay as they are
+  TopicText(const TopicText&) = delete;
+  TopicText& operator=(const TopicText&) = delete;
+
+  // `topic` has passed ValidateTopic.
+  void Set(std::string_view topic) { Set({}, topic); }
+  // As PersonalTopic.
+  void SetPersonal(std::string_view user) { Set(kPersonalPrefix, user); }
+
+  bool empty() const { return size_ == 0; }
+  std::string_view view() const { return {bytes_, size_}; }
+
+ private:
+  void Set(std::string_view prefix, std::string_view rest) {
+    size_ = static_cast<std::uint8_t>(prefix.size() + rest.size());
+    std::memcpy(bytes_, prefix.data(), prefix.size());
+    std::memcpy(bytes_ + prefix.size(), rest.data(), rest.size());
+  }
+
+  std::uint8_t size_ = 0;
+  char bytes_[kMaxTopicBytes];  // the first `size_`
+};
 
 // A pattern such as `orders/*` or `eu/**/prices`, over whole segments.
 //
@@ -66,6 +95,9 @@ class TopicPattern {
 
   std::string text_;
   std::vector<std::string> segments_;
+  // Of `a/b/**` and of `**`, as most patterns are: what stands before the last slash. Those are
+  // compared without a look at the segments.
+  std::optional<std::string> prefix_;
 };
 
 }  // namespace herald

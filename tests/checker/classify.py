@@ -48,7 +48,7 @@ class Message:
     size: int = 0
     sent: float = 0.0  # before it was first written
     accepted: bool = False
-    retried: bool = False  # refused at first for want of a broker; commands behind it may be before it then
+    retried: bool = False  # the broker refused or lost it at first; commands behind it may be before it then
     offsets: dict = field(default_factory=dict)  # topic → offset, for topics with history
 
 

@@ -25,6 +25,7 @@ class SteadyOutbox(Outbox):
         self._stay = stay  # seconds on one stream, about; then it moves
         self._stopping = False
         self._heard = 0.0  # when the last result came
+        self._again = set()  # numbers of messages that were sent more than once
         self.moves = 0  # streams that ended before everything had its result
 
     @property
@@ -81,6 +82,8 @@ class SteadyOutbox(Outbox):
                     return False
                 batch = [(message, command) for seq, (message, command, _) in self._waiting.items() if seq > last]
                 for message, _ in batch:
+                    if message.sent:
+                        self._again.add(message.n)
                     message.sent = message.sent or time.monotonic()
                 if batch:
                     last = batch[-1][1].seq
@@ -100,6 +103,10 @@ class SteadyOutbox(Outbox):
 
     def _take(self, result, due):
         self._heard = time.monotonic()
+        if result.code == 0 and not result.duplicate and result.seq in self._waiting:
+            # Carried out, and not at the first attempt: that was lost between its replica and the NATS that died.
+            message = self._waiting[result.seq][0]
+            message.retried |= message.n in self._again
         super()._take(result, due)
 
     async def _finish(self, call, reader, due):

@@ -42,7 +42,10 @@ bool NatsBroker::ServeNow(NatsTopic& topic, NatsTopic::Waiter& waiter, bool trus
     return true;
   }
   if (trusted && waiter.since->offset >= start.position.offset) {
-    start.recovered = true;  // a place in the stream behind the topic's last message
+    // A place in the stream behind the topic's last message; or one that has not come here yet, and is not
+    // to come again to who has it.
+    start.recovered = true;
+    start.position = *waiter.since;
     Answer(waiter, std::move(start));
     return true;
   }

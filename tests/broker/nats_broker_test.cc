@@ -164,6 +164,29 @@ TEST_F(NatsBrokerTest, ALostMessageIsReadFromTheStreamBeforeTheNextGoesOut) {
   EXPECT_THAT(Payloads(first_.ReceivedBy(*session)), ElementsAre("1", "2", "3", "4"));
 }
 
+TEST_F(NatsBrokerTest, WhoComesWithAMessageThatTheReplicaHasNotSeenDoesNotGetItAgain) {
+  NatsConnection& connection = NatsUnderTest::LastConnection();
+  auto listener = second_->Add();
+  ASSERT_TRUE(second_->Subscribe(*listener, "kept/a").ok());
+  ASSERT_TRUE(first_.Publish("kept/a", "1").ok());
+  ASSERT_TRUE(second_->WaitReceived(*listener, 1));
+  connection.Unsubscribe(prefix_ + ".l.kept/a");
+  const auto second = first_.Publish("kept/a", "2");
+  ASSERT_TRUE(second.ok());
+  auto session = second_->Add();
+  const auto start = second_->Subscribe(*session, "kept/a", second->position);
+  ASSERT_TRUE(start.ok());
+  EXPECT_TRUE(start->recovered);
+  EXPECT_EQ(start->position.offset, second->position.offset);
+  connection.Subscribe(prefix_ + ".l.kept/a", dynamic_cast<NatsBroker&>(second_->broker()));
+  ASSERT_TRUE(first_.Publish("kept/a", "3").ok());
+  ASSERT_TRUE(second_->WaitReceived(*listener, 3));
+  ASSERT_TRUE(second_->WaitReceived(*session, 1));
+  second_->Settle();
+  EXPECT_THAT(Payloads(second_->ReceivedBy(*listener)), ElementsAre("1", "2", "3"));
+  EXPECT_THAT(Payloads(second_->ReceivedBy(*session)), ElementsAre("3"));
+}
+
 TEST_F(NatsBrokerTest, ALostTailIsFoundWithoutAnotherMessage) {
   auto session = first_.Add();
   ASSERT_TRUE(first_.Subscribe(*session, "kept/a").ok());

@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cstdint>
 
@@ -14,6 +16,16 @@ inline sockaddr_in Loopback(int port, std::uint32_t host = 0) {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK + host);
   address.sin_port = htons(static_cast<std::uint16_t>(port));
   return address;
+}
+
+// Whether somebody listens there.
+inline bool Accepts(int port) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const sockaddr_in address = Loopback(port);
+  const bool accepts =
+      ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  ::close(fd);
+  return accepts;
 }
 
 }  // namespace herald::bench

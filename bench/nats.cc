@@ -1,6 +1,5 @@
 #include "bench/nats.h"
 
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -15,15 +14,6 @@ namespace herald::bench {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool Accepts(int port) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const sockaddr_in address = Loopback(port);
-  const bool accepts =
-      ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-  ::close(fd);
-  return accepts;
-}
 
 std::string Binary() {
   if (const char* set = std::getenv("NATS_SERVER")) return set;

@@ -1,8 +1,5 @@
 #include "bench/server.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <boost/json/parse.hpp>
 #include <cstdio>
 #include <filesystem>
@@ -15,19 +12,6 @@
 #include "fmt/format.h"
 
 namespace herald::bench {
-namespace {
-
-bool Accepts(int port) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const sockaddr_in address = Loopback(port);
-  const bool accepts =
-      ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-  ::close(fd);
-  return accepts;
-}
-
-}  // namespace
-
 std::string BesideThis(std::string_view program) {
   return std::filesystem::read_symlink("/proc/self/exe").replace_filename(program);
 }

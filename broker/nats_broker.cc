@@ -42,6 +42,7 @@ absl::Status NatsBroker::Open(absl::Duration timeout) {
           [&](absl::StatusOr<NatsStream::Verdict> verdict) {
             MutexLock lock(mutex);
             status = verdict.status();
+            if (status.ok()) streams_[static_cast<std::size_t>(i)]->Trust();
             answered = true;
           });
       for (;;) {

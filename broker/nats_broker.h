@@ -124,6 +124,16 @@ class NatsBroker : public Broker, public NatsConnection::Receiver {
   NatsStream& StreamOf(const NatsTopic& topic) {
     return *streams_[static_cast<std::size_t>(topic.partition)];
   }
+  // Runs `f` with each topic of the partition, under its stripe's lock.
+  template <typename F>
+  void ForEachTopicOf(int partition, F f) {
+    for (Stripe& stripe : stripes_) {
+      MutexLock lock(stripe.mutex);
+      for (auto& [name, topic] : stripe.topics) {
+        if (topic->partition == partition) f(name, *topic);
+      }
+    }
+  }
   // Runs `f` with the topic under its stripe's lock, if it is there and that work is still wanted.
   template <typename F>
   void With(const std::string& name, std::uint64_t generation, F f) {

@@ -214,8 +214,8 @@ void NatsConnection::Request(std::string_view subject, std::string_view data,
                              absl::Duration timeout, Done done, const Headers& headers) {
   const std::uint64_t token = AddPending(timeout, std::move(done));
   const std::string reply = inbox_prefix_ + std::to_string(token);
-  const absl::Status sent = Send(subject, reply.c_str(), data, headers);
-  if (!sent.ok()) Refuse(token, sent);
+  if (absl::Status sent = Send(subject, reply.c_str(), data, headers); !sent.ok())
+    Refuse(token, std::move(sent));
 }
 
 void NatsConnection::Echo(absl::Duration timeout, absl::AnyInvocable<void(absl::Status)> done) {
@@ -223,8 +223,8 @@ void NatsConnection::Echo(absl::Duration timeout, absl::AnyInvocable<void(absl::
       AddPending(timeout, [done = std::move(done)](absl::StatusOr<NatsMessage> answer) mutable {
         done(answer.status());
       });
-  const absl::Status sent = Send(inbox_prefix_ + std::to_string(token), nullptr, "", {});
-  if (!sent.ok()) Refuse(token, sent);
+  if (absl::Status sent = Send(inbox_prefix_ + std::to_string(token), nullptr, "", {}); !sent.ok())
+    Refuse(token, std::move(sent));
 }
 
 NatsConnection::Done NatsConnection::TakePending(std::uint64_t token) {

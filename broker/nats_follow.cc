@@ -39,34 +39,36 @@ void NatsBroker::Verify(int partition) {
   if (verifying.exchange(true)) return;
   streams_[static_cast<std::size_t>(partition)]->Verify(
       [this, partition](absl::StatusOr<NatsStream::Verdict> verdict) {
-        verifying_[static_cast<std::size_t>(partition)].store(false);
         OnVerified(partition, verdict);
+        verifying_[static_cast<std::size_t>(partition)].store(false);
+        // Doubted again meanwhile: what has been found may be of before.
+        const bool told = verdict.ok() && *verdict != NatsStream::Verdict::kUnsure;
+        if (told && streams_[static_cast<std::size_t>(partition)]->doubted()) Verify(partition);
       });
 }
 
 void NatsBroker::OnVerified(int partition, absl::StatusOr<NatsStream::Verdict> verdict) {
+  NatsStream& stream = *streams_[static_cast<std::size_t>(partition)];
   // Asked again every second until it can be told.
-  if (!verdict.ok() || *verdict == NatsStream::Verdict::kUnsure) {
-    streams_[static_cast<std::size_t>(partition)]->Doubt();
-    return;
+  if (!verdict.ok() || *verdict == NatsStream::Verdict::kUnsure) return stream.Doubt();
+  // Before it is trusted, or what comes of the new stream would be taken for the old one's.
+  if (*verdict == NatsStream::Verdict::kNewEpoch) {
+    ForEachTopicOf(partition, [&](const std::string& name, NatsTopic& topic) {
+      if (topic.history) StartOver(name, topic, NotRecovered::kEpoch);
+    });
   }
+  stream.Trust();
   std::vector<std::string> to_join;
-  for (Stripe& stripe : stripes_) {
-    MutexLock lock(stripe.mutex);
-    for (auto& [name, topic] : stripe.topics) {
-      if (topic->partition != partition) continue;
-      if (*verdict == NatsStream::Verdict::kNewEpoch && topic->history)
-        StartOver(name, *topic, NotRecovered::kEpoch);
-      if (topic->state == State::kJoining && !topic->busy) to_join.push_back(name);
-      // What came and who came while it was doubted.
-      if (topic->state != State::kLive || !topic->history) continue;
-      if (!topic->held.empty()) {
-        GoLive(name, *topic);
-      } else if (topic->replay == 0 && !topic->waiting.empty()) {
-        Serve(name, *topic);
-      }
+  ForEachTopicOf(partition, [&](const std::string& name, NatsTopic& topic) {
+    if (topic.state == State::kJoining && !topic.busy) to_join.push_back(name);
+    // What came and who came while it was doubted.
+    if (topic.state != State::kLive || !topic.history) return;
+    if (!topic.held.empty()) {
+      GoLive(name, topic);
+    } else if (topic.replay == 0 && !topic.waiting.empty()) {
+      Serve(name, topic);
     }
-  }
+  });
   for (std::string& name : to_join) JoinSoon(std::move(name));
 }
 
@@ -175,7 +177,8 @@ void NatsBroker::Look(const std::string& name, NatsTopic& topic, absl::Time now,
                       std::size_t& budget) {
   GiveUpLate(name, topic, now);
   if (!connection_.connected()) return;
-  if (topic.state == State::kRepairing && !topic.busy) Repair(name, topic, topic.repair_target);
+  if (topic.state == State::kRepairing && !topic.busy && !StreamOf(topic).doubted())
+    Repair(name, topic, topic.repair_target);
   if (topic.state != State::kLive || !topic.history) return;
   if (topic.replay == 0 && !topic.waiting.empty()) Serve(name, topic);
   {

@@ -1,4 +1,5 @@
 // What comes from NATS, in order; and what did not come.
+#include <algorithm>
 #include <bit>
 
 #include "absl/strings/numbers.h"
@@ -69,7 +70,10 @@ void NatsBroker::Receive(const std::string& name, NatsTopic& topic, NatsTopic::H
     const bool same = held.sequence == current.offset
                           ? current.fence == held.message.fence
                           : known == nullptr || known->position().fence == held.message.fence;
-    if (!same) Verify(topic.partition);
+    if (!same) {
+      StreamOf(topic).Doubt();
+      Verify(topic.partition);
+    }
     return;
   }
   if (!topic.Follows(held.previous)) {
@@ -89,25 +93,32 @@ void NatsBroker::Repair(const std::string& name, NatsTopic& topic, std::uint64_t
   topic.busy = true;
   topic.repair_target = up_to;
   const std::uint64_t generation = topic.generation = NewGeneration();
+  // From the last message that was delivered: it has to be there, if it is still the same stream.
   StreamOf(topic).ReadRange(
-      name, {topic.log.current().offset + 1, up_to, kRepairStep},
+      name, {std::max<std::uint64_t>(1, topic.log.current().offset), up_to, kRepairStep},
       [this, name, generation](absl::StatusOr<std::vector<NatsStream::Fetched>> read) {
         With(name, generation, [&](NatsTopic& topic) {
           topic.busy = false;
           // Else tried again within a second.
-          if (read.ok()) OnRepaired(name, topic, std::move(read));
+          if (read.ok() && !StreamOf(topic).doubted()) OnRepaired(name, topic, std::move(read));
         });
       });
 }
 
 void NatsBroker::OnRepaired(const std::string& name, NatsTopic& topic,
                             absl::StatusOr<std::vector<NatsStream::Fetched>> read) {
+  const Position current = topic.log.current();
+  if (!read->empty() && read->front().sequence == current.offset &&
+      read->front().message.fence != current.fence) {
+    StreamOf(topic).Doubt();
+    return Verify(topic.partition);
+  }
   // What the stream itself has let go of may have been this topic's.
-  if (StreamOf(topic).first_sequence() > topic.log.current().offset + 1)
+  if (StreamOf(topic).first_sequence() > current.offset + 1)
     TellGap(name, topic, NotRecovered::kExpired);
   const bool more = read->size() == kRepairStep;
   for (NatsStream::Fetched& fetched : *read) {
-    repaired_.fetch_add(1, std::memory_order_relaxed);
+    if (fetched.sequence > current.offset) repaired_.fetch_add(1, std::memory_order_relaxed);
     Deliver(name, topic, std::move(fetched.message), fetched.sequence);
   }
   if (more) return Repair(name, topic, topic.repair_target);
@@ -119,7 +130,7 @@ void NatsBroker::GoLive(const std::string& name, NatsTopic& topic) {
   topic.state = State::kLive;
   topic.checked = absl::Now();
   if (topic.lost != NotRecovered::kNone) TellGap(name, topic, topic.lost);
-  while (!topic.held.empty() && topic.state == State::kLive) {
+  while (!topic.held.empty() && topic.state == State::kLive && !StreamOf(topic).doubted()) {
     NatsTopic::Held held = std::move(topic.held.front());
     topic.held.pop_front();
     Receive(name, topic, std::move(held));

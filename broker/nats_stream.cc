@@ -38,6 +38,15 @@ std::uint64_t EpochOf(std::string_view description) {
              : 0;
 }
 
+// Of one life of the stream: who makes it again with the same description makes another. `created` is
+// what the server tells, the same from all its nodes and over their restarts. Never 0.
+std::uint64_t EpochOf(std::uint64_t described, std::string_view created) {
+  absl::Time at = absl::UnixEpoch();
+  absl::ParseTime(absl::RFC3339_full, absl::string_view(created.data(), created.size()), &at,
+                  nullptr);
+  return (described ^ static_cast<std::uint64_t>(absl::ToUnixNanos(at)) * 0x9e3779b97f4a7c15) | 1;
+}
+
 // Never 0, which means "no position".
 std::uint64_t NewEpoch() { return RandomUint64() | 1; }
 
@@ -89,17 +98,18 @@ void NatsStream::Info(StateDone done) {
     }
     const json::object& config = Part(info, "config");
     const json::object& state = Part(info, "state");
-    const std::uint64_t epoch = EpochOf(Text(config, "description"));
+    const std::uint64_t described = EpochOf(Text(config, "description"));
     const json::value* subjects = config.if_contains("subjects");
     const std::string ours = self->subjects_.StoredPattern(self->partition_);
-    if (epoch == 0 || subjects == nullptr || !subjects->is_array() ||
+    if (described == 0 || subjects == nullptr || !subjects->is_array() ||
         subjects->get_array().size() != 1 || subjects->get_array()[0] != json::string(ours)) {
       return done(absl::FailedPreconditionError(
           fmt::format("the stream {} of NATS was not made by Herald for {}: choose another "
                       "nats_prefix, or delete the stream",
                       self->name_, ours)));
     }
-    done(State{epoch, Number(state, "first_seq"), Number(state, "last_seq")});
+    done(State{EpochOf(described, Text(info, "created")), Number(state, "first_seq"),
+               Number(state, "last_seq")});
   });
 }
 
@@ -140,6 +150,10 @@ bool NatsStream::MayCreate() {
 }
 
 void NatsStream::Verify(VerifyDone done) {
+  {
+    MutexLock lock(mutex_);
+    verifying_ = doubts_;
+  }
   auto looked = [self = shared_from_this(),
                  done = std::move(done)](absl::StatusOr<State> state) mutable {
     if (!state.ok()) return done(state.status());
@@ -177,8 +191,9 @@ void NatsStream::Compare(const State& state, VerifyDone done) {
     if (fetched.ok() && fetched->message.fence == head.fence)
       return self->Adopt(state, Verdict::kSame, std::move(done));
     if (!fetched.ok() && !absl::IsNotFound(fetched.status())) return done(fetched.status());
-    // Inside the stream a message may be gone by its topic's limit.
-    if (!fetched.ok() && head.offset < state.last)
+    // Inside the stream a message may be gone by its topic's limit. But not once it has been seen to end
+    // before: then it was overtaken.
+    if (!fetched.ok() && head.offset < state.last && !self->suspected())
       return self->Adopt(state, Verdict::kSame, std::move(done));
     self->Suspect(std::move(done));
   });
@@ -191,7 +206,6 @@ void NatsStream::Suspect(VerifyDone done) {
     MutexLock lock(mutex_);
     first = ++suspicions_ == 1;
     sure = suspicions_ >= kSuspicions;
-    doubted_ = true;
     evidence = head_.ToToken();
   }
   // Lost where there is no connection: the next one who notices tells.
@@ -209,7 +223,6 @@ void NatsStream::Adopt(const State& state, Verdict verdict, VerifyDone done) {
   {
     MutexLock lock(mutex_);
     suspicions_ = 0;
-    doubted_ = false;
     first_ = state.first;
     if (epoch_ != state.epoch) {
       epoch_ = state.epoch;
@@ -224,7 +237,7 @@ void NatsStream::Adopt(const State& state, Verdict verdict, VerifyDone done) {
   GetAt(state.last, [self = shared_from_this(), epoch = state.epoch, verdict,
                      done = std::move(done)](absl::StatusOr<Fetched> fetched) mutable {
     if (fetched.ok())
-      self->Saw({epoch, fetched->sequence, fetched->message.fence});
+      self->MoveHead({epoch, fetched->sequence, fetched->message.fence});
     else if (!absl::IsNotFound(fetched.status()))
       return done(fetched.status());
     done(verdict);
@@ -247,13 +260,22 @@ Position NatsStream::head() const {
 }
 
 void NatsStream::Saw(const Position& position) {
+  if (!doubted()) MoveHead(position);
+}
+
+void NatsStream::MoveHead(const Position& position) {
   MutexLock lock(mutex_);
-  if (!doubted_ && position.epoch == epoch_ && position.offset > head_.offset) head_ = position;
+  if (position.epoch == epoch_ && position.offset > head_.offset) head_ = position;
 }
 
 void NatsStream::Doubt() {
   MutexLock lock(mutex_);
-  doubted_ = true;
+  ++doubts_;
+}
+
+void NatsStream::Trust() {
+  MutexLock lock(mutex_);
+  trusted_ = verifying_;
 }
 
 bool NatsStream::Hear(std::string_view evidence) {
@@ -262,13 +284,19 @@ bool NatsStream::Hear(std::string_view evidence) {
   if (!position.ok() || position->epoch != epoch_ || *position == head_) return false;
   // If it is wrong, the next look finds it in the stream.
   head_ = *position;
-  doubted_ = true;
+  suspicions_ = std::max(suspicions_, 1);
+  ++doubts_;
   return true;
+}
+
+bool NatsStream::suspected() const {
+  MutexLock lock(mutex_);
+  return suspicions_ > 0;
 }
 
 bool NatsStream::doubted() const {
   MutexLock lock(mutex_);
-  return doubted_;
+  return trusted_ < doubts_;
 }
 
 bool NatsStream::Known(const Position& position) const {

@@ -34,8 +34,9 @@ struct NatsStreamOptions {
 
 // One partition of the topics with history: a JetStream stream.
 //
-// Truth: the stream's `epoch` stands in its description. A stream that was deleted and made again has
-//        a new one. A stream that went back to an older state has not, so this remembers the newest
+// Truth: the stream's `epoch` is made of its description, where replicas write a number, and of the time
+//        at which it was created. A stream that was deleted and made again has a new one, whoever did so.
+//        A stream that went back to an older state has not, so this remembers the newest
 //        message it knows (`head`: its sequence and the nonce stored with it) and looks whether it is
 //        still there: if not, it tells the others what is missing, so that they doubt too, and after
 //        some looks gives the stream a new epoch. All positions from before are then answered with
@@ -63,10 +64,13 @@ class NatsStream : public std::enable_shared_from_this<NatsStream> {
 
   // Gives the stream a new epoch, which the next Verify will find.
   void Renew(absl::AnyInvocable<void(absl::Status)> done);
-  // From now until Verify has an answer what is known may be wrong: the connection was lost. What is
+  // From now until Trust what is known may be wrong: the connection was lost. What is
   // seen meanwhile does not move the head, or a stream that went back could outgrow the evidence.
   void Doubt();
   bool doubted() const;
+  // What Verify has found is in force: on a new epoch, nothing that follows the old one is left. A doubt
+  // that came after that Verify began stays.
+  void Trust();
   // Another replica says that this position is missing. True if that is news, to be verified.
   bool Hear(std::string_view evidence);
 
@@ -128,6 +132,8 @@ class NatsStream : public std::enable_shared_from_this<NatsStream> {
   void Suspect(VerifyDone done);
   // Takes the state as it is; its head follows from its last message.
   void Adopt(const State& state, Verdict verdict, VerifyDone done);
+  bool suspected() const;
+  void MoveHead(const Position& position);
   void Get(std::string request, From from, GetDone done);
   void ReadOn(std::shared_ptr<Reading> reading);
 
@@ -142,7 +148,11 @@ class NatsStream : public std::enable_shared_from_this<NatsStream> {
   std::uint64_t first_ ABSL_GUARDED_BY(mutex_) = 0;
   Position head_ ABSL_GUARDED_BY(mutex_);
   int suspicions_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool doubted_ ABSL_GUARDED_BY(mutex_) = true;
+  // How many doubts there have been, when the current or last Verify began, and up to which they are
+  // settled.
+  std::uint64_t doubts_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::uint64_t verifying_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::uint64_t trusted_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time missing_since_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   absl::flat_hash_map<std::uint64_t, std::uint64_t> known_
       ABSL_GUARDED_BY(mutex_);  // offset → fence

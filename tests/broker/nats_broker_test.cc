@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <map>
 #include <thread>
 
@@ -51,12 +53,21 @@ class NatsBrokerTest : public ::testing::Test {
     })) << status;
     return position;
   }
-  void Api(const std::string& what, const std::string& request) {
-    Awaited<absl::Status> answer;
-    first_connection_->Request(
-        "$JS.API." + what, request, absl::Seconds(5),
-        [done = answer.callback()](absl::StatusOr<NatsMessage> answer) { done(answer.status()); });
-    EXPECT_TRUE(answer.Get().ok());
+  std::string Api(const std::string& what, const std::string& request) {
+    Awaited<absl::StatusOr<std::string>> answer;
+    first_connection_->Request("$JS.API." + what, request, absl::Seconds(5),
+                               [done = answer.callback()](absl::StatusOr<NatsMessage> answer) {
+                                 if (!answer.ok()) return done(answer.status());
+                                 done(std::string(answer->data()));
+                               });
+    const absl::StatusOr<std::string> text = answer.Get();
+    EXPECT_TRUE(text.ok()) << text.status();
+    return text.value_or("");
+  }
+  std::vector<std::string> Streams() const {
+    std::string name = prefix_;
+    for (char& c : name) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    return {name + "_0", name + "_1"};
   }
 
   NatsServer server_;
@@ -126,7 +137,7 @@ TEST_F(NatsBrokerTest, AResumeThatIsReadWhileMessagesFlyByIsWholeOrNotCalledReco
     }
   });
   int recovered = 0, expired = 0;
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < 150; ++i) {
     std::pair<std::uint64_t, Position> since;
     ASSERT_TRUE(Eventually([&] {
       MutexLock lock(mutex);
@@ -250,14 +261,50 @@ TEST_F(NatsBrokerTest, AStreamThatWasDeletedIsMadeAgainUnderAnotherEpoch) {
   ASSERT_TRUE(first_.Subscribe(*session, "kept/a").ok());
   const auto before = first_.Publish("kept/a", "1");
   ASSERT_TRUE(first_.WaitReceived(*session, 1));
-  std::string stream = prefix_;
-  for (char& c : stream) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  for (const char* partition : {"_0", "_1"}) Api("STREAM.DELETE." + stream + partition, "");
+  for (const std::string& stream : Streams()) Api("STREAM.DELETE." + stream, "");
   ASSERT_TRUE(
       Eventually([&] { return Payloads(first_.ReceivedBy(*session)).back() == "gap:epoch"; }));
   const Position after = PublishAtLast(first_, "kept/a", "2");
   EXPECT_NE(after.epoch, before->position.epoch);
   ASSERT_TRUE(Eventually([&] { return Payloads(first_.ReceivedBy(*session)).back() == "2"; }));
+}
+
+// The worst case: its name, its epoch, and soon messages under the old numbers.
+TEST_F(NatsBrokerTest, AStreamThatSomebodyMakesAgainAsItWasIsToldBeforeItsMessagesCome) {
+  auto session = second_->Add();
+  ASSERT_TRUE(second_->Subscribe(*session, "kept/a").ok());
+  std::atomic<int> number{0}, under_way{0};
+  std::jthread publisher([&](std::stop_token stop) {
+    while (!stop.stop_requested()) {
+      while (under_way >= 4) absl::SleepFor(absl::Microseconds(50));
+      ++under_way;
+      first_.broker().Publish({Body(std::to_string(++number)), "kept/a", nullptr, nullptr, true},
+                              [&](const absl::StatusOr<Published>&) { --under_way; });
+      absl::SleepFor(absl::Microseconds(200));
+    }
+  });
+  ASSERT_TRUE(second_->WaitReceived(*session, 50));
+  std::vector<std::string> configs;
+  for (const std::string& stream : Streams()) {
+    const boost::json::value info = boost::json::parse(Api("STREAM.INFO." + stream, ""));
+    configs.push_back(boost::json::serialize(info.at("config")));
+  }
+  for (const std::string& stream : Streams()) Api("STREAM.DELETE." + stream, "");
+  const int deleted = number;
+  absl::SleepFor(absl::Milliseconds(500));  // before the replicas do, and after 2.9 has cleared up
+  for (std::size_t i = 0; i < configs.size(); ++i) Api("STREAM.CREATE." + Streams()[i], configs[i]);
+  const auto gap = [&](const std::vector<std::string>& got) {
+    return std::find(got.begin(), got.end(), "gap:epoch");
+  };
+  ASSERT_TRUE(Eventually([&] {
+    const auto got = Payloads(second_->ReceivedBy(*session));
+    return gap(got) != got.end() && std::next(gap(got)) != got.end();
+  }));
+  publisher.request_stop();
+  publisher.join();
+  ASSERT_TRUE(Eventually([&] { return under_way == 0; }));
+  const auto got = Payloads(second_->ReceivedBy(*session));
+  for (auto it = got.begin(); it != gap(got); ++it) EXPECT_LE(std::stoi(*it), deleted);
 }
 
 TEST_F(NatsBrokerTest, ARepeatIsKnownWhicheverReplicaTakesIt) {

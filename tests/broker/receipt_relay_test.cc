@@ -23,7 +23,7 @@ class ReceiptRelayTest : public ::testing::Test {
  protected:
   struct Member {
     Member(LocalNetwork& network, const std::string& name)
-        : node(network.Join(name)), relay(*node, clock) {
+        : network(network), node(network.Join(name)), relay(*node, clock) {
       relay.set_delivered([this](std::string_view) -> std::optional<std::uint64_t> {
         ++asked;
         if (delivers_when_asked) MeetAnother();
@@ -33,6 +33,7 @@ class ReceiptRelayTest : public ::testing::Test {
     }
     ~Member() {
       node->Stop(false);
+      network.Leave(*node);
       MutexLock lock(mutex);
       deliveries.clear();
     }
@@ -49,6 +50,7 @@ class ReceiptRelayTest : public ::testing::Test {
       }
       if (done.wait_for(std::chrono::seconds(1)) != std::future_status::ready) ++stuck;
     }
+    LocalNetwork& network;
     std::unique_ptr<ClusterNode> node;
     ReceiptClock clock;
     std::atomic<std::int64_t> delivered{-1};  // -1: nobody is on the topic

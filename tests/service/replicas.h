@@ -154,7 +154,10 @@ class Replica {
     relay_.set_delivered([this](std::string_view topic) { return broker_->Delivered(topic); });
   }
   // As a process that is killed, unless it said goodbye.
-  ~Replica() { cluster_->Stop(false); }
+  ~Replica() {
+    cluster_->Stop(false);
+    for (auto& shard : node_.shards()) shard->Stop();  // as Server does: they post to the executor
+  }
 
   const std::string& name() const { return name_; }
   ClusterNode& cluster() { return *cluster_; }

@@ -8,6 +8,7 @@
 #include <map>
 #include <thread>
 
+#include "absl/strings/numbers.h"
 #include "tests/broker/broker_contract.h"
 #include "tests/broker/nats_server.h"
 
@@ -316,7 +317,11 @@ class FastProducerTest : public NatsBrokerTest {
       got = Payloads(second_->ReceivedBy(*session_));
       return gap(got) != got.end() && std::next(gap(got)) != got.end();
     }));
-    for (auto it = got.begin(); it != gap(got); ++it) ASSERT_LE(std::stoi(*it), last);
+    for (auto it = got.begin(); it != gap(got); ++it) {
+      int number = 0;
+      ASSERT_TRUE(absl::SimpleAtoi(*it, &number)) << *it;
+      ASSERT_LE(number, last);
+    }
   }
 
   RecordingSessionPtr session_;

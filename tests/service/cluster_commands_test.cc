@@ -298,10 +298,7 @@ TEST_F(ClusterCommandsTest, ExceptedSessionsOfOtherNodesGetNothing) {
 // asks who is there first.
 TEST_F(ClusterCommandsTest, WhatFollowsInAStreamTakesEffectAfterIt) {
   auto on_b = b_.node().Add(), on_c = c_.node().Add();
-  Idempotency memory(absl::Minutes(2), 1000);
-  Executor executor;
-  auto stream = std::make_shared<PushStream>(IdempotentRunner(a_.runner(), memory, ""),
-                                             a_.node().shards(), executor, 1000, "");
+  auto stream = a_.OpenStream();
   std::vector<std::string> expected;
   for (int round = 0; round < 20; ++round) {
     const std::string topic = fmt::format("round/{}", round);
@@ -349,10 +346,7 @@ TEST_F(ClusterCommandsTest, WhatFollowsInAStreamTakesEffectAfterIt) {
 // What goes to a broker takes its time.
 TEST_F(ClusterCommandsTest, AChangeDoesNotOvertakeTheMessagesBeforeIt) {
   auto session = a_.node().Add();
-  Idempotency memory(absl::Minutes(2), 1000);
-  Executor executor;
-  auto stream = std::make_shared<PushStream>(IdempotentRunner(a_.runner(), memory, ""),
-                                             a_.node().shards(), executor, 1000, "");
+  auto stream = a_.OpenStream();
   ASSERT_TRUE(a_.node().Subscribe(*session, "kept/a").ok());
   a_.broker().answers_later = true;
   auto go_on = a_.broker().Pause();

@@ -147,8 +147,8 @@ TEST_F(QuestionsTest, InfoNamesAllNodesAlsoOneThatWasLostLately) {
 }
 
 TEST(QuestionsAloneTest, ANodeWithoutOthersAnswersForItself) {
+  Executor executor;  // first: the node's shards post to it
   Node node(2);
-  Executor executor;
   Questions questions(
       node.table(), "node-1", "memory", [] { return v1::NodeInfo(); }, executor, nullptr);
   auto session = node.Add({}, 1, "alice");

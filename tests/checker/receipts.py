@@ -64,6 +64,12 @@ class _Account:
     def acked(self, topic, n, offset, until):
         return (topic, n) in self.got and any(time <= until and up_to >= offset for time, up_to in self.acks[topic])
 
+    def acked_anew(self, topic, n, offset, begin, until):
+        """Connections from `begin` on which acknowledged it too: each has a session of its own, and where another replica has what it
+        counted before, none knows that it is the same client."""
+        return (topic, n) in self.got and sum(any(since <= time <= min(end, until) and up_to >= offset for time, up_to in self.acks[topic])
+                                              for since, end in self.open if since >= begin)
+
     def was_on(self, topic, begin, end):
         return any(since <= end and begin <= until for since, until in self.subscribed[topic])
 
@@ -104,7 +110,9 @@ def check_receipts(messages, receipts, logs, users, awaited=(), linger=0.0):
         for topic in message.topics:
             for account in accounts:
                 got = (topic, message.n) in account.got
-                acked += account.acked(topic, message.n, message.offsets.get(topic, 0), receipt.time)
+                offset = message.offsets.get(topic, 0)
+                acked += account.acked(topic, message.n, offset, receipt.time)
+                acked += account.acked_anew(topic, message.n, offset, message.sent, receipt.time) if linger else 0
                 ghosts = account.ghosts_at(receipt.time) + account.lingering_at(receipt.time, linger and linger + receipt.time - message.sent)
                 written += (got or account.may_have_lost(topic, message.sent, receipt.time)) + ghosts
                 matched += (got or account.was_on(topic, message.sent, receipt.time)) + ghosts

@@ -200,6 +200,14 @@ class ReceiptsTest(unittest.TestCase):
         self.assertEqual(self.findings(claim, log, linger=1), [OVERSTATED] * 2)
         self.assertEqual(self.findings(claim, log, linger=3), [])
 
+    def test_a_session_that_goes_on_at_another_replica_behind_what_it_has_acknowledged(self):
+        log = on() + got(1, at=2) + [(2.5, "ack", {"a": "1"}), (2.6, "state", "waiting"), (2.7, "state", "connecting"), (2.8, "state", "open")]
+        claim = self.receipt(matched=2, written=2, acked=2)
+        self.assertEqual(self.findings(claim, log, linger=3), [OVERSTATED])  # nothing was acknowledged there
+        log += [(3, "ack", {"a": "1"})]
+        self.assertEqual(self.findings(claim, log), [OVERSTATED] * 3)  # on one server the session takes its place
+        self.assertEqual(self.findings(claim, log, linger=3), [])
+
     def test_the_books_must_balance(self):
         log = on() + got(1, at=2) + [(3, "ack", {"a": "1"})]
         other = on() + got(1, at=2)

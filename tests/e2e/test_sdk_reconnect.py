@@ -10,6 +10,7 @@ import time
 import unittest
 
 import tokens
+from harness import eventually
 from producer import Producer
 from sdk_case import Peer, SdkTest
 
@@ -56,7 +57,7 @@ class CloseCodeTest(SdkTest):
         self.expect(client, 1009, comes_back=False)
         self.assertEqual(client.wait("publish")["code"], "UNKNOWN")
 
-    def test_a_slow_reader_comes_back_and_has_all(self):
+    def test_a_slow_reader_comes_back_and_has_all_or_is_told(self):
         self.start_with_rules("--max_outbound_bytes_per_session=64KiB")
         client = self.open_client(topics=["log/a"])
         self.proxy.stall()
@@ -66,8 +67,14 @@ class CloseCodeTest(SdkTest):
                 if self.herald.metric("herald_dropped_total", reason="slow_consumer"):
                     break
         self.proxy.flow()
-        client.wait("message", count=n + 1)
-        self.assertEqual([json.loads(payload)["n"] for payload in client.payloads()], list(range(n + 1)))
+        eventually(lambda: len(client.payloads()) == n + 1 or client.all("gap"), "all messages, or the word that some are missing")
+        got = [json.loads(payload)["n"] for payload in client.payloads()]
+        # One is missed if the one before was on its way already; if not, two, which are more than the queue may hold.
+        if gaps := client.all("gap"):
+            self.assertEqual([gap["reason"] for gap in gaps], ["limit"])
+            self.assertIn(got, [list(range(n)), list(range(n - 1))])
+        else:
+            self.assertEqual(got, list(range(n + 1)))
         self.assertGreaterEqual(client.states().count("open"), 2, "it was closed")
 
 

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 from classify import DELIVERED, DUPLICATE, FALSE_RECOVERED, NEEDLESS, PHANTOM, REORDERED, SIGNALLED, SILENT
 from clients import Clients
 from cluster import Cluster
-from cluster_round import FLAGS, RULES, ClusterRound, Load
+from cluster_round import FLAGS, RULES, RECOVERY_SECONDS, ClusterRound, Load
 from faults import FAULTS, OTHERS
 from receipts import OVERSTATED
 
@@ -135,7 +135,9 @@ class Play:
         fault, seconds, short = (FAULTS | OTHERS)[name]
         seconds = options.duration if options.duration is not None else short if options.short else seconds
         load = Load(rate=options.rate, reports=not options.no_reports)
-        round_ = ClusterRound(name, number, options.seed, clients, cluster, self.numbers, load, fault, seconds)
+        # Among other tests on busy cores an election of NATS alone may take most of it.
+        recovery = 3 * RECOVERY_SECONDS if options.short else RECOVERY_SECONDS
+        round_ = ClusterRound(name, number, options.seed, clients, cluster, self.numbers, load, fault, seconds, recovery)
         outcome = round_.outcome
         try:
             await asyncio.wait_for(round_.play(), ROUND_SECONDS)

@@ -40,6 +40,7 @@ absl::Status CommandRunner::Accept(v1::Deliver& deliver, const Context& context,
       accepted.live = *std::move(target);
     } else if (accepted.topics.size() == 1 && accepted.except == nullptr) {
       accepted.topic.Set(accepted.topics.front());
+      accepted.topics.clear();
     }
   }
   if (deliver.has_policy()) {

@@ -11,6 +11,7 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr std::int64_t kNoPeers = 10005;  // a server that starts takes the others for away
 constexpr std::int64_t kNotEnabled = 10076;
 constexpr std::int64_t kNotEnabledForAccount = 10039;
 constexpr std::int64_t kMessageNotFound = 10037;
@@ -58,7 +59,7 @@ absl::Status ToStatus(const json::object& answer, std::string_view stream) {
         "NATS has no JetStream for this account: start nats-server with JetStream (-js), or enable "
         "it for the account");
   }
-  if (Number(error, "code") == 503) return absl::UnavailableError(text);
+  if (Number(error, "code") == 503 || code == kNoPeers) return absl::UnavailableError(text);
   return absl::FailedPreconditionError(text);
 }
 

@@ -19,8 +19,8 @@ const boost::json::object& Part(const boost::json::object& object, const char* n
 
 // `err_code` of the error; 0: none.
 std::int64_t ErrorCode(const boost::json::object& answer);
-// kNotFound: no such message; kUnavailable: no leader, or not now; kFailedPrecondition: no JetStream,
-// and what else an operator has to know, in one line.
+// kNotFound: no such message; kUnavailable: no leader, too few servers, or not now;
+// kFailedPrecondition: no JetStream, and what else an operator has to know, in one line.
 absl::Status ToStatus(const boost::json::object& answer, std::string_view stream);
 
 }  // namespace herald::jetstream

@@ -123,7 +123,12 @@ void NatsStream::Create(StateDone done) {
           if (absl::Status status = ToStatus(created, self->name_); !status.ok())
             return done(status);
         }
-        self->Info(std::move(done));
+        self->Info([done = std::move(done)](absl::StatusOr<State> state) mutable {
+          // The server that is asked need not know of it yet.
+          if (absl::IsNotFound(state.status()))
+            return done(absl::UnavailableError(state.status().message()));
+          done(std::move(state));
+        });
       });
 }
 

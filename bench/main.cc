@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string>
 
+#include "absl/time/clock.h"
 #include "bench/bare_server.h"
 #include "bench/echo_server.h"
 #include "bench/process.h"
@@ -36,8 +37,9 @@ int Main(int argc, char** argv) {
   int load_cpu = 1;
   setup.server.cpu = 0;
   std::string json;
-  app.add_option("--server", setup.server.name,
-                 "herald, bare (a loop of send), grpc_echo, or the folder of a peer [herald]");
+  app.add_option(
+      "--server", setup.server.name,
+      "herald, bare (a loop of send), bare_io_uring, grpc_echo, or the folder of a peer [herald]");
   app.add_option("--herald_flags", setup.server.herald_flags,
                  "More flags for herald; may be given several times");
   app.add_option("--sessions", setup.sessions, "Sessions [the workload's]");
@@ -53,6 +55,9 @@ int Main(int argc, char** argv) {
   int port = 0;
   auto* bare = app.add_subcommand("serve-bare", "Be the floor of fan-out on this port")->group("");
   bare->add_option("port", port)->required();
+  auto* bare_io_uring =
+      app.add_subcommand("serve-bare_io_uring", "The same by io_uring")->group("");
+  bare_io_uring->add_option("port", port)->required();
   auto* echo =
       app.add_subcommand("serve-grpc_echo", "Be the floor of gRPC on this port")->group("");
   echo->add_option("port", port)->required();
@@ -63,7 +68,7 @@ int Main(int argc, char** argv) {
     return code == 0 ? 0 : kUnknownWorkload;
   }
   RaiseFileLimit();
-  if (*bare) return ServeBare(port);
+  if (*bare || *bare_io_uring) return ServeBare(port, bool{*bare_io_uring});
   if (*echo) return ServeEcho(port);
 
   setup.duration = absl::Seconds(seconds);
@@ -72,7 +77,11 @@ int Main(int argc, char** argv) {
   for (const NamedWorkload& workload : Workloads()) {
     if (workload.name != name) continue;
     Report report(name, setup);
+    const absl::Time started = absl::Now();
+    const absl::Duration stolen = StolenTime();
     const absl::Status status = workload.run(setup, report);
+    report.json()["stolen_ms_per_second"] =
+        1000 * absl::FDivDuration(StolenTime() - stolen, absl::Now() - started);
     if (!status.ok()) {
       std::fprintf(stderr, "herald-bench: %s: %s: %s\n", name.c_str(), setup.server.name.c_str(),
                    std::string(status.message()).c_str());

@@ -44,6 +44,15 @@ void PinTo(int cpu) {
   sched_setaffinity(0, sizeof set, &set);
 }
 
+absl::Duration StolenTime() {
+  std::ifstream stat("/proc/stat");
+  std::string cpu;
+  std::int64_t user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0,
+               steal = 0;
+  stat >> cpu >> user >> nice >> system >> idle >> iowait >> irq >> softirq >> steal;
+  return absl::Seconds(1) * steal / ::sysconf(_SC_CLK_TCK);
+}
+
 int FreePort() {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address = Loopback(0);

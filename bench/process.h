@@ -46,6 +46,9 @@ class Process {
 
 // Keeps this process, and what it starts later, on one core; -1 for any.
 void PinTo(int cpu);
+// What a hypervisor has taken from this machine's cores since it started (proc(5), `steal`), to a
+// hundredth of a second. A stall of a virtual machine is found here, and nowhere in a program.
+absl::Duration StolenTime();
 // Any TCP port of 127.0.0.1 that is free now.
 int FreePort();
 

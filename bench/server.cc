@@ -23,7 +23,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   absl::Status started;
   if (options.name == "herald") {
     started = server->StartHerald(options, std::move(workload_flags));
-  } else if (options.name == "bare" || options.name == "grpc_echo") {
+  } else if (options.name == "bare" || options.name == "bare_io_uring" ||
+             options.name == "grpc_echo") {
     const int port = FreePort();
     server->entrance_.port = server->publishing_.port = port;
     server->entrance_.path = "/sub";

@@ -6,7 +6,8 @@ from typing import Callable
 FLOOR_MAY_MOVE = 1.3  # largest over smallest of a floor's figures; beyond that the machine was too restless to compare
 
 
-FLOORS = {"bare": "floor: a loop of send", "grpc_echo": "floor: an empty gRPC echo", "nats": "floor: NATS alone"}
+FLOORS = {"bare": "floor: a loop of send", "bare_io_uring": "floor: the loop by io_uring",
+          "grpc_echo": "floor: an empty gRPC echo", "nats": "floor: NATS alone"}
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Entrant:
 
     name: str  # in results and tables
     workload: str  # of herald-bench
-    server: str = "herald"  # herald, bare, grpc_echo, or a folder of bench/peers
+    server: str = "herald"  # herald, bare, bare_io_uring, grpc_echo, or a folder of bench/peers
     flags: tuple = ()  # for herald-bench
     optional: bool = False  # a variant that need not exist here: no failure if it does not run
 
@@ -68,7 +69,8 @@ def workloads(peers):
     return [
         Workload("p1", "burst fan-out", (herald("p1"), bare("p1"), *all_peers("p1")), cpu_per_delivery, "bare"),
         Workload("p2", "paced fan-out",
-                 (herald("p2"), with_flag("p2", "--io_uring=off"), with_flag("p2", "--io_uring=on"), bare("p2")),
+                 (herald("p2"), with_flag("p2", "--io_uring=off"), with_flag("p2", "--io_uring=on"), bare("p2"),
+                  Entrant("bare_io_uring", "p2", "bare_io_uring", optional=True)),
                  cpu_per_delivery, "bare"),
         Workload("p3", "ingest", (herald("p3"), Entrant("grpc_echo", "p3", "grpc_echo")),
                  field_of("commands_per_core_second"), "grpc_echo"),

@@ -82,8 +82,17 @@ def detail(workload, results):
     if latencies:
         parts.append(table(("latency, ms", *(title for _, title in LATENCIES)), [(title, *latency) for title, latency in latencies]))
     parts.append(f"Measured {kept['date']} at `{kept['commit']}`."
-                 + (f" The floor moved by {kept['floor_moved']:.2f} ×." if workload.floor else ""))
+                 + (f" The floor moved by {kept['floor_moved']:.2f} ×." if workload.floor else "")
+                 + _stolen(workload.name, kept["entrants"], results))
     return "\n\n".join(parts)
+
+
+def _stolen(workload, entrants, results):
+    figures = [figure for name in entrants if (figure := results.figure(workload, "stolen_ms_per_second", name))]
+    if not figures:
+        return ""
+    low, high = min(figure.low for figure in figures), max(figure.high for figure in figures)
+    return f" The hypervisor took {number(low)} to {number(high)} ms of each second meanwhile, of all cores together."
 
 
 def _series(workload, results):

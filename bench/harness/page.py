@@ -1,6 +1,7 @@
 """docs/performance.md: bench/performance.md.in with its {{placeholders}} filled.
 
     {{commands}} {{machine}} {{table}} {{generator}}    what was run, on what; the table of targets; the load generator's own cost
+    {{unicast_load}}                                     how full P4's core is
     {{p1}} … {{p12}}                                    tables of a workload, and its plot
 """
 
@@ -17,6 +18,7 @@ def write(path, template, workloads, results):
         "machine": tables.machine(results),
         "table": tables.summary(workloads, results),
         "generator": tables.generator(results),
+        "unicast_load": tables.unicast_load(results),
     }
     for workload in workloads:
         text = tables.detail(workload, results)

@@ -115,6 +115,15 @@ def generator(results):
     return f"{show(figure, 'µs')} a delivery, where Herald needs {show(cost, 'µs')}" if figure and cost else "not measured"
 
 
+def unicast_load(results):
+    """How full P4's core is: near the whole of it, latency is the queue."""
+    figure = results.figure("p4", "server_cpu_us_per_delivery")
+    rate = results.figure("p4", "messages_per_second")
+    if not figure or not rate:
+        return "not measured"
+    return f"{show(figure, 'µs')} a delivery, which is {figure.median * rate.median / 1e4:.0f} % of its core"
+
+
 def table(head, rows):
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return "\n".join(lines + ["| " + " | ".join(each) + " |" for each in rows])

@@ -132,7 +132,7 @@ class Process:
                 pass
         self._reader.join(timeout)
         self._popen.stdout.close()
-        if report := re.search(r"((?:ERROR|WARNING): \w+Sanitizer|runtime error:)(.*\n){0,60}", self.output):
+        if report := re.search(r"((?:ERROR|WARNING): \w+Sanitizer|:\d+:\d+: runtime error:)(.*\n){0,60}", self.output):
             raise AssertionError(f"{self.argv[0]}:\n{report[0]}")
         return self._popen.returncode
 

@@ -79,6 +79,16 @@ class OutboundQueue {
   // `written` bytes went to the kernel. Frames that are whole on the wire are let go.
   void Consume(std::size_t written);
 
+  // A frame that was written past the empty queue; and that was not, after all.
+  void CountDirect(const Frame& frame) {
+    messages_written_ += frame.messages;
+    bytes_written_ += frame.bytes.size();
+  }
+  void UncountDirect(const Frame& frame) {
+    messages_written_ -= frame.messages;
+    bytes_written_ -= frame.bytes.size();
+  }
+
   // Loads the oldest frame's entry, for a Gather that follows soon.
   void Prefetch() const { __builtin_prefetch(frames_.data() + head_); }
 

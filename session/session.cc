@@ -110,6 +110,18 @@ bool Session::Enqueue(const FramePtr& frame, const MessageRunPtr& run) {
   return true;
 }
 
+void Session::QueueUnsent(const FramePtr& frame, std::size_t written) {
+  queue_.UncountDirect(*frame);
+  if (written == 0) {
+    Enqueue(frame);
+    return;
+  }
+  // It must be finished, whether there is room or not.
+  Put(Outbound{frame, nullptr}, /*ahead=*/false);
+  queue_.Consume(written);
+  shard_.CountWritten(written);
+}
+
 void Session::Deliver(const MessagePtr& message, Overflow overflow, Tracking tracking) {
   const FramePtr& frame = message->EncodedFor(encoding_, shard_.encoders());
   const DeliveryOptions* options = message->options();

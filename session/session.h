@@ -120,6 +120,14 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   virtual int PrepareSend(std::span<iovec> /*out*/, std::size_t& /*n*/) { return -1; }
   // What came of it: bytes, or -errno. False if nothing is left to do; else Flush follows.
   virtual bool OnSent(ssize_t /*result*/) { return true; }
+  // The socket, if a frame may be written to it at once, with nothing before it; else -1.
+  int DirectSocket() const {
+    const bool listed = id_ != SessionId{};
+    return listed && !closing_ && !touched_ && queue_.empty() ? Socket() : -1;
+  }
+  // A frame goes to that socket; and of it no more than `written` bytes went.
+  void CountDirect(const Frame& frame) { queue_.CountDirect(frame); }
+  void QueueUnsent(const FramePtr& frame, std::size_t written);
   // Loads what Flush will look at: first the session itself, and once that is there, where it points.
   void Prefetch() const;
   virtual void PrefetchSocket() const {}
@@ -138,6 +146,8 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   }
 
  protected:
+  // The socket if it takes bytes as they are, and now; else -1.
+  virtual int Socket() const { return -1; }
   // Does the close. Called once, with closing() true.
   virtual void DoClose(CloseRequest request) = 0;
 
@@ -240,13 +250,18 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
 };
 
 // While sessions are written to one after the other, whatever comes next is on its way from memory.
-inline void PrefetchAhead(std::span<Session* const> sessions, std::size_t at) {
+// `of` an element is its session, or null.
+template <typename Element, typename Of>
+void PrefetchAhead(std::span<const Element> elements, std::size_t at, Of of) {
   constexpr std::size_t kSockets = 2, kSessions = 4;  // herald-bench p2
-  const auto next = [&](std::size_t ahead) {
-    return at + ahead < sessions.size() ? sessions[at + ahead] : nullptr;
+  const auto next = [&](std::size_t ahead) -> const Session* {
+    return at + ahead < elements.size() ? of(elements[at + ahead]) : nullptr;
   };
   if (const Session* session = next(kSessions)) session->Prefetch();
   if (const Session* session = next(kSockets)) session->PrefetchSocket();
+}
+inline void PrefetchAhead(const std::vector<Session*>& sessions, std::size_t at) {
+  PrefetchAhead(std::span<Session* const>(sessions), at, [](Session* session) { return session; });
 }
 
 }  // namespace herald

@@ -22,6 +22,7 @@ Shard::Shard(ShardOptions options) : options_(std::move(options)), mailbox_(opti
   if (!options_.make_batch_sender) return;
   batch_sender_ = options_.make_batch_sender();
   batch_flush_.emplace(*batch_sender_);
+  direct_send_.set_batch(*batch_sender_);
 }
 
 Shard::~Shard() { Stop(); }
@@ -93,7 +94,7 @@ void Shard::Drain() {
     bytes += mail.bytes();
     HandleMail(mail);
   }
-  FinishRun();
+  FinishRun(/*last=*/true);
   FlushTouched();
   mailbox_.Done(end - begin, bytes);
   continues_ = drained_ < draining_.size();
@@ -196,6 +197,11 @@ void Shard::CountQueued(std::int64_t bytes, std::uint64_t messages) {
 void Shard::CountWritten(std::size_t bytes) {
   Bump(stats_.bytes_out, bytes);
   Bump(stats_.queued_bytes, -static_cast<std::int64_t>(bytes));
+}
+
+void Shard::CountDirect(std::uint64_t bytes, std::uint64_t messages) {
+  Bump(stats_.deliveries, messages);
+  Bump(stats_.bytes_out, bytes);
 }
 
 void Shard::CountDropped(DropReason reason, std::uint64_t messages) {

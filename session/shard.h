@@ -21,6 +21,7 @@
 #include "session/batch_sender.h"
 #include "session/close.h"
 #include "session/closing_wave.h"
+#include "session/direct_send.h"
 #include "session/event_hub.h"
 #include "session/keyed_set.h"
 #include "session/mailbox.h"
@@ -171,6 +172,7 @@ class Shard {
   bool outbound_full(std::size_t bytes) const;
   void CountQueued(std::int64_t bytes, std::uint64_t messages);
   void CountWritten(std::size_t bytes);
+  void CountDirect(std::uint64_t bytes, std::uint64_t messages);
   void CountDropped(DropReason reason, std::uint64_t messages);
 
  private:
@@ -189,7 +191,10 @@ class Shard {
   void Drain();
   void HandleMail(Mail& mail);
   void DeliverSingly(TopicSubscribers& topic, const Mail& mail);
-  void FinishRun();
+  // `last`: of the drain.
+  void FinishRun(bool last = false);
+  // What of the run lies behind the start of a session that subscribed while it was under way.
+  void DeliverBehindStart(const TopicSubscribers::Entry& entry);
   // What is collected, as one frame.
   FramePtr JoinRun(Encoding encoding) const;
   void FlushSoon();
@@ -224,6 +229,7 @@ class Shard {
   std::vector<Session*> touched_;
   std::unique_ptr<BatchSender> batch_sender_;  // null: there is none
   std::optional<BatchFlush> batch_flush_;
+  DirectSend direct_send_{*this};
   std::vector<MessageRunPtr> unsettled_;
   MessageRunPtr single_;  // what RunOf returned last
   std::vector<Mail> draining_;

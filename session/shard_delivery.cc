@@ -77,7 +77,7 @@ FramePtr Shard::JoinRun(Encoding encoding) const {
   return joined;
 }
 
-void Shard::FinishRun() {
+void Shard::FinishRun(bool last) {
   if (run_.topic == nullptr) return;
   const TopicSubscribers& topic = *run_.topic;
   // Live-only messages have offset 0 and are for whoever is here.
@@ -100,25 +100,22 @@ void Shard::FinishRun() {
   }
   std::array<FramePtr, kEncodings> frames;
   delivering_ = true;
-  for (const TopicSubscribers::Entry& entry : topic.entries) {
-    Session& session = *entry.session;
+  // Nothing more comes in this drain that could go out with it, and nothing has to be known of it.
+  const bool directly = last && run == nullptr;
+  const std::span<const TopicSubscribers::Entry> entries = topic.entries;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    PrefetchAhead(entries, i, [](const auto& entry) { return entry.session; });
+    Session& session = *entries[i].session;
     if (session.closing()) continue;
-    if (gets_all(entry)) {
-      FramePtr& frame = frames[session.encoding().index()];
-      if (!frame) frame = JoinRun(session.encoding());
-      session.Enqueue(frame, run);
+    if (!gets_all(entries[i])) {
+      DeliverBehindStart(entries[i]);
       continue;
     }
-    // Only what lies behind its start.
-    for (const MessagePtr& message : run_.messages) {
-      const std::uint64_t offset = message->position().offset;
-      if (offset != 0 && offset <= entry.start_offset) continue;
-      Receipt* const receipt = message->receipt();
-      if (receipt != nullptr) receipt->Matched();
-      session.Deliver(message, Overflow::kDisconnect,
-                      receipt != nullptr ? Tracking::kCounted : Tracking::kNone);
-    }
+    FramePtr& frame = frames[session.encoding().index()];
+    if (!frame) frame = JoinRun(session.encoding());
+    if (!directly || !direct_send_.Add(session, frame)) session.Enqueue(frame, run);
   }
+  direct_send_.Finish();
   delivering_ = false;
   if (run) {
     for (const MessagePtr& message : run_.messages) {
@@ -129,6 +126,17 @@ void Shard::FinishRun() {
   run_.messages.clear();
   run_.bytes = 0;
   run_.reports = false;
+}
+
+void Shard::DeliverBehindStart(const TopicSubscribers::Entry& entry) {
+  for (const MessagePtr& message : run_.messages) {
+    const std::uint64_t offset = message->position().offset;
+    if (offset != 0 && offset <= entry.start_offset) continue;
+    Receipt* const receipt = message->receipt();
+    if (receipt != nullptr) receipt->Matched();
+    entry.session->Deliver(message, Overflow::kDisconnect,
+                           receipt != nullptr ? Tracking::kCounted : Tracking::kNone);
+  }
 }
 
 const MessageRunPtr& Shard::RunOf(const MessagePtr& message) {

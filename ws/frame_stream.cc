@@ -47,6 +47,12 @@ void FrameStream::Flush() {
   if (!beast_writes_.empty()) CompleteWritten({});
 }
 
+int FrameStream::Socket() const {
+  if (waiting_ || failed_ || corked_ || !beast_writes_.empty()) return -1;
+  if (socket_.tls() != nullptr && !socket_.tls()->kernel_encrypts()) return -1;
+  return socket_.native_handle();
+}
+
 int FrameStream::PrepareSend(std::span<iovec> out, std::size_t& n) {
   if (waiting_ || failed_ || corked_ || queue_.empty() || queue_.may_expire()) return -1;
   if (socket_.tls() != nullptr && !socket_.tls()->kernel_encrypts()) return -1;

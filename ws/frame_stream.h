@@ -73,6 +73,8 @@ class FrameStream {
   // The same as a part of a batch: see Session::PrepareSend and OnSent.
   int PrepareSend(std::span<iovec> out, std::size_t& n);
   bool OnSent(ssize_t result);
+  // See Session::Socket.
+  int Socket() const;
   // Loads what Flush looks at first.
   void Prefetch() const { __builtin_prefetch(this), __builtin_prefetch(&failed_); }
   // Closes the socket; what Beast still had to write ends with an error.

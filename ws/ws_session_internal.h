@@ -49,11 +49,12 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   }
   bool OnSent(ssize_t result) override { return ws_.next_layer().OnSent(result); }
   void PrefetchSocket() const override {
-    queue_.Prefetch();
+    if (!queue_.empty()) queue_.Prefetch();
     ws_.next_layer().Prefetch();
   }
 
  protected:
+  int Socket() const override { return ws_.next_layer().Socket(); }
   void DoClose(CloseRequest request) override;
 
  private:

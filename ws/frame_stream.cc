@@ -48,16 +48,16 @@ void FrameStream::Flush() {
 }
 
 int FrameStream::Socket() const {
-  if (waiting_ || failed_ || corked_ || !beast_writes_.empty()) return -1;
+  if (waiting_ || failed_ || corked_) return -1;
   if (socket_.tls() != nullptr && !socket_.tls()->kernel_encrypts()) return -1;
   return socket_.native_handle();
 }
 
 int FrameStream::PrepareSend(std::span<iovec> out, std::size_t& n) {
-  if (waiting_ || failed_ || corked_ || queue_.empty() || queue_.may_expire()) return -1;
-  if (socket_.tls() != nullptr && !socket_.tls()->kernel_encrypts()) return -1;
-  n = queue_.Gather(out.first(std::min(out.size(), kMaxBuffers)));
-  return socket_.native_handle();
+  if (queue_.empty() || queue_.may_expire()) return -1;
+  const int socket = Socket();
+  if (socket >= 0) n = queue_.Gather(out.first(std::min(out.size(), kMaxBuffers)));
+  return socket;
 }
 
 bool FrameStream::OnSent(ssize_t result) {

@@ -29,7 +29,9 @@ class SessionTableTest : public ::testing::Test {
     auto session = node_.Add({.remove_on_close = false}, shard, user);
     RunOn(node_.shard(shard), [&] {
       Labels labels;
-      if (!platform.empty()) EXPECT_TRUE(labels.Set("platform", platform).ok());
+      if (!platform.empty()) {
+        EXPECT_TRUE(labels.Set("platform", platform).ok());
+      }
       session->set_labels(std::move(labels));
     });
     for (const std::string& topic : topics) EXPECT_TRUE(node_.Subscribe(*session, topic).ok());

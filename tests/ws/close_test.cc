@@ -30,7 +30,9 @@ int CloseCodeFor(const std::string& bytes, bool connected = true,
   if (connected) {
     const EventPtr closed = server.NextEvent(EventKind::kSessionClosed);
     EXPECT_NE(closed, nullptr);
-    if (closed) EXPECT_EQ(closed->close_code, close.close_code());
+    if (closed) {
+      EXPECT_EQ(closed->close_code, close.close_code());
+    }
   }
   return close.close_code();
 }

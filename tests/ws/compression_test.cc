@@ -126,7 +126,9 @@ TEST_F(CompressionTest, SessionsThatNegotiatedAndOthersGetTheSameInOrder) {
       const GotFrame got = client->Read();
       EXPECT_EQ(got.first, i % 2 ? kCompressedText : kText);
       EXPECT_EQ(got.payload, expected.payload);
-      if (i % 2) EXPECT_LT(got.wire.size(), 400u);
+      if (i % 2) {
+        EXPECT_LT(got.wire.size(), 400u);
+      }
     }
   }
   EXPECT_EQ(deflate_.counts().frames, 50u) << "once, not once a session";

@@ -359,7 +359,9 @@ TEST_P(DeliveryStressTest, EveryMessageIsAccountedFor) {
       const std::size_t slash = sent->payload.find('/');
       const int n = std::stoi(sent->payload.substr(slash + 1));
       const auto [last, first] = last_of_publisher.emplace(sent->payload.substr(0, slash), n);
-      if (!first) ASSERT_GT(n, std::exchange(last->second, n)) << sent->payload;
+      if (!first) {
+        ASSERT_GT(n, std::exchange(last->second, n)) << sent->payload;
+      }
       if (!sent->receipt) continue;
       // Nobody comes back any more.
       if (!IsDone(*sent)) sent->receipt->Expire();

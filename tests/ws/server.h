@@ -141,7 +141,9 @@ class JsonClient {
     const int id = ++last_id_;
     Send(fmt::format(R"({{"id":{},"{}":{}}})", id, kind, content));
     auto reply = ReadKind("reply");
-    if (!reply.empty()) EXPECT_EQ(reply.at("id").as_int64(), id);
+    if (!reply.empty()) {
+      EXPECT_EQ(reply.at("id").as_int64(), id);
+    }
     return reply;
   }
   bool Subscribe(const std::string& topic) {

@@ -74,9 +74,21 @@ class Results:
 
     def figure(self, workload, get, entrant="herald"):
         """A Figure, or nothing if no run has it. `get`: a function of a run, or the name of a field."""
-        get = field_of(get) if isinstance(get, str) else get
-        values = [value for value in map(get, self.runs(workload, entrant)) if value is not None]
+        values = [value for value in self._values(workload, get, entrant) if value is not None]
         return Figure(statistics.median(values), min(values), max(values)) if values else None
+
+    def ratio(self, workload, get, base, entrant="herald"):
+        """The median of an entrant's figure over that of `base` in the same round; nothing if no round has both.
+
+        Within a round they run one after the other: what changes from round to round meets both.
+        """
+        pairs = zip(self._values(workload, get, entrant), self._values(workload, get, base))
+        ratios = [value / other for value, other in pairs if value is not None and other]
+        return statistics.median(ratios) if ratios else None
+
+    def _values(self, workload, get, entrant):
+        get = field_of(get) if isinstance(get, str) else get
+        return list(map(get, self.runs(workload, entrant)))
 
     def series(self, workload, entrant, field="server_cpu_us_per_delivery"):
         """sessions → Figure."""

@@ -61,7 +61,6 @@ def detail(workload, results):
     if not kept:
         return "Not measured."
     about = row(workload.name, results)
-    base = about.figure
     rows = []
     for name, outcome in kept["entrants"].items():
         figure = results.figure(workload.name, workload.figure, name)
@@ -69,8 +68,8 @@ def detail(workload, results):
             why = outcome.get("not_measured") or outcome.get("failed") or "no figure"
             rows.append((results.title(name), f"not measured: {cell(why)}", "", ""))
             continue
-        ratio = number(figure.median / base.median) if base and base.median and name != "herald" and workload.name != "p10" else ""
-        rows.append((results.title(name), show(figure, about.unit, about.scale), ratio,
+        ratio = results.ratio(workload.name, workload.figure, "herald", name) if name != "herald" else None
+        rows.append((results.title(name), show(figure, about.unit, about.scale), number(ratio) if ratio else "",
                      str(len(outcome["runs"]))))
     head = ("", "median (range)", "× Herald", "rounds")
     parts = [table(head, rows)] if workload.name != "p10" else []

@@ -42,10 +42,6 @@ def row(workload, results):
     return ROWS[workload](results)
 
 
-def _ratio(figure, base):
-    return figure.median / base.median if figure and base and base.median else None
-
-
 def _value(figure, scale=1.0):
     return figure and figure.median * scale
 
@@ -65,28 +61,27 @@ def _p1(results):
     checks = [Check("µs", _value(herald), 0.20)]
     if peers := _peers(beside):
         name, best = min(peers, key=lambda peer: peer[1].median)
-        checks.append(Check(f"× {results.title(name)}, the cheapest peer", _ratio(herald, best), 1.0))
+        checks.append(Check(f"× {results.title(name)}, the cheapest peer", results.ratio("p1", cpu_per_delivery, name), 1.0))
     return Row("≤ 0.20 µs of server CPU a delivery, below every peer", herald, "µs", beside=beside, checks=tuple(checks))
 
 
 def _p2(results):
-    floor = results.figure("p2", cpu_per_delivery, "bare")
+    def over_floor(entrant):
+        return results.ratio("p2", cpu_per_delivery, "bare", entrant)
     default = results.figure("p2", cpu_per_delivery)
-    plain = results.figure("p2", cpu_per_delivery, "herald --io_uring=off") or default
-    checks = [Check("× the floor with plain writes", _ratio(plain, floor), 1.1)]
-    if batched := results.figure("p2", cpu_per_delivery, "herald --io_uring=on"):
-        checks.append(Check("× the floor with io_uring", _ratio(batched, floor), 0.7))
+    checks = [Check("× the floor with plain writes", over_floor("herald --io_uring=off") or over_floor("herald"), 1.1)]
+    if batched := over_floor("herald --io_uring=on"):
+        checks.append(Check("× the floor with io_uring", batched, 0.7))
     return Row("≤ 1.1 × the floor with plain writes, ≤ 0.7 × with io_uring where the kernel allows it", default, "µs",
                beside=_beside(results, "p2", cpu_per_delivery), checks=tuple(checks))
 
 
 def _p3(results):
     herald = results.figure("p3", "commands_per_core_second")
-    echo = results.figure("p3", "commands_per_core_second", "grpc_echo")
     return Row("≥ 400,000 commands/s a core, ≥ 0.6 × an empty gRPC echo of the same bytes", herald, "commands/s",
                beside=_beside(results, "p3", "commands_per_core_second"),
                checks=(Check("commands/s", _value(herald), 400_000, at_least=True),
-                       Check("× the echo", _ratio(herald, echo), 0.6, at_least=True)))
+                       Check("× the echo", results.ratio("p3", "commands_per_core_second", "grpc_echo"), 0.6, at_least=True)))
 
 
 def _p4(results):
@@ -111,9 +106,8 @@ def _p6(results):
 
 def _p7(results):
     rate = "handshakes_per_core_second"
-    herald, bun = results.figure("p7", rate), results.figure("p7", rate, "bun")
-    return Row("≥ 0.5 × uWebSockets, a second and core", herald, "/s", beside=_beside(results, "p7", rate),
-               checks=(Check("× Bun, which is uWebSockets below", _ratio(herald, bun), 0.5, at_least=True),))
+    return Row("≥ 0.5 × uWebSockets, a second and core", results.figure("p7", rate), "/s", beside=_beside(results, "p7", rate),
+               checks=(Check("× Bun, which is uWebSockets below", results.ratio("p7", rate, "bun"), 0.5, at_least=True),))
 
 
 def _p8(results):
@@ -129,9 +123,8 @@ def _p8(results):
 
 def _p9(results):
     herald = results.figure("p9", cpu_per_delivery)
-    base = results.figure("p9", cpu_per_delivery, "herald, workload P1")
     return Row("≤ 2 × P1", herald, "µs", beside=_beside(results, "p9", cpu_per_delivery),
-               checks=(Check("× P1 in the same rounds", _ratio(herald, base), 2.0),))
+               checks=(Check("× P1 in the same rounds", results.ratio("p9", cpu_per_delivery, "herald, workload P1"), 2.0),))
 
 
 def _p10(results):

@@ -96,12 +96,13 @@ class Server {
   std::unique_ptr<EventHub> events_;
   std::unique_ptr<PresenceNews> presence_;
   std::unique_ptr<SharedDeflate> deflate_;  // null: compression is off
+  std::unique_ptr<FrontEnd>
+      front_end_;  // outlives the shards: their contexts hold connections to the end
   std::vector<std::unique_ptr<Shard>> shards_;
   std::unique_ptr<NatsConnection> nats_;  // null with the embedded broker
   std::unique_ptr<Replicas> replicas_;    // the same; outlives the broker
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<SessionTable> table_;
-  std::unique_ptr<FrontEnd> front_end_;
   ReceiptClock receipts_;
   std::unique_ptr<CommandRunner> runner_;
   std::unique_ptr<NodeStats> stats_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -55,6 +56,9 @@ struct FrontEnd {
         verifier(verifier),
         tls(tls),
         admission(AdmissionLimitsOf(this->options.Get())) {}
+  ~FrontEnd() { assert(admission.admitted() == 0); }  // no connection is left
+  FrontEnd(const FrontEnd&) = delete;
+  FrontEnd& operator=(const FrontEnd&) = delete;
 
   // Others hold from now on, for what begins from now on; connections stay.
   void Reconfigure(FrontEndOptions next, const TokenVerifier* next_verifier) {

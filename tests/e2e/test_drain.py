@@ -15,7 +15,7 @@ from harness import DEADLINE, eventually
 from producer import END, Code, Producer, PushStream, Watch, deliver, push_service_pb2
 from herald_client import as_json
 from server_case import ServerTest
-from wire import RawClient
+from wire import TEXT, RawClient
 
 SESSIONS = int(os.environ.get("HERALD_DRAIN_SESSIONS", 400))
 SECONDS = 5 if SESSIONS <= 1000 else 30
@@ -131,6 +131,19 @@ class DrainTest(ServerTest):
         self.assertLessEqual(max(delays), 60)
         self.assertEqual(herald.wait(), 0)
         self.assertLess(time.monotonic() - began, DEADLINE)
+
+    def test_clients_that_do_not_close_do_not_disturb_the_end(self):
+        """Their connections go last: the server's own assertion sees whether one goes after what it refers to."""
+        herald = self.start("--drain_seconds=0", "--max_sessions_per_ip=100")
+        subscribed, upgraded, silent = (self.enter(RawClient(herald.client_addr)) for _ in range(3))
+        for client in (subscribed, upgraded):
+            self.assertEqual(client.upgrade(subprotocol="herald.v1.json").status, 101)
+        subscribed.send_frame(TEXT, '{"id": 1, "connect": {"topics": ["news"]}}')
+        self.assertIn(b'"hello"', subscribed.wait_frame(TEXT))
+        silent.send(b"GET /ws HTTP/1.1\r\n")
+        herald.signal(signal.SIGTERM)
+        self.assertEqual(herald.wait(), 0, herald.output)
+        self.assertEqual(subscribed.wait_close()[0], 1012)
 
     def test_drain_by_call_answers_with_the_sessions(self):
         herald = self.start("--drain_seconds=60")

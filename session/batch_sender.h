@@ -24,6 +24,8 @@ class BatchSender {
   };
   // At most so many in a batch.
   static constexpr std::size_t kMaxSends = 1024;
+  // Fewer cost less with a call for each.
+  static constexpr std::size_t kWorthIt = 4;
 
   virtual ~BatchSender() = default;
   // Each as sendmsg(2) with MSG_DONTWAIT | MSG_NOSIGNAL would. What was not tried is -EAGAIN.

@@ -10,17 +10,25 @@
 
 namespace herald {
 
+namespace {
+
+ssize_t SendNow(int socket, const std::string& bytes) {
+  ssize_t n;
+  do {
+    n = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  } while (n < 0 && errno == EINTR);
+  return n;
+}
+
+}  // namespace
+
 bool DirectSend::Add(Session& session, const FramePtr& frame) {
   const int socket = session.DirectSocket();
   if (socket < 0) return false;
   session.CountDirect(*frame);
   const std::string& bytes = frame->bytes;
   if (batch_ == nullptr) {
-    ssize_t n;
-    do {
-      n = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    } while (n < 0 && errno == EINTR);
-    Settle({&session, &frame}, n);
+    Settle({&session, &frame}, SendNow(socket, bytes));
     return true;
   }
   iovec& buffer = buffers_[session.encoding().index()];
@@ -42,8 +50,12 @@ void DirectSend::Settle(const Target& target, ssize_t result) {
 }
 
 void DirectSend::SendBatch() {
-  if (sends_.empty()) return;
-  batch_->SendAll(sends_);
+  if (sends_.size() >= BatchSender::kWorthIt) {
+    batch_->SendAll(sends_);
+  } else {
+    for (BatchSender::Send& send : sends_)
+      send.result = SendNow(send.fd, (*targets_[send.session].frame)->bytes);
+  }
   for (const BatchSender::Send& send : sends_) Settle(targets_[send.session], send.result);
   sends_.clear();
   targets_.clear();

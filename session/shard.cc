@@ -13,8 +13,6 @@ namespace {
 
 // Mails handled before sockets and timers get their turn.
 constexpr std::size_t kMailsATurn = 1024;
-// Sessions to flush from which on a batch costs less than a call for each.
-constexpr std::size_t kWorthABatch = 4;
 
 }  // namespace
 
@@ -131,7 +129,8 @@ void Shard::FlushSoon() {
 }
 
 void Shard::FlushSessions() {
-  if (batch_flush_ && touched_.size() >= kWorthABatch) return batch_flush_->Flush(touched_);
+  if (batch_flush_ && touched_.size() >= BatchSender::kWorthIt)
+    return batch_flush_->Flush(touched_);
   for (std::size_t i = 0; i < touched_.size(); ++i) {
     PrefetchAhead(touched_, i);
     Session* session = std::exchange(touched_[i], nullptr);

@@ -100,9 +100,11 @@ void Shard::FinishRun(bool last) {
   }
   std::array<FramePtr, kEncodings> frames;
   delivering_ = true;
-  // Nothing more comes in this drain that could go out with it, and nothing has to be known of it.
-  const bool directly = last && run == nullptr;
   const std::span<const TopicSubscribers::Entry> entries = topic.entries;
+  // Nothing more comes in this drain that could go out with it, and nothing has to be known of it. A
+  // few go along with what is to be flushed anyway.
+  const bool directly =
+      last && run == nullptr && (touched_.empty() || entries.size() >= BatchSender::kWorthIt);
   for (std::size_t i = 0; i < entries.size(); ++i) {
     PrefetchAhead(entries, i, [](const auto& entry) { return entry.session; });
     Session& session = *entries[i].session;

@@ -96,8 +96,8 @@ class Server {
   std::unique_ptr<EventHub> events_;
   std::unique_ptr<PresenceNews> presence_;
   std::unique_ptr<SharedDeflate> deflate_;  // null: compression is off
-  std::unique_ptr<FrontEnd>
-      front_end_;  // outlives the shards: their contexts hold connections to the end
+  // Outlives the shards, whose contexts hold connections to the end.
+  std::unique_ptr<FrontEnd> front_end_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::unique_ptr<NatsConnection> nats_;  // null with the embedded broker
   std::unique_ptr<Replicas> replicas_;    // the same; outlives the broker

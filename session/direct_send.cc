@@ -9,7 +9,6 @@
 #include "session/shard.h"
 
 namespace herald {
-
 namespace {
 
 ssize_t SendNow(int socket, const std::string& bytes) {

@@ -1,6 +1,7 @@
 #include "session/session.h"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -111,6 +112,7 @@ bool Session::Enqueue(const FramePtr& frame, const MessageRunPtr& run) {
 }
 
 void Session::QueueUnsent(const FramePtr& frame, std::size_t written) {
+  assert(queue_.empty());  // nothing is queued to anybody between the two
   queue_.UncountDirect(*frame);
   if (written == 0) {
     Enqueue(frame);

@@ -39,6 +39,7 @@ struct Config {
   Address admin_addr{"127.0.0.1", 9090};
   std::string node_name;  // after LoadConfig never empty
   std::uint32_t threads = 0;
+  std::uint32_t grpc_threads = 0;
   bool dev = false;
 
   // Clients.

@@ -259,6 +259,10 @@ absl::Status Server::OpenPorts() {
   options.tls_key_file = config_.grpc_tls_key_file;
   options.tls_client_ca_file = config_.grpc_tls_client_ca_file;
   options.reflection = config_.enable_reflection;
+  options.threads =
+      config_.grpc_threads != 0
+          ? static_cast<int>(config_.grpc_threads)
+          : std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 4, 1, 16);
   options.max_message_bytes = config_.limits.max_message_bytes;
   options.max_connection_age = config_.grpc_max_connection_age;
   // After GOAWAY, which comes up to a tenth late: the next stream then takes another connection.

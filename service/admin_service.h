@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "herald/v1/admin_service.grpc.pb.h"
-#include "service/executor.h"
 #include "service/producer_auth.h"
 #include "service/questions.h"
+#include "service/rpc/unary_call.h"
 
 namespace herald {
 
@@ -29,23 +29,23 @@ struct AdminActions {
 
 // `AdminService` over gRPC.
 //
-// Threads:   gRPC's; the actions are called there too.
-class AdminService final : public v1::AdminService::CallbackService {
+// Threads:   those of calls (service/rpc/call_threads.h); the actions are called there too.
+class AdminService final {
  public:
   AdminService(Questions& questions, const ProducerAuth& auth, AdminActions actions)
       : questions_(questions), auth_(auth), actions_(std::move(actions)) {}
 
-  grpc::ServerUnaryReactor* GetInfo(grpc::CallbackServerContext* context,
-                                    const v1::GetInfoRequest* request,
-                                    v1::GetInfoResponse* response) override;
-  grpc::ServerUnaryReactor* Drain(grpc::CallbackServerContext* context,
-                                  const v1::DrainRequest* request,
-                                  v1::DrainResponse* response) override;
-  grpc::ServerUnaryReactor* Reload(grpc::CallbackServerContext* context,
-                                   const v1::ReloadRequest* request,
-                                   v1::ReloadResponse* response) override;
+  // What is registered with the server to be built.
+  grpc::Service* async() { return &async_; }
+  // Handles the calls that arrive at `queue`; once the server has been built.
+  void Serve(grpc::ServerCompletionQueue& queue);
 
  private:
+  void GetInfo(UnaryCall<v1::GetInfoRequest, v1::GetInfoResponse>& call);
+  void Drain(UnaryCall<v1::DrainRequest, v1::DrainResponse>& call);
+  void Reload(UnaryCall<v1::ReloadRequest, v1::ReloadResponse>& call);
+
+  v1::AdminService::AsyncService async_;
   Questions& questions_;
   const ProducerAuth& auth_;
   const AdminActions actions_;

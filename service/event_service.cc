@@ -3,7 +3,6 @@
 #include "fmt/format.h"
 #include "service/call_context.h"
 #include "service/convert.h"
-#include "service/status.h"
 
 namespace herald {
 namespace {
@@ -45,9 +44,11 @@ absl::StatusOr<WatchOptions> ParseOpen(const v1::WatchOpen& open) {
 }  // namespace
 
 // One Watch call.
-class WatchReactor final : public grpc::ServerBidiReactor<v1::WatchRequest, v1::WatchResponse> {
+class WatchReactor final : public StreamReactor<EventService::EventCall> {
  public:
-  WatchReactor(EventService& service, const absl::Status& refused) : service_(service) {
+  WatchReactor(std::unique_ptr<EventService::EventCall> call, EventService& service,
+               const absl::Status& refused)
+      : StreamReactor(std::move(call)), service_(service) {
     {
       MutexLock lock(service_.mutex_);
       service_.reactors_.insert(this);
@@ -59,6 +60,18 @@ class WatchReactor final : public grpc::ServerBidiReactor<v1::WatchRequest, v1::
     End(ToGrpc(refused));
   }
 
+  // On the executor. What the watcher may get now comes first.
+  void EndWhenSent(grpc::Status status) {
+    {
+      MutexLock lock(mutex_);
+      if (ending_ || end_when_sent_) return;
+      end_when_sent_ = true;
+      status_ = std::move(status);
+    }
+    Advance();
+  }
+
+ private:
   void OnReadDone(bool ok) override {
     // A client that half-closes has no more to acknowledge, and goes on listening without a group;
     // its end comes with OnCancel.
@@ -114,18 +127,6 @@ class WatchReactor final : public grpc::ServerBidiReactor<v1::WatchRequest, v1::
     Advance();
   }
 
-  // On the executor. What the watcher may get now comes first.
-  void EndWhenSent(grpc::Status status) {
-    {
-      MutexLock lock(mutex_);
-      if (ending_ || end_when_sent_) return;
-      end_when_sent_ = true;
-      status_ = std::move(status);
-    }
-    Advance();
-  }
-
- private:
   absl::Status OnRequest() {
     std::uint64_t watcher;
     {
@@ -166,8 +167,8 @@ class WatchReactor final : public grpc::ServerBidiReactor<v1::WatchRequest, v1::
         status = status_;
       }
     }
-    // Outside the lock: gRPC may run the reactions of these before they return.
-    if (write) StartWrite(&response_);
+    // Outside the lock: they take tens of microseconds.
+    if (write) StartWrite(response_);
     if (finish) Finish(status);
   }
 
@@ -198,9 +199,14 @@ class WatchReactor final : public grpc::ServerBidiReactor<v1::WatchRequest, v1::
   grpc::Status status_ ABSL_GUARDED_BY(mutex_);
 };
 
-grpc::ServerBidiReactor<v1::WatchRequest, v1::WatchResponse>* EventService::Watch(
-    grpc::CallbackServerContext* context) {
-  return new WatchReactor(*this, auth_.Check(Metadata(*context, "authorization")).status());
+void EventService::Serve(grpc::ServerCompletionQueue& queue) {
+  ServeStream(async_, *this, queue, &v1::EventService::AsyncService::RequestWatch,
+              &EventService::Watch);
+}
+
+void EventService::Watch(std::unique_ptr<EventCall> call) {
+  const absl::Status refused = ProducerOf(call->context, auth_).status();
+  new WatchReactor(std::move(call), *this, refused);
 }
 
 void EventService::Drain() {

@@ -6,6 +6,7 @@
 #include "herald/v1/event_service.grpc.pb.h"
 #include "service/executor.h"
 #include "service/producer_auth.h"
+#include "service/rpc/stream_reactor.h"
 #include "session/event_hub.h"
 #include "session/mutex.h"
 
@@ -15,14 +16,16 @@ class WatchReactor;
 
 // `EventService` over gRPC: pulls from the EventHub as fast as the watcher reads.
 //
-// Threads:   gRPC's. Outlives the server's Shutdown.
-class EventService final : public v1::EventService::CallbackService {
+// Threads:   those of calls (service/rpc/call_threads.h). Outlives them.
+class EventService final {
  public:
   EventService(EventHub& hub, std::string node, Executor& executor, const ProducerAuth& auth)
       : hub_(hub), node_(std::move(node)), executor_(executor), auth_(auth) {}
 
-  grpc::ServerBidiReactor<v1::WatchRequest, v1::WatchResponse>* Watch(
-      grpc::CallbackServerContext* context) override;
+  // What is registered with the server to be built.
+  grpc::Service* async() { return &async_; }
+  // Handles the calls that arrive at `queue`; once the server has been built.
+  void Serve(grpc::ServerCompletionQueue& queue);
 
   // Ends all watches with UNAVAILABLE, once each has been sent what there is. What they had not
   // acknowledged is lost with this replica.
@@ -34,6 +37,10 @@ class EventService final : public v1::EventService::CallbackService {
 
  private:
   friend class WatchReactor;
+  using EventCall = BidiCall<v1::WatchRequest, v1::WatchResponse>;
+  void Watch(std::unique_ptr<EventCall> call);
+
+  v1::EventService::AsyncService async_;
   EventHub& hub_;
   const std::string node_;
   Executor& executor_;

@@ -2,7 +2,6 @@
 
 #include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/security/server_credentials.h>
@@ -73,6 +72,7 @@ GrpcServer::GrpcServer(const GrpcServerOptions& options, CommandRunner& runner,
       sessions_(runner, questions, broker, executor, auth),
       events_(events, runner.node(), executor, auth),
       admin_(questions, auth, std::move(actions)),
+      health_(executor),
       executor_(executor) {}
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
@@ -84,8 +84,6 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   std::unique_ptr<GrpcServer> server(new GrpcServer(options, runner, idempotency, table, broker,
                                                     events, executor, auth, questions,
                                                     std::move(actions)));
-  // For the whole process, and to be set before the builder.
-  grpc::EnableDefaultHealthCheckService(true);
   if (options.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   if (!options.reflection) builder.SetOption(std::make_unique<WithoutReflection>());
@@ -110,10 +108,12 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
         static_cast<int>(std::min<std::int64_t>(
             absl::ToInt64Milliseconds(options.max_connection_age), INT_MAX)));
   }
-  builder.RegisterService(&server->push_);
-  builder.RegisterService(&server->sessions_);
-  builder.RegisterService(&server->events_);
-  builder.RegisterService(&server->admin_);
+  for (grpc::Service* service :
+       {server->push_.async(), server->sessions_.async(), server->events_.async(),
+        server->admin_.async(), server->health_.async()}) {
+    builder.RegisterService(service);
+  }
+  server->call_threads_ = std::make_unique<CallThreads>(builder, options.threads);
   server->server_ = builder.BuildAndStart();
   if (!server->server_ || server->port_ == 0) {
     return absl::UnavailableError(
@@ -121,11 +121,18 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
                     "machine, or the TLS files are bad",
                     options.address));
   }
-  if (auto* health = server->server_->GetHealthCheckService()) {
-    for (const char* name : {"PushService", "SessionService", "EventService", "AdminService"}) {
-      health->SetServingStatus(fmt::format("herald.v1.{}", name), true);
-    }
+  for (const char* service : {"", "herald.v1.PushService", "herald.v1.SessionService",
+                              "herald.v1.EventService", "herald.v1.AdminService"}) {
+    server->health_.AddServing(service);
   }
+  for (const auto& queue : server->call_threads_->queues()) {
+    server->push_.Serve(*queue);
+    server->sessions_.Serve(*queue);
+    server->events_.Serve(*queue);
+    server->admin_.Serve(*queue);
+    server->health_.Serve(*queue);
+  }
+  server->call_threads_->Start();
   return server;
 }
 
@@ -133,7 +140,7 @@ GrpcServer::~GrpcServer() { Shutdown(absl::ZeroDuration()); }
 
 void GrpcServer::BeginShutdown(absl::Duration within) {
   if (!server_ || shutdown_.joinable()) return;
-  if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus(false);
+  health_.StopServing();
   push_.Announce(within);
   // GOAWAY at once; returns when all calls have ended.
   shutdown_ = std::thread([this] {
@@ -161,7 +168,7 @@ void GrpcServer::Shutdown(absl::Duration grace) {
   }
   if (!ended_) grpc_server_cancel_all_calls(server_->c_server());
   shutdown_.join();
-  server_->Wait();
+  call_threads_.reset();
   // Reactors that have ended are deleted on the executor: wait for those before the services go.
   std::promise<void> emptied;
   executor_.Post([&] { emptied.set_value(); });

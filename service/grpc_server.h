@@ -11,8 +11,10 @@
 #include "absl/time/time.h"
 #include "service/admin_service.h"
 #include "service/event_service.h"
+#include "service/health_service.h"
 #include "service/push_service.h"
 #include "service/questions.h"
+#include "service/rpc/call_threads.h"
 #include "service/session_service.h"
 
 namespace herald {
@@ -22,6 +24,7 @@ struct GrpcServerOptions {
   std::string tls_cert_file, tls_key_file;  // both or neither
   std::string tls_client_ca_file;  // set: clients must show a certificate of this authority (mTLS)
   bool reflection = false;
+  int threads = 1;                            // on which calls arrive
   std::size_t max_message_bytes = 64 * 1024;  // of one payload; requests may hold many
   PushService::Options push;
   // When a connection is told GOAWAY, give or take a tenth, so that new calls are spread anew over
@@ -31,7 +34,7 @@ struct GrpcServerOptions {
 
 // The producers' port: the four services, health (grpc.health.v1) and, if asked for, reflection.
 //
-// Threads:   any; the reactors run on gRPC's own.
+// Threads:   any.
 class GrpcServer {
  public:
   // Listens at once. kUnavailable with one clear line if the port is taken; kInvalidArgument for
@@ -67,7 +70,9 @@ class GrpcServer {
   SessionService sessions_;
   EventService events_;
   AdminService admin_;
+  HealthService health_;
   Executor& executor_;
+  std::unique_ptr<CallThreads> call_threads_;
   std::unique_ptr<grpc::Server> server_;
   std::thread shutdown_;  // waits in gRPC for the calls to end
   std::atomic<bool> ended_{false};

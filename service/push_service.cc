@@ -9,15 +9,17 @@ namespace herald {
 
 // One Push call. At most one read and one write are in flight, as gRPC demands; every step goes
 // through Advance.
-class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse> {
+class PushReactor final : public StreamReactor<PushService::PushCall> {
  public:
-  PushReactor(PushService& service, std::string producer, std::string traceparent,
-              absl::Status refused)
-      : service_(service),
+  PushReactor(std::unique_ptr<PushService::PushCall> call, PushService& service,
+              std::string producer, const absl::Status& refused)
+      : StreamReactor(std::move(call)),
+        service_(service),
         stream_(std::make_shared<PushStream>(
             IdempotentRunner(service.runner_, service.idempotency_, std::move(producer),
                              service.options_.moves),
-            service.shards_, service.executor_, service.max_in_flight_, std::move(traceparent))) {
+            service.shards_, service.executor_, service.max_in_flight_,
+            Metadata(this->call().context, "traceparent"))) {
     {
       MutexLock lock(service_.mutex_);
       service_.reactors_.insert(this);
@@ -61,6 +63,9 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
       Drain(kAged);
     }
   }
+
+ private:
+  static constexpr const char* kAged = "producers are spread anew (grpc_max_connection_age)";
 
   void OnReadDone(bool ok) override {
     absl::Status bad;
@@ -109,9 +114,6 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
     });
   }
 
- private:
-  static constexpr const char* kAged = "producers are spread anew (grpc_max_connection_age)";
-
   void Advance() {
     for (bool started = false;; started = true) {
       bool read = false, write = false, finish = false;
@@ -133,8 +135,8 @@ class PushReactor final : public grpc::ServerBidiReactor<v1::PushRequest, v1::Pu
           status = status_;
         }
       }
-      // Outside the lock: gRPC may run the reactions of these before they return.
-      if (write) StartWrite(&response_);
+      // Outside the lock: they take tens of microseconds.
+      if (write) StartWrite(response_);
       if (read) StartRead(stream_->NextRequest());
       if (finish) Finish(status);
       if (!read && !write) return;
@@ -164,55 +166,55 @@ constexpr const char* kDraining = "this replica is draining";
 
 // Runs one command for a unary call; `answer` fills the response, once the receipt is there too
 // if one was asked for.
-grpc::ServerUnaryReactor* RunOne(CommandRunner& runner, Idempotency& idempotency,
-                                 Executor& executor, const ProducerAuth& auth,
-                                 grpc::CallbackServerContext* context, const v1::Command& command,
-                                 absl::AnyInvocable<void(v1::CommandResult, v1::Receipt)> answer) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  absl::StatusOr<std::string> producer = auth.Check(Metadata(*context, "authorization"));
-  if (!producer.ok()) {
-    reactor->Finish(ToGrpc(producer.status()));
-    return reactor;
-  }
+template <typename Request, typename Response>
+void RunOne(CommandRunner& runner, Idempotency& idempotency, Executor& executor,
+            const ProducerAuth& auth, UnaryCall<Request, Response>& call,
+            const v1::Command& command, void (*answer)(Response&, v1::CommandResult, v1::Receipt)) {
+  absl::StatusOr<std::string> producer = ProducerOf(call.context(), auth);
+  if (!producer.ok()) return call.Finish(ToGrpc(producer.status()));
   CommandRunner::Context run_context;
-  run_context.traceparent = Metadata(*context, "traceparent");
-  struct Call {
+  run_context.traceparent = Metadata(call.context(), "traceparent");
+  struct Run {
     Executor& executor;
-    grpc::ServerUnaryReactor* reactor;
-    absl::AnyInvocable<void(v1::CommandResult, v1::Receipt)> answer;
+    UnaryCall<Request, Response>& call;
+    void (*answer)(Response&, v1::CommandResult, v1::Receipt);
     v1::CommandResult result;
 
-    static void Finish(std::shared_ptr<Call> call, v1::Receipt receipt) {
-      Executor& executor = call->executor;
-      executor.Post([call = std::move(call), receipt = std::move(receipt)]() mutable {
-        if (call->result.code() != 0) {
-          call->reactor->Finish(
-              {static_cast<grpc::StatusCode>(call->result.code()), call->result.detail()});
-          return;
+    static void Finish(std::shared_ptr<Run> run, v1::Receipt receipt) {
+      Executor& executor = run->executor;
+      executor.Post([run = std::move(run), receipt = std::move(receipt)]() mutable {
+        if (run->result.code() != 0) {
+          return run->call.Finish(
+              {static_cast<grpc::StatusCode>(run->result.code()), run->result.detail()});
         }
-        call->answer(std::move(call->result), std::move(receipt));
-        call->reactor->Finish(grpc::Status::OK);
+        run->answer(run->call.response(), std::move(run->result), std::move(receipt));
+        run->call.Finish(grpc::Status::OK);
       });
     }
   };
-  std::shared_ptr<Call> call(new Call{executor, reactor, std::move(answer), {}});
+  std::shared_ptr<Run> run(new Run{executor, call, answer, {}});
   const bool reports = CommandRunner::AsksReport(command, run_context);
   IdempotentRunner(runner, idempotency, *std::move(producer))
       .Run(
           command, run_context,
-          [call, reports](v1::CommandResult result) {
-            call->result = std::move(result);
-            if (!reports || !CommandRunner::ReceiptFollows(call->result)) Call::Finish(call, {});
+          [run, reports](v1::CommandResult result) {
+            run->result = std::move(result);
+            if (!reports || !CommandRunner::ReceiptFollows(run->result)) Run::Finish(run, {});
           },
-          [call](v1::Receipt receipt) { Call::Finish(call, std::move(receipt)); });
-  return reactor;
+          [run](v1::Receipt receipt) { Run::Finish(run, std::move(receipt)); });
 }
 
 }  // namespace
 
-grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse>* PushService::Push(
-    grpc::CallbackServerContext* context) {
-  absl::StatusOr<std::string> producer = auth_.Check(Metadata(*context, "authorization"));
+void PushService::Serve(grpc::ServerCompletionQueue& queue) {
+  using Async = v1::PushService::AsyncService;
+  ServeStream(async_, *this, queue, &Async::RequestPush, &PushService::Push);
+  ServeUnary(async_, *this, queue, &Async::RequestSend, &PushService::Send);
+  ServeUnary(async_, *this, queue, &Async::RequestBroadcast, &PushService::Broadcast);
+}
+
+void PushService::Push(std::unique_ptr<PushCall> call) {
+  absl::StatusOr<std::string> producer = ProducerOf(call->context, auth_);
   absl::Status refused = producer.status();
   const std::size_t streams = streams_.fetch_add(1, std::memory_order_relaxed);
   if (refused.ok() && streams >= max_streams_) {
@@ -221,38 +223,35 @@ grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse>* PushService::Push(
   }
   if (refused.ok() && moving_)
     refused = absl::UnavailableError("this replica is draining; use another");
-  return new PushReactor(*this, producer.ok() ? *std::move(producer) : "",
-                         Metadata(*context, "traceparent"), std::move(refused));
+  new PushReactor(std::move(call), *this, producer.ok() ? *std::move(producer) : "", refused);
 }
 
-grpc::ServerUnaryReactor* PushService::Send(grpc::CallbackServerContext* context,
-                                            const v1::SendRequest* request,
-                                            v1::SendResponse* response) {
-  return RunOne(runner_, idempotency_, executor_, auth_, context, request->command(),
-                [response](v1::CommandResult result, v1::Receipt receipt) {
-                  *response->mutable_result() = std::move(result);
-                  if (receipt.final()) *response->mutable_receipt() = std::move(receipt);
-                });
+void PushService::Send(UnaryCall<v1::SendRequest, v1::SendResponse>& call) {
+  RunOne(
+      runner_, idempotency_, executor_, auth_, call, call.request().command(),
+      +[](v1::SendResponse& response, v1::CommandResult result, v1::Receipt receipt) {
+        *response.mutable_result() = std::move(result);
+        if (receipt.final()) *response.mutable_receipt() = std::move(receipt);
+      });
 }
 
-grpc::ServerUnaryReactor* PushService::Broadcast(grpc::CallbackServerContext* context,
-                                                 const v1::BroadcastRequest* request,
-                                                 v1::BroadcastResponse* response) {
+void PushService::Broadcast(UnaryCall<v1::BroadcastRequest, v1::BroadcastResponse>& call) {
   v1::Command command;
   v1::Deliver& deliver = *command.mutable_deliver();
-  *deliver.mutable_message() = request->message();
-  *deliver.mutable_policy() = request->policy();
-  if (request->topics().empty()) {
+  *deliver.mutable_message() = call.request().message();
+  *deliver.mutable_policy() = call.request().policy();
+  if (call.request().topics().empty()) {
     deliver.mutable_target()->set_all(true);
   } else {
-    *deliver.mutable_target()->mutable_topics()->mutable_topics() = request->topics();
+    *deliver.mutable_target()->mutable_topics()->mutable_topics() = call.request().topics();
   }
-  return RunOne(runner_, idempotency_, executor_, auth_, context, command,
-                [response](v1::CommandResult result, const v1::Receipt&) {
-                  response->set_message_id(result.message_id());
-                  response->set_matched(result.matched());
-                  response->mutable_positions()->Swap(result.mutable_positions());
-                });
+  RunOne(
+      runner_, idempotency_, executor_, auth_, call, command,
+      +[](v1::BroadcastResponse& response, v1::CommandResult result, v1::Receipt) {
+        response.set_message_id(result.message_id());
+        response.set_matched(result.matched());
+        response.mutable_positions()->Swap(result.mutable_positions());
+      });
 }
 
 void PushService::ForEach(std::function<void(PushReactor&)> action) {

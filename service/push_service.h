@@ -1,7 +1,5 @@
 #pragma once
 
-#include <grpcpp/support/server_callback.h>
-
 #include <atomic>
 #include <functional>
 
@@ -12,6 +10,8 @@
 #include "service/idempotency.h"
 #include "service/producer_auth.h"
 #include "service/producer_moves.h"
+#include "service/rpc/stream_reactor.h"
+#include "service/rpc/unary_call.h"
 #include "session/mutex.h"
 
 namespace herald {
@@ -21,8 +21,8 @@ class PushReactor;
 // `PushService` over gRPC: translates and posts; what commands mean is CommandRunner's and
 // PushStream's.
 //
-// Threads:   gRPC's. Outlives the server's Shutdown.
-class PushService final : public v1::PushService::CallbackService {
+// Threads:   those of calls (service/rpc/call_threads.h). Outlives them.
+class PushService final {
  public:
   struct Options {
     std::size_t max_streams = 1024;
@@ -45,14 +45,10 @@ class PushService final : public v1::PushService::CallbackService {
         max_streams_(options.max_streams),
         max_in_flight_(options.max_in_flight) {}
 
-  grpc::ServerBidiReactor<v1::PushRequest, v1::PushResponse>* Push(
-      grpc::CallbackServerContext* context) override;
-  grpc::ServerUnaryReactor* Send(grpc::CallbackServerContext* context,
-                                 const v1::SendRequest* request,
-                                 v1::SendResponse* response) override;
-  grpc::ServerUnaryReactor* Broadcast(grpc::CallbackServerContext* context,
-                                      const v1::BroadcastRequest* request,
-                                      v1::BroadcastResponse* response) override;
+  // What is registered with the server to be built.
+  grpc::Service* async() { return &async_; }
+  // Handles the calls that arrive at `queue`; once the server has been built.
+  void Serve(grpc::ServerCompletionQueue& queue);
 
   // For streams that come from now on.
   void SetLimits(std::size_t max_streams, std::size_t max_in_flight) {
@@ -70,9 +66,14 @@ class PushService final : public v1::PushService::CallbackService {
 
  private:
   friend class PushReactor;
+  using PushCall = BidiCall<v1::PushRequest, v1::PushResponse>;
+  void Push(std::unique_ptr<PushCall> call);
+  void Send(UnaryCall<v1::SendRequest, v1::SendResponse>& call);
+  void Broadcast(UnaryCall<v1::BroadcastRequest, v1::BroadcastResponse>& call);
   // On the executor.
   void ForEach(std::function<void(PushReactor&)> action);
 
+  v1::PushService::AsyncService async_;
   CommandRunner& runner_;
   Idempotency& idempotency_;
   std::vector<std::unique_ptr<Shard>>& shards_;

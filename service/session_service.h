@@ -6,6 +6,7 @@
 #include "service/executor.h"
 #include "service/producer_auth.h"
 #include "service/questions.h"
+#include "service/rpc/unary_call.h"
 #include "session/session_table.h"
 
 namespace herald {
@@ -13,34 +14,35 @@ namespace herald {
 // `SessionService` over gRPC. Questions are posted to the shards and answered from the executor;
 // changes run as the Push commands of the same name.
 //
-// Threads:   gRPC's. Outlives the server's Shutdown.
-class SessionService final : public v1::SessionService::CallbackService {
+// Threads:   those of calls (service/rpc/call_threads.h). Outlives them.
+class SessionService final {
  public:
   SessionService(CommandRunner& runner, Questions& questions, Broker& broker, Executor& executor,
                  const ProducerAuth& auth)
       : runner_(runner), questions_(questions), broker_(broker), executor_(executor), auth_(auth) {}
 
-  using Context = grpc::CallbackServerContext;
-  using Reactor = grpc::ServerUnaryReactor;
-  Reactor* ListSessions(Context*, const v1::ListSessionsRequest*,
-                        v1::ListSessionsResponse*) override;
-  Reactor* GetSession(Context*, const v1::GetSessionRequest*, v1::GetSessionResponse*) override;
-  Reactor* Join(Context*, const v1::JoinRequest*, v1::JoinResponse*) override;
-  Reactor* Leave(Context*, const v1::LeaveRequest*, v1::LeaveResponse*) override;
-  Reactor* SetLabels(Context*, const v1::SetLabelsRequest*, v1::SetLabelsResponse*) override;
-  Reactor* Disconnect(Context*, const v1::DisconnectRequest*, v1::DisconnectResponse*) override;
-  Reactor* GetPresence(Context*, const v1::GetPresenceRequest*, v1::GetPresenceResponse*) override;
-  Reactor* GetHistory(Context*, const v1::GetHistoryRequest*, v1::GetHistoryResponse*) override;
+  // What is registered with the server to be built.
+  grpc::Service* async() { return &async_; }
+  // Handles the calls that arrive at `queue`; once the server has been built.
+  void Serve(grpc::ServerCompletionQueue& queue);
 
  private:
-  // The reactor of an admitted call, or null and `refused` already finished.
-  Reactor* Begin(Context* context, Reactor** refused);
-  template <typename Request, typename Response>
-  Reactor* Answer(Context* context, const Request* request, Response* response,
-                  void (Questions::*ask)(const Request&, Questions::Done<Response>));
-  template <typename Response>
-  Reactor* RunCommand(Context* context, const v1::Command& command, Response* response);
+  void ListSessions(UnaryCall<v1::ListSessionsRequest, v1::ListSessionsResponse>& call);
+  void GetSession(UnaryCall<v1::GetSessionRequest, v1::GetSessionResponse>& call);
+  void Join(UnaryCall<v1::JoinRequest, v1::JoinResponse>& call);
+  void Leave(UnaryCall<v1::LeaveRequest, v1::LeaveResponse>& call);
+  void SetLabels(UnaryCall<v1::SetLabelsRequest, v1::SetLabelsResponse>& call);
+  void Disconnect(UnaryCall<v1::DisconnectRequest, v1::DisconnectResponse>& call);
+  void GetPresence(UnaryCall<v1::GetPresenceRequest, v1::GetPresenceResponse>& call);
+  void GetHistory(UnaryCall<v1::GetHistoryRequest, v1::GetHistoryResponse>& call);
 
+  template <typename Request, typename Response>
+  void Answer(UnaryCall<Request, Response>& call,
+              void (Questions::*ask)(const Request&, Questions::Done<Response>));
+  template <typename Request, typename Response>
+  void RunCommand(UnaryCall<Request, Response>& call, const v1::Command& command);
+
+  v1::SessionService::AsyncService async_;
   CommandRunner& runner_;
   Questions& questions_;
   Broker& broker_;

@@ -31,6 +31,7 @@ void Shard::Start(TopicFeed& feed) {
     thread_id_ = std::this_thread::get_id();
     last_tick_ = std::chrono::steady_clock::now();
     ScheduleTick();
+    wake_.Listen([this] { OnWake(); });
     auto work = boost::asio::make_work_guard(io_);
     io_.run();
     // Sessions refer to the wheel and the counters: they go before those, on their own thread.
@@ -54,15 +55,12 @@ void Shard::Stop() {
 }
 
 void Shard::Post(absl::AnyInvocable<void()> task, std::size_t bytes) {
-  if (mailbox_.Post({nullptr, nullptr, nullptr, std::move(task), bytes})) Wake();
+  if (mailbox_.Post({nullptr, nullptr, nullptr, std::move(task), bytes})) wake_.Signal();
 }
 
 void Shard::Deliver(MessagePtr message, ExceptionsPtr except, TallyPtr tally) {
-  if (mailbox_.Post({std::move(message), std::move(except), std::move(tally), nullptr, 0})) Wake();
-}
-
-void Shard::Wake() {
-  boost::asio::post(io_, [this] { OnWake(); });
+  if (mailbox_.Post({std::move(message), std::move(except), std::move(tally), nullptr, 0}))
+    wake_.Signal();
 }
 
 void Shard::OnWake() {

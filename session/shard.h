@@ -31,6 +31,7 @@
 #include "session/timer_wheel.h"
 #include "session/topic_feed.h"
 #include "session/topic_rules.h"
+#include "session/wake_event.h"
 
 namespace herald {
 
@@ -185,7 +186,6 @@ class Shard {
     bool reports = false;  // some have a receipt
   };
 
-  void Wake();
   void OnWake();
   // One turn: at most so many mails that sockets and timers are not kept waiting.
   void Drain();
@@ -243,6 +243,7 @@ class Shard {
   std::vector<std::shared_ptr<Session>> to_remove_;  // who waited for Remove
   // After all that a connection's destructor touches: handlers still pending die with the context.
   boost::asio::io_context io_{1};
+  WakeEvent wake_{io_};
   boost::asio::steady_timer tick_timer_{io_};
   std::chrono::steady_clock::time_point last_tick_;
   std::thread thread_;

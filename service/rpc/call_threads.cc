@@ -1,0 +1,29 @@
+#include "service/rpc/call_threads.h"
+
+namespace herald {
+namespace {
+
+void Run(grpc::ServerCompletionQueue& queue) {
+  void* tag = nullptr;
+  bool ok = false;
+  while (queue.Next(&tag, &ok)) static_cast<Completion*>(tag)->Complete(ok);
+}
+
+}  // namespace
+
+CallThreads::CallThreads(grpc::ServerBuilder& builder, int count) {
+  for (int i = 0; i < count; ++i) queues_.push_back(builder.AddCompletionQueue());
+}
+
+void CallThreads::Start() {
+  for (const auto& queue : queues_) threads_.emplace_back([raw = queue.get()] { Run(*raw); });
+}
+
+CallThreads::~CallThreads() {
+  for (const auto& queue : queues_) queue->Shutdown();
+  for (std::thread& thread : threads_) thread.join();
+  // Queues that never had a thread must be emptied too.
+  for (const auto& queue : queues_) Run(*queue);
+}
+
+}  // namespace herald

@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <cassert>
 #include <cerrno>
 #include <utility>
 
@@ -21,18 +22,20 @@ ssize_t SendNow(int socket, const std::string& bytes) {
 
 }  // namespace
 
-bool DirectSend::Add(Session& session, const FramePtr& frame) {
-  const int socket = session.DirectSocket();
-  if (socket < 0) return false;
-  session.CountDirect(*frame);
+bool DirectSend::Add(Session& session, DirectSlot& slot, const FramePtr& frame) {
+  if (!slot.open() && !session.OpenDirect()) return false;
+  // Bytes for a socket that is somebody else's by now would be the worst that can happen.
+  assert(slot.socket == session.DirectSocket());
   const std::string& bytes = frame->bytes;
+  slot.messages += frame->messages;
+  slot.bytes += bytes.size();
   if (batch_ == nullptr) {
-    Settle({&session, &frame}, SendNow(socket, bytes));
+    Settle({&session, &frame}, SendNow(slot.socket, bytes));
     return true;
   }
-  iovec& buffer = buffers_[session.encoding().index()];
+  iovec& buffer = buffers_[slot.encoding.index()];
   buffer = {const_cast<char*>(bytes.data()), bytes.size()};
-  sends_.push_back({socket, targets_.size(), {&buffer, 1}, 0});
+  sends_.push_back({slot.socket, targets_.size(), {&buffer, 1}, 0});
   targets_.push_back({&session, &frame});
   if (sends_.size() == BatchSender::kMaxSends) SendBatch();
   return true;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "session/batch_sender.h"
+#include "session/direct_slots.h"
 #include "session/frame.h"
 
 namespace herald {
@@ -18,9 +19,9 @@ class Shard;
 // Writes a frame straight to the sockets of sessions that have nothing queued before it. What a
 // socket does not take is queued, and flushed with the drain.
 //
-// Each session is looked at once and nothing is stored for it; through its queue there are three
-// walks over the sessions, with the kernel's work between them that drives them out of the caches
-// (docs/performance.md, P2).
+// Of a session whose slot is open nothing but the slot is looked at; through its queue there are
+// three walks over the sessions, with the kernel's work between them that drives them out of the
+// caches (docs/performance.md, P2).
 //
 // Threads:   owning shard only.
 // Ownership: sessions and frames that were added must live until Finish.
@@ -32,7 +33,8 @@ class DirectSend {
   void set_batch(BatchSender& batch) { batch_ = &batch; }
 
   // False if the session has to queue it. All frames of an encoding are the same one until Finish.
-  bool Add(Session& session, const FramePtr& frame);
+  // `slot` is the session's.
+  bool Add(Session& session, DirectSlot& slot, const FramePtr& frame);
   void Finish();
 
  private:

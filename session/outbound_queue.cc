@@ -24,12 +24,14 @@ void OutboundQueue::Append(Outbound out) {
 }
 
 void OutboundQueue::Push(Outbound out) {
+  if (empty()) observer_.OnFilled();
   bytes_ += out.frame->bytes.size();
   if (MayGoByItself(out)) ++with_options_;
   Append(std::move(out));
 }
 
 void OutboundQueue::PushAhead(Outbound out) {
+  if (empty()) observer_.OnFilled();
   bytes_ += out.frame->bytes.size();
   if (MayGoByItself(out)) ++with_options_;
   const std::uint32_t topic = out.frame->topic;

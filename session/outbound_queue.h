@@ -48,9 +48,11 @@ struct Outbound {
 //            stays first.
 class OutboundQueue {
  public:
-  // Told what becomes of frames that carry a `run`. Must not change the queue.
+  // Told what becomes of frames that carry a `run`, and when the queue, empty so far, is to hold
+  // something. Must not change the queue.
   class Observer {
    public:
+    virtual void OnFilled() = 0;
     virtual void OnWritten(const Outbound& gone) = 0;
     virtual void OnDropped(const Outbound& gone, DropReason reason) = 0;
 
@@ -79,14 +81,10 @@ class OutboundQueue {
   // `written` bytes went to the kernel. Frames that are whole on the wire are let go.
   void Consume(std::size_t written);
 
-  // A frame that was written past the empty queue; and that was not, after all.
-  void CountDirect(const Frame& frame) {
-    messages_written_ += frame.messages;
-    bytes_written_ += frame.bytes.size();
-  }
-  void UncountDirect(const Frame& frame) {
-    messages_written_ -= frame.messages;
-    bytes_written_ -= frame.bytes.size();
+  // What was written past the queue, while it was empty.
+  void CountDirect(std::uint64_t messages, std::uint64_t bytes) {
+    messages_written_ += messages;
+    bytes_written_ += bytes;
   }
 
   // Loads the oldest frame's entry, for a Gather that follows soon.
@@ -119,7 +117,8 @@ class OutboundQueue {
   // Frames and the holes between them: what its memory is for.
   std::size_t slots() const { return frames_.size() - head_; }
   // Frames pushed as `awaited` that are gone: written or dropped. They go in order.
-  std::uint64_t awaited_gone() const { return awaited_gone_; }
+  // Modulo 2^32.
+  std::uint32_t awaited_gone() const { return awaited_gone_; }
   std::uint64_t messages_written() const { return messages_written_; }
   std::uint64_t bytes_written() const { return bytes_written_; }
 
@@ -140,9 +139,9 @@ class OutboundQueue {
   std::uint32_t with_options_ = 0;  // waiting frames whose message may expire or collapse
   std::size_t bytes_ = 0;           // waiting, without head_written_
   const std::size_t max_bytes_;
-  std::uint64_t awaited_gone_ = 0;
   std::uint64_t messages_written_ = 0;
   std::uint64_t bytes_written_ = 0;
+  std::uint32_t awaited_gone_ = 0;  // last: leaves room for a small member of the owner
 };
 
 template <typename MakeGap>

@@ -111,9 +111,33 @@ bool Session::Enqueue(const FramePtr& frame, const MessageRunPtr& run) {
   return true;
 }
 
+bool Session::OpenDirect() {
+  if (direct_ == DirectSlots::kNone) return false;
+  const int socket = DirectSocket();
+  if (socket < 0) return false;
+  shard_.direct_slots()[direct_] = {socket, encoding_, 0, 0};
+  return true;
+}
+
+void Session::CloseDirect() {
+  DirectSlot& slot = shard_.direct_slots()[direct_];
+  queue_.CountDirect(slot.messages, slot.bytes);
+  slot = {};
+}
+
+std::uint64_t Session::messages_out() const {
+  return queue_.messages_written() + shard_.direct_slots()[direct_].messages;
+}
+
+std::uint64_t Session::bytes_out() const {
+  return queue_.bytes_written() + shard_.direct_slots()[direct_].bytes;
+}
+
 void Session::QueueUnsent(const FramePtr& frame, std::size_t written) {
   assert(queue_.empty());  // nothing is queued to anybody between the two
-  queue_.UncountDirect(*frame);
+  DirectSlot& slot = shard_.direct_slots()[direct_];
+  slot.messages -= frame->messages;
+  slot.bytes -= frame->bytes.size();
   if (written == 0) {
     Enqueue(frame);
     return;
@@ -239,6 +263,7 @@ void Session::Close(CloseRequest request) {
   if (closing_) return;
   // No owner may let go of it while it closes.
   auto self = shared_from_this();
+  CloseDirect();
   closing_ = true;
   may_come_back_ = MayComeBack(request.code) || (request.advice && !request.advice->never);
   if (request.code == CloseCode::kSlowConsumer)

@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "session/close.h"
 #include "session/compact_time.h"
+#include "session/direct_slots.h"
 #include "session/labels.h"
 #include "session/message.h"
 #include "session/outbound_queue.h"
@@ -33,6 +34,7 @@ struct TopicSubscribers {
   struct Entry {
     Session* session;
     std::uint32_t slot;          // index in the session's `subscriptions_`
+    std::uint32_t direct;        // the session's, in the shard's DirectSlots
     std::uint64_t start_offset;  // live messages at or below it are not for this session
   };
   std::string topic;
@@ -86,6 +88,9 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   const Labels& labels() const;
   void set_labels(Labels labels);
   const OutboundQueue& queue() const { return queue_; }
+  // Given to the socket so far.
+  std::uint64_t messages_out() const;
+  std::uint64_t bytes_out() const;
   // Topics it is on, the personal and the broadcast topic included.
   std::vector<std::string> topics() const;
   // How many of them count for the limit of topics a session: not those two.
@@ -121,12 +126,12 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   // What came of it: bytes, or -errno. False if nothing is left to do; else Flush follows.
   virtual bool OnSent(ssize_t /*result*/) { return true; }
   // The socket, if a frame may be written to it at once, with nothing before it; else -1.
-  int DirectSocket() const {
-    const bool listed = id_ != SessionId{};
-    return listed && !closing_ && !touched_ && queue_.empty() ? Socket() : -1;
-  }
-  // A frame goes to that socket; and of it no more than `written` bytes went.
-  void CountDirect(const Frame& frame) { queue_.CountDirect(frame); }
+  int DirectSocket() const { return !closing_ && queue_.empty() ? Socket() : -1; }
+  // Opens its slot, if that may be; false if not. It stands open until something may come in between.
+  bool OpenDirect();
+  // To be called before DirectSocket changes. What was written meanwhile is counted.
+  void CloseDirect();
+  // Of a frame that was counted at the slot no more than `written` bytes went.
   void QueueUnsent(const FramePtr& frame, std::size_t written);
   // Loads what Flush will look at: first the session itself, and once that is there, where it points.
   void Prefetch() const;
@@ -207,6 +212,7 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
     return *extras_;
   }
 
+  void OnFilled() override { CloseDirect(); }
   void OnWritten(const Outbound& gone) override;
   void OnDropped(const Outbound& gone, DropReason reason) override;
   // False if `out` cannot be queued; it has been dropped then.
@@ -232,9 +238,10 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   Shard& shard_;
 
  protected:
-  OutboundQueue queue_;
+  [[no_unique_address]] OutboundQueue queue_;
 
  private:
+  std::uint32_t direct_ = DirectSlots::kNone;
   [[no_unique_address]] SessionId id_;  // what follows stands where its alignment leaves room
   const Encoding encoding_;
   bool closing_ = false;

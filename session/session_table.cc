@@ -24,8 +24,8 @@ SessionInfo Describe(Session& session) {
   info.opened_at = session.opened_at();
   info.remote_address = session.remote_address();
   info.user_agent = session.user_agent();
-  info.messages_out = session.queue().messages_written();
-  info.bytes_out = session.queue().bytes_written();
+  info.messages_out = session.messages_out();
+  info.bytes_out = session.bytes_out();
   info.messages_in = session.messages_in();
   info.bytes_in = session.bytes_in();
   info.queued_bytes = session.queue().bytes();

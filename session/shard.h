@@ -22,6 +22,7 @@
 #include "session/close.h"
 #include "session/closing_wave.h"
 #include "session/direct_send.h"
+#include "session/direct_slots.h"
 #include "session/event_hub.h"
 #include "session/keyed_set.h"
 #include "session/mailbox.h"
@@ -158,6 +159,7 @@ class Shard {
   void Reconfigure(std::size_t max_outbound_bytes, std::uint32_t max_topics_per_session);
 
   TimerWheel& timers() { return timers_; }
+  DirectSlots& direct_slots() { return direct_slots_; }
   void Touch(Session& session);
   // `message` as a run of its own; the same one for all sessions that ask one after the other.
   const MessageRunPtr& RunOf(const MessagePtr& message);
@@ -229,6 +231,7 @@ class Shard {
   std::vector<Session*> touched_;
   std::unique_ptr<BatchSender> batch_sender_;  // null: there is none
   std::optional<BatchFlush> batch_flush_;
+  DirectSlots direct_slots_;
   DirectSend direct_send_{*this};
   std::vector<MessageRunPtr> unsettled_;
   MessageRunPtr single_;  // what RunOf returned last

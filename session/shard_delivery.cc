@@ -106,16 +106,22 @@ void Shard::FinishRun(bool last) {
   const bool directly =
       last && run == nullptr && (touched_.empty() || entries.size() >= BatchSender::kWorthIt);
   for (std::size_t i = 0; i < entries.size(); ++i) {
-    PrefetchAhead(entries, i, [](const auto& entry) { return entry.session; });
+    // A session whose slot is open is not looked at.
+    PrefetchAhead(entries, i, [&](const TopicSubscribers::Entry& entry) {
+      return directly && direct_slots_[entry.direct].open() ? nullptr : entry.session;
+    });
     Session& session = *entries[i].session;
-    if (session.closing()) continue;
+    DirectSlot& slot = direct_slots_[entries[i].direct];
+    const bool open = directly && slot.open();
+    if (!open && session.closing()) continue;
     if (!gets_all(entries[i])) {
       DeliverBehindStart(entries[i]);
       continue;
     }
-    FramePtr& frame = frames[session.encoding().index()];
-    if (!frame) frame = JoinRun(session.encoding());
-    if (!directly || !direct_send_.Add(session, frame)) session.Enqueue(frame, run);
+    const Encoding encoding = open ? slot.encoding : session.encoding();
+    FramePtr& frame = frames[encoding.index()];
+    if (!frame) frame = JoinRun(encoding);
+    if (!directly || !direct_send_.Add(session, slot, frame)) session.Enqueue(frame, run);
   }
   direct_send_.Finish();
   delivering_ = false;

@@ -20,6 +20,7 @@ void Shard::Add(std::shared_ptr<Session> session, std::string user) {
   session->id_ = SessionId::New(static_cast<std::uint8_t>(options_.index));
   session->user_ = std::move(user);
   session->opened_at_ = absl::Now();
+  session->direct_ = direct_slots_.Add();
   sessions_.insert(std::move(session));
   Bump(stats_.sessions, 1);
   Bump(stats_.sessions_opened, 1);
@@ -49,6 +50,8 @@ void Shard::Remove(Session& session) {
   }
   const std::shared_ptr<Session> keep = std::move(sessions_.extract(it).value());
   Bump(stats_.sessions, -1);
+  session.CloseDirect();
+  direct_slots_.Remove(std::exchange(session.direct_, DirectSlots::kNone));
   session.closing_ = true;
   session.DropQueued(DropReason::kDisconnected, /*ended=*/true);
   KeepOwed(session.id_, session.user_, session.CollectOwed());
@@ -114,32 +117,33 @@ void Shard::Subscribe(Session& session, const std::string& topic, std::optional<
     done(absl::AlreadyExistsError("already subscribed"));
     return;
   }
-  feed_->Subscribe(*this, topic, since, max_subscribers,
-                   [this, topic, session = session.weak_from_this(),
-                    done = std::move(done)](absl::StatusOr<FeedStart> start) mutable {
-                     auto alive = session.lock();
-                     if (!start.ok()) {
-                       if (alive) done(std::move(start));
-                       return;
-                     }
-                     if (!alive || alive->closing()) {
-                       feed_->Unsubscribe(*this, topic);
-                       return;
-                     }
-                     if (alive->IsOn(topic)) {
-                       // Asked for twice before the first was answered.
-                       feed_->Unsubscribe(*this, topic);
-                       done(absl::AlreadyExistsError("already subscribed"));
-                       return;
-                     }
-                     TopicSubscribers& subscribers = SubscribersOf(topic);
-                     const auto slot = static_cast<std::uint32_t>(alive->subscriptions_.size());
-                     const auto index = static_cast<std::uint32_t>(subscribers.entries.size());
-                     subscribers.entries.push_back({alive.get(), slot, start->position.offset});
-                     alive->subscriptions_.push_back({&subscribers, index});
-                     if (subscribers.join_leave) options_.presence->Joined(*alive, topic);
-                     done(std::move(start));
-                   });
+  feed_->Subscribe(
+      *this, topic, since, max_subscribers,
+      [this, topic, session = session.weak_from_this(),
+       done = std::move(done)](absl::StatusOr<FeedStart> start) mutable {
+        auto alive = session.lock();
+        if (!start.ok()) {
+          if (alive) done(std::move(start));
+          return;
+        }
+        if (!alive || alive->closing()) {
+          feed_->Unsubscribe(*this, topic);
+          return;
+        }
+        if (alive->IsOn(topic)) {
+          // Asked for twice before the first was answered.
+          feed_->Unsubscribe(*this, topic);
+          done(absl::AlreadyExistsError("already subscribed"));
+          return;
+        }
+        TopicSubscribers& subscribers = SubscribersOf(topic);
+        const auto slot = static_cast<std::uint32_t>(alive->subscriptions_.size());
+        const auto index = static_cast<std::uint32_t>(subscribers.entries.size());
+        subscribers.entries.push_back({alive.get(), slot, alive->direct_, start->position.offset});
+        alive->subscriptions_.push_back({&subscribers, index});
+        if (subscribers.join_leave) options_.presence->Joined(*alive, topic);
+        done(std::move(start));
+      });
 }
 
 TopicSubscribers& Shard::SubscribersOf(const std::string& topic) {

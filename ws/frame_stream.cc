@@ -90,11 +90,10 @@ void FrameStream::FlushTls() {
   if (!beast_writes_.empty() && tls.pending() == 0) CompleteWritten({});
 }
 
-FrameStream::Acked FrameStream::AckedBytes() const {
+FrameStream::Acked FrameStream::AckedBytes(std::uint64_t written) const {
   int value = 0;
   if (::ioctl(socket_.native_handle(), SIOCOUTQ, &value) != 0) return {};
   const auto unacknowledged = static_cast<std::uint64_t>(value);
-  const std::uint64_t written = queue_.bytes_written();
   const TlsStream* tls = socket_.tls();
   if (tls == nullptr) return {written - unacknowledged, written - unacknowledged};
   // The kernel counts what is encrypted, which is more than what was queued.
@@ -135,7 +134,8 @@ void FrameStream::WriteForBeast(FramePtr frame, Written done) {
 void FrameStream::CompleteWritten(error_code error) {
   std::size_t done = 0;
   while (done < beast_writes_.size() &&
-         (error || beast_writes_[done].done_at <= queue_.awaited_gone()))
+         (error ||
+          static_cast<std::int32_t>(queue_.awaited_gone() - beast_writes_[done].done_at) >= 0))
     ++done;
   if (done == 0) return;
   std::vector<BeastWrite> completed(
@@ -149,6 +149,7 @@ void FrameStream::CompleteWritten(error_code error) {
 
 void FrameStream::Fail(error_code error) {
   if (failed_) return;
+  if (observer_ != nullptr) observer_->OnSocketChanges();
   failed_ = true;
   error_code ignored;
   socket_.close(ignored);

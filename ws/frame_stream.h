@@ -41,6 +41,8 @@ class FrameStream {
   class Observer {
    public:
     virtual void OnBeastCloses(std::uint16_t code) = 0;
+    // Socket() will be another one.
+    virtual void OnSocketChanges() = 0;
     // What has expired may be let go before the rest is written.
     virtual void BeforeWrite() = 0;
     // Keeps the stream alive while the socket is awaited.
@@ -69,7 +71,10 @@ class FrameStream {
   // Writes what is queued, as far as the kernel takes it.
   void Flush();
   // While set, nothing is written: what has to go out first is not known yet.
-  void set_corked(bool corked) { corked_ = corked; }
+  void set_corked(bool corked) {
+    observer_->OnSocketChanges();
+    corked_ = corked;
+  }
   // The same as a part of a batch: see Session::PrepareSend and OnSent.
   int PrepareSend(std::span<iovec> out, std::size_t& n);
   bool OnSent(ssize_t result);
@@ -85,7 +90,8 @@ class FrameStream {
     std::uint64_t bytes = 0;  // of all that was queued; with TLS at least so many
     std::uint64_t wire = 0;   // changes when more is acknowledged
   };
-  Acked AckedBytes() const;
+  // `written`: all bytes that were given to the socket.
+  Acked AckedBytes(std::uint64_t written) const;
 
   template <class Buffers, class Handler>
   auto async_read_some(const Buffers& buffers, Handler&& handler) {
@@ -134,16 +140,19 @@ class FrameStream {
 
   // Found by argument-dependent lookup when Beast ends the connection.
   friend void teardown(boost::beast::role_type role, FrameStream& stream, error_code& error) {
+    stream.observer_->OnSocketChanges();
     stream.socket_.ShutdownSend();
     boost::beast::websocket::teardown(role, stream.socket_.tcp(), error);
   }
   template <class Handler>
   friend void async_teardown(boost::beast::role_type role, FrameStream& stream, Handler&& handler) {
+    stream.observer_->OnSocketChanges();
     stream.socket_.ShutdownSend();
     boost::beast::websocket::async_teardown(role, stream.socket_.tcp(),
                                             std::forward<Handler>(handler));
   }
   friend void beast_close_socket(FrameStream& stream) {
+    stream.observer_->OnSocketChanges();
     error_code ignored;
     stream.socket_.close(ignored);
   }
@@ -151,7 +160,7 @@ class FrameStream {
  private:
   using Written = absl::AnyInvocable<void(error_code)>;
   struct BeastWrite {
-    std::uint64_t done_at;  // when the queue has let go of this many awaited frames
+    std::uint32_t done_at;  // when the queue has let go of this many awaited frames
     Written done;
   };
   // The handler that waits for writability. Beast's writes wait with it, and hold the owner, which
@@ -201,7 +210,7 @@ class FrameStream {
   Observer* observer_ = nullptr;
   std::unique_ptr<std::string> prefix_;  // null once it is read
   std::unique_ptr<CompressedMarks> marks_;
-  std::uint64_t beast_frames_ = 0;  // queued since the start
+  std::uint32_t beast_frames_ = 0;  // queued since the start, modulo 2^32
 };
 
 }  // namespace herald

@@ -192,7 +192,7 @@ void WsSession::OnTimer() {
         if (awaiting_pong_) {
           // A slow reader is not a dead one: while the peer's kernel works through what lies before
           // the ping, it may wait.
-          const FrameStream::Acked acked = ws_.next_layer().AckedBytes();
+          const FrameStream::Acked acked = ws_.next_layer().AckedBytes(bytes_out());
           if (acked.bytes >= ping_end_ || acked.wire == acked_at_ping_) {
             return Close({CloseCode::kTimeout, "no pong in time", {}});
           }
@@ -208,8 +208,8 @@ void WsSession::OnTimer() {
         awaiting_pong_ = true;
         next_ping_ = now + Limit().pong_timeout;
         Enqueue(ping);
-        ping_end_ = queue_.bytes_written() + queue_.bytes();
-        acked_at_ping_ = ws_.next_layer().AckedBytes().wire;
+        ping_end_ = bytes_out() + queue_.bytes();
+        acked_at_ping_ = ws_.next_layer().AckedBytes(bytes_out()).wire;
       }
       if (phase_ == Phase::kOpen) ScheduleNext();
       return;
@@ -223,7 +223,7 @@ void WsSession::OnTimer() {
 
 bool WsSession::StillFlushing() {
   if (ending_->code != CloseCode::kRestart || queue_.empty()) return false;
-  return queue_.bytes_written() > std::exchange(ending_->bytes_written, queue_.bytes_written());
+  return bytes_out() > std::exchange(ending_->bytes_written, bytes_out());
 }
 
 void WsSession::OnBeastCloses(std::uint16_t code) {
@@ -253,7 +253,7 @@ void WsSession::DoClose(CloseRequest request) {
   }
   ws_.next_layer().set_corked(false);
   phase_ = Phase::kClosing;
-  ending_ = std::make_unique<Ending>(Ending{request.code, request.reason, queue_.bytes_written()});
+  ending_ = std::make_unique<Ending>(Ending{request.code, request.reason, bytes_out()});
   shard().timers().Schedule(*this, kCloseTimeout);
   if (beast_closes_) return;
   Flush();
@@ -281,8 +281,8 @@ void WsSession::End(CloseCode code, std::string reason) {
     event.close_code = static_cast<std::uint16_t>(code);
     event.close_reason = std::move(reason);
     event.duration = event.time - opened_at();
-    event.bytes_out = queue_.bytes_written();
-    event.messages_out = queue_.messages_written();
+    event.bytes_out = bytes_out();
+    event.messages_out = messages_out();
     event.bytes_in = bytes_in();
     event.messages_in = messages_in();
     const auto lost = dropped();

@@ -142,6 +142,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
 
   // Ending.
   void OnBeastCloses(std::uint16_t code) override;
+  void OnSocketChanges() override { CloseDirect(); }
   void BeforeWrite() override { DropExpired(); }
   std::shared_ptr<void> Owner() override { return weak_from_this().lock(); }
   void OnTimer() override;

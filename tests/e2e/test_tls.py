@@ -27,6 +27,10 @@ class TlsHerald(Herald):
     def __init__(self, authority, *flags, **options):
         self.cert, self.key = authority.issue("server")
         self.trust = ssl.create_default_context(cadata=authority.pem().decode())
+        # The client of the `websockets` package reads on a thread of its own while it writes its request. With TLS 1.3 it may read a
+        # session ticket then, and OpenSSL's state is torn: an internal error, or a request that never leaves.
+        self.threaded_trust = ssl.create_default_context(cadata=authority.pem().decode())
+        self.threaded_trust.maximum_version = ssl.TLSVersion.TLSv1_2
         super().__init__(f"--client_tls_cert_file={self.cert}", f"--client_tls_key_file={self.key}", *flags, **options)
 
     @property
@@ -38,10 +42,10 @@ class TlsHerald(Herald):
         return f"https://{self.client_addr}/"
 
     def json_client(self, query="", **options):
-        return super().json_client(query, **({"ssl": self.trust} | options))
+        return super().json_client(query, **({"ssl": self.threaded_trust} | options))
 
     def raw_client(self, query="", **options):
-        return super().raw_client(query, **({"ssl": self.trust} | options))
+        return super().raw_client(query, **({"ssl": self.threaded_trust} | options))
 
     def handshakes(self, result):
         return self.metric("herald_tls_handshakes_total", result=result)

@@ -55,7 +55,10 @@ class SocketSession final : public Session {
     while (::send(ends_[0], block.data(), block.size(), MSG_DONTWAIT) > 0) {
     }
   }
-  void Hold() { held_ = true; }
+  void Hold() {
+    CloseDirect();
+    held_ = true;
+  }
   void Queue(FramePtr frame) { Enqueue(frame); }
 
  private:
@@ -145,8 +148,7 @@ class DirectSendTest : public ::testing::Test {
   };
   Wire Of(SocketSession& session) {
     return RunOn(shard(), [&]() -> Wire {
-      return {session.Direct(), session.flushed(), session.queue().messages_written(),
-              session.queue().bytes_written()};
+      return {session.Direct(), session.flushed(), session.messages_out(), session.bytes_out()};
     });
   }
   Shard& shard() { return node_->shard(); }
@@ -265,6 +267,81 @@ TEST_F(DirectSendTest, AFewGoAlongWithWhatIsFlushedAnyway) {
   Await(3);
   EXPECT_THAT(Of(*session).direct, IsEmpty());
   EXPECT_THAT(PayloadsOf(Of(*session).flushed), ElementsAre("a@0=x"));
+}
+
+// From here on the sessions have been written to directly before, so that their slots stand open.
+
+TEST_F(DirectSendTest, NothingOvertakesWhatWasQueuedSince) {
+  Start();
+  auto session = Add();
+  Publish("x", 1);
+  {
+    Busy busy(shard());
+    shard().Post([&] { session->Queue(MakeFrame(Opcode::kText, "mine")); });
+    ASSERT_TRUE(node_->Publish("a", "last").ok());
+  }
+  Await(3);
+  Publish("again", 4);
+  const Wire wire = Of(*session);
+  EXPECT_THAT(PayloadsOf(wire.direct), ElementsAre("a@0=x", "a@0=again"));
+  EXPECT_THAT(PayloadsOf(wire.flushed), ElementsAre("mine", "a@0=last"));
+  EXPECT_EQ(wire.messages, 4u);
+  EXPECT_EQ(wire.bytes, wire.direct.size() + wire.flushed.size());
+}
+
+TEST_F(DirectSendTest, ASocketThatMayNotBeWrittenToAnyMoreIsNot) {
+  Start({kWhole});
+  auto open = Add(), held = Add();
+  Publish("x", 2);
+  RunOn(shard(), [&] { held->Hold(); });
+  Publish("y", 4);
+  EXPECT_THAT(PayloadsOf(Of(*open).direct), ElementsAre("a@0=x", "a@0=y"));
+  EXPECT_THAT(PayloadsOf(Of(*held).direct), ElementsAre("a@0=x"));
+  EXPECT_THAT(PayloadsOf(Of(*held).flushed), ElementsAre("a@0=y"));
+}
+
+TEST_F(DirectSendTest, WhoTakesThePlaceOfAnEndedSessionGetsItsOwn) {
+  Start({kWhole});
+  auto ended = Add(), stays = Add();
+  Publish("x", 2);
+  RunOn(shard(), [&] { ended->Close({CloseCode::kNormal, "", {}}); });
+  Publish("y", 3);
+  auto next = Add();
+  Publish("z", 5);
+  EXPECT_THAT(PayloadsOf(Of(*ended).direct), ElementsAre("a@0=x"));
+  EXPECT_THAT(PayloadsOf(Of(*stays).direct), ElementsAre("a@0=x", "a@0=y", "a@0=z"));
+  const Wire wire = Of(*next);
+  EXPECT_THAT(PayloadsOf(wire.direct), ElementsAre("a@0=z"));
+  EXPECT_EQ(wire.messages, 1u);
+  EXPECT_EQ(Of(*ended).messages, 1u);
+}
+
+TEST_F(DirectSendTest, AFullSocketIsWrittenToThroughTheQueueFromThenOn) {
+  Start();
+  auto session = Add();
+  Publish("x", 1);
+  EXPECT_THAT(PayloadsOf(Of(*session).direct), ElementsAre("a@0=x"));
+  session->Block();
+  Publish("y", 2);
+  const Wire wire = Of(*session);
+  EXPECT_THAT(PayloadsOf(wire.flushed), ElementsAre("a@0=y"));
+  EXPECT_EQ(wire.messages, 2u);
+}
+
+TEST_F(DirectSendTest, ASessionOutsideTheTableQueues) {
+  Start({kWhole});
+  auto listed = Add();
+  auto probe = RunOn(shard(), [&] {
+    auto session = std::make_shared<SocketSession>(shard());
+    shard().Subscribe(*session, "a", {}, 0, [](absl::StatusOr<FeedStart>) {});
+    return session;
+  });
+  Publish("x", 1);
+  Publish("y", 2);
+  EXPECT_THAT(PayloadsOf(Of(*listed).direct), ElementsAre("a@0=x", "a@0=y"));
+  EXPECT_THAT(Of(*probe).direct, IsEmpty());
+  EXPECT_THAT(PayloadsOf(Of(*probe).flushed), ElementsAre("a@0=x", "a@0=y"));
+  RunOn(shard(), [&] { shard().LeaveAll(*probe); });
 }
 
 }  // namespace

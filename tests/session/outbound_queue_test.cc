@@ -23,6 +23,7 @@ FramePtr Bytes(std::string bytes, std::uint32_t messages = 1) {
 
 // What an observer hears, as text.
 struct Recorder : OutboundQueue::Observer {
+  void OnFilled() override { ++filled; }
   void OnWritten(const Outbound& gone) override {
     heard.push_back("written " + gone.run->first()->body().payload);
   }
@@ -32,9 +33,11 @@ struct Recorder : OutboundQueue::Observer {
                     gone.run->first()->body().payload);
   }
   std::vector<std::string> heard;
+  int filled = 0;
 };
 
 struct TestQueue : private Recorder, public OutboundQueue {
+  using Recorder::filled;
   explicit TestQueue(std::size_t max_bytes) : OutboundQueue(max_bytes, *this) {}
   std::vector<std::string> TakeHeard() { return std::exchange(heard, {}); }
 };
@@ -69,6 +72,17 @@ TEST(OutboundQueueTest, IsEmptyAtFirst) {
   EXPECT_TRUE(queue.empty());
   EXPECT_EQ(queue.bytes(), 0u);
   EXPECT_EQ(Gathered(queue), "");
+}
+
+TEST(OutboundQueueTest, TellsWhenItIsEmptyNoMore) {
+  TestQueue queue(100);
+  queue.Push(Said("one"));
+  queue.Push(Said("two"));
+  EXPECT_EQ(queue.filled, 1);
+  queue.Consume(6);
+  queue.PushAhead(Said("three"));
+  queue.PushAhead(Said("four"));
+  EXPECT_EQ(queue.filled, 2);
 }
 
 TEST(OutboundQueueTest, GathersFramesInOrder) {

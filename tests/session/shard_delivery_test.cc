@@ -110,7 +110,7 @@ TEST(ShardDeliveryTest, ABurstOfOneTopicIsOneFrameSharedByItsSessions) {
     ASSERT_EQ(two->queue().Gather({&second, 1}), 1u);
     EXPECT_EQ(first.iov_base, second.iov_base);
     one->Allow(RecordingSession::kUnlimited);
-    EXPECT_EQ(one->queue().messages_written(), 100u);
+    EXPECT_EQ(one->messages_out(), 100u);
   });
   const auto received = node.ReceivedBy(*one);
   ASSERT_THAT(received, SizeIs(100));

@@ -1,6 +1,5 @@
 #include "bench/echo_server.h"
 
-#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
@@ -8,10 +7,11 @@
 
 #include <cstdio>
 #include <memory>
-#include <mutex>
 #include <string>
 
-#include "herald/v1/push_service.pb.h"
+#include "herald/v1/push_service.grpc.pb.h"
+#include "service/rpc/call_threads.h"
+#include "service/rpc/stream_reactor.h"
 
 namespace herald::bench {
 namespace {
@@ -29,45 +29,56 @@ grpc::ByteBuffer Answer(int commands) {
   return grpc::ByteBuffer(&slice, 1);
 }
 
-// Reads and writes overlap, as Herald's do.
-class Echo final : public grpc::ServerGenericBidiReactor {
- public:
-  explicit Echo(const grpc::ByteBuffer& answer) : answer_(answer) { StartRead(&request_); }
+using EchoCall = BidiCall<grpc::ByteBuffer, grpc::ByteBuffer>;
 
+// Reads and writes overlap, as Herald's do. Everything runs on the thread of the call.
+class Echo final : public StreamReactor<EchoCall> {
+ public:
+  Echo(std::unique_ptr<EchoCall> call, const grpc::ByteBuffer& answer)
+      : StreamReactor(std::move(call)), answer_(answer) {
+    StartRead(&request_);
+  }
+
+ private:
   void OnReadDone(bool ok) override {
-    const std::lock_guard lock(mutex_);
     if (!ok) {
       ended_ = true;
       if (owed_ == 0) Finish(grpc::Status::OK);
       return;
     }
     request_.Clear();
-    if (owed_++ == 0) StartWrite(&answer_);
+    if (owed_++ == 0) StartWrite(answer_);
     StartRead(&request_);
   }
   void OnWriteDone(bool ok) override {
-    const std::lock_guard lock(mutex_);
     if (!ok) owed_ = 1;  // the client is gone
-    if (--owed_ > 0) return StartWrite(&answer_);
+    if (--owed_ > 0) return StartWrite(answer_);
     if (ended_) Finish(grpc::Status::OK);
   }
+  void OnCancel() override {}  // the read fails too
   void OnDone() override { delete this; }
 
- private:
   const grpc::ByteBuffer answer_;
   grpc::ByteBuffer request_;
-  std::mutex mutex_;
   int owed_ = 0;  // answers not written, the one under way included
   bool ended_ = false;
 };
 
-class EchoService final : public grpc::CallbackGenericService {
+// `PushService.Push`, of which nothing is decoded. It is served as Herald's is.
+class EchoService {
  public:
-  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext*) override {
-    return new Echo(answer_);
+  grpc::Service* async() { return &async_; }
+  void Serve(grpc::ServerCompletionQueue& queue) {
+    ServeStream(async_, *this, queue, &Async::RequestPush, &EchoService::Push);
   }
 
  private:
+  // The other methods are not served.
+  using Async = v1::PushService::WithRawMethod_Push<v1::PushService::WithGenericMethod_Send<
+      v1::PushService::WithGenericMethod_Broadcast<v1::PushService::Service>>>;
+  void Push(std::unique_ptr<EchoCall> call) { new Echo(std::move(call), answer_); }
+
+  Async async_;
   const grpc::ByteBuffer answer_ = Answer(64);
 };
 
@@ -77,12 +88,15 @@ int ServeEcho(int port) {
   EchoService service;
   grpc::ServerBuilder builder;
   builder.AddListeningPort("127.0.0.1:" + std::to_string(port), grpc::InsecureServerCredentials());
-  builder.RegisterCallbackGenericService(&service);
+  builder.RegisterService(service.async());
+  CallThreads threads(builder, 1);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) {
     std::fprintf(stderr, "grpc_echo: cannot listen\n");
     return 1;
   }
+  for (const auto& queue : threads.queues()) service.Serve(*queue);
+  threads.Start();
   server->Wait();
   return 0;
 }

@@ -28,21 +28,25 @@ class HealthReactor final : public StreamReactor<HealthService::HealthCall> {
   }
 
  private:
-  void OnWriteDone(bool ok) override {
+  void OnWriteDone(bool) override {
+    bool ended;
     {
       MutexLock lock(mutex_);
       writing_ = false;
+      ended = ended_;
     }
-    if (ok) Advance();
+    ended ? Finish(grpc::Status::CANCELLED) : Advance();
   }
 
   // The only end that a watch has.
   void OnCancel() override {
+    bool writing;
     {
       MutexLock lock(mutex_);
       ended_ = true;
+      writing = writing_;
     }
-    Finish(grpc::Status::CANCELLED);
+    if (!writing) Finish(grpc::Status::CANCELLED);
   }
 
   void OnDone() override {

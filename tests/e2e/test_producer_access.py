@@ -124,6 +124,23 @@ class StandardServicesTest(ServiceTest):
             health.Check(health_pb2.HealthCheckRequest(service="nothing"), timeout=DEADLINE)
         self.assertEqual(error.exception.code(), Code.NOT_FOUND)
 
+    def test_health_of_one_service_and_of_none(self):
+        herald = self.start(threads=1)
+        health = health_pb2_grpc.HealthStub(self.producer.channel)
+        push, none = (health.Watch(health_pb2.HealthCheckRequest(service=name), timeout=DEADLINE)
+                      for name in ("herald.v1.PushService", "nothing"))
+        self.assertEqual(next(push).status, health_pb2.HealthCheckResponse.SERVING)
+        self.assertEqual(next(none).status, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+        for _ in range(20):  # who goes leaves nothing behind that a change would be written to
+            gone = health.Watch(health_pb2.HealthCheckRequest(), timeout=DEADLINE)
+            self.assertEqual(next(gone).status, health_pb2.HealthCheckResponse.SERVING)
+            gone.cancel()
+        herald.signal(signal.SIGTERM)
+        self.assertEqual(next(push).status, health_pb2.HealthCheckResponse.NOT_SERVING)
+        push.cancel()
+        none.cancel()
+        self.assertEqual(herald.wait(), 0)
+
     def test_health_says_so_when_draining(self):
         herald = self.start(threads=1)
         watch = health_pb2_grpc.HealthStub(self.producer.channel).Watch(health_pb2.HealthCheckRequest(), timeout=DEADLINE)

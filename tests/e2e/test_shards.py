@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import unittest
+from concurrent import futures
 
 from fleet import Fleet, Spec
 from harness import Herald, eventually
@@ -23,8 +24,8 @@ class ShardsTest(unittest.TestCase):
         self.stack = contextlib.ExitStack()
         self.addCleanup(self.stack.close)
 
-    def start(self, threads, sessions=SESSIONS):
-        self.herald = self.stack.enter_context(Herald(threads=threads))
+    def start(self, threads, *flags, sessions=SESSIONS):
+        self.herald = self.stack.enter_context(Herald(*flags, threads=threads))
         self.fleet = self.stack.enter_context(Fleet(self.herald))
         self.names = [f"s{index}" for index in range(sessions)]
         hellos = self.fleet.open([Spec(name, f"?user=u{index}&labels=tier=none,half={'ab'[index % 2]}")
@@ -42,6 +43,27 @@ class ShardsTest(unittest.TestCase):
         for seq, result in results.items():
             self.assertEqual((result.code, result.detail), (0, ""), f"seq {seq}")
         self.assertEqual({seq: result.matched for seq, result in results.items()}, matched)
+
+    def test_streams_on_several_grpc_threads_each_keep_their_order(self):
+        self.start(2, "--grpc_threads=3")
+        streams, count = 9, 400
+
+        def push(index):
+            commands = [command(n + 1, b'{"n":%d}' % n, user_id=f"u{index}") for n in range(count)]
+            with Producer(self.herald) as producer:
+                return [result for response in producer.push.Push(batches(commands, 4), timeout=120) for result in response.results]
+
+        with futures.ThreadPoolExecutor(streams) as pool:
+            pushed = [pool.submit(push, index) for index in range(streams)]
+            # Short calls come in between, on whichever thread.
+            for _ in range(50):
+                self.assertEqual(self.producer.deliver(topic="nobody").code, 0)
+            for each in pushed:
+                self.assertEqual([(result.seq, result.code) for result in each.result()], [(n + 1, 0) for n in range(count)])
+        self.fleet.wait_messages(streams * count)
+        received = self.fleet.collect()
+        for index in range(streams):
+            self.assertEqual([list(numbers) for numbers in received[f"s{index}"].numbers.values()], [list(range(count))], index)
 
     def test_a_broadcast_reaches_the_sessions_of_all_shards(self):
         for threads in (1, 2, 4):

@@ -48,7 +48,7 @@ void FrameStream::Flush() {
 }
 
 int FrameStream::Socket() const {
-  if (waiting_ || failed_ || corked_) return -1;
+  if (waiting_ || failed_ || corked_ || torn_down_) return -1;
   if (socket_.tls() != nullptr && !socket_.tls()->kernel_encrypts()) return -1;
   return socket_.native_handle();
 }

@@ -140,19 +140,19 @@ class FrameStream {
 
   // Found by argument-dependent lookup when Beast ends the connection.
   friend void teardown(boost::beast::role_type role, FrameStream& stream, error_code& error) {
-    stream.observer_->OnSocketChanges();
+    stream.LeaveToBeast();
     stream.socket_.ShutdownSend();
     boost::beast::websocket::teardown(role, stream.socket_.tcp(), error);
   }
   template <class Handler>
   friend void async_teardown(boost::beast::role_type role, FrameStream& stream, Handler&& handler) {
-    stream.observer_->OnSocketChanges();
+    stream.LeaveToBeast();
     stream.socket_.ShutdownSend();
     boost::beast::websocket::async_teardown(role, stream.socket_.tcp(),
                                             std::forward<Handler>(handler));
   }
   friend void beast_close_socket(FrameStream& stream) {
-    stream.observer_->OnSocketChanges();
+    stream.LeaveToBeast();
     error_code ignored;
     stream.socket_.close(ignored);
   }
@@ -181,6 +181,11 @@ class FrameStream {
     }
   };
 
+  // Beast ends the connection, and closes the descriptor without asking.
+  void LeaveToBeast() {
+    observer_->OnSocketChanges();
+    torn_down_ = true;
+  }
   // The same over TLS, where the kernel does not encrypt.
   void FlushTls();
   // The first `n` bytes of `buffers` have come.
@@ -206,6 +211,7 @@ class FrameStream {
   bool waiting_ = false;  // for the socket to become writable
   bool failed_ = false;
   bool corked_ = false;
+  bool torn_down_ = false;
   std::vector<BeastWrite> beast_writes_;  // empty at rest
   Observer* observer_ = nullptr;
   std::unique_ptr<std::string> prefix_;  // null once it is read

@@ -274,19 +274,25 @@ TEST_F(DirectSendTest, AFewGoAlongWithWhatIsFlushedAnyway) {
 TEST_F(DirectSendTest, NothingOvertakesWhatWasQueuedSince) {
   Start();
   auto session = Add();
-  Publish("x", 1);
+  // Enough that the run goes directly though somebody has something queued.
+  std::vector<SocketSessionPtr> others;
+  for (std::size_t i = 1; i < BatchSender::kWorthIt; ++i) others.push_back(Add());
+  const std::uint64_t all = BatchSender::kWorthIt;
+  Publish("x", all);
   {
     Busy busy(shard());
     shard().Post([&] { session->Queue(MakeFrame(Opcode::kText, "mine")); });
     ASSERT_TRUE(node_->Publish("a", "last").ok());
   }
-  Await(3);
-  Publish("again", 4);
+  Await(2 * all + 1);
+  Publish("again", 3 * all + 1);
   const Wire wire = Of(*session);
   EXPECT_THAT(PayloadsOf(wire.direct), ElementsAre("a@0=x", "a@0=again"));
   EXPECT_THAT(PayloadsOf(wire.flushed), ElementsAre("mine", "a@0=last"));
   EXPECT_EQ(wire.messages, 4u);
   EXPECT_EQ(wire.bytes, wire.direct.size() + wire.flushed.size());
+  EXPECT_THAT(PayloadsOf(Of(*others.front()).direct),
+              ElementsAre("a@0=x", "a@0=last", "a@0=again"));
 }
 
 TEST_F(DirectSendTest, ASocketThatMayNotBeWrittenToAnyMoreIsNot) {

@@ -73,9 +73,9 @@ class EchoService {
   }
 
  private:
-  // The other methods are not served.
-  using Async = v1::PushService::WithRawMethod_Push<v1::PushService::WithGenericMethod_Send<
-      v1::PushService::WithGenericMethod_Broadcast<v1::PushService::Service>>>;
+  // The other methods are asked for by nobody, and so start no threads either.
+  using Async = v1::PushService::WithRawMethod_Push<v1::PushService::WithRawMethod_Send<
+      v1::PushService::WithRawMethod_Broadcast<v1::PushService::Service>>>;
   void Push(std::unique_ptr<EchoCall> call) { new Echo(std::move(call), answer_); }
 
   Async async_;

@@ -60,4 +60,15 @@ class CallThreads {
   std::vector<std::thread> threads_;
 };
 
+// Where calls of one method are asked for, and who gets them. `ask` is the generated member of
+// `async`, the AsyncService, and `handle` a member of `service`.
+template <typename Async, typename Ask, typename Service, typename Handle>
+struct AwaitedMethod {
+  Async& async;
+  Service& service;
+  grpc::ServerCompletionQueue& queue;
+  Ask ask;
+  Handle handle;
+};
+
 }  // namespace herald

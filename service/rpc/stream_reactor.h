@@ -119,19 +119,10 @@ class StreamReactor {
   std::atomic<int> pending_{2};
 };
 
-// A call that is awaited, and then given to a member of `Service`. `Ask` is the generated member of
-// `Async`, the AsyncService, that asks for it.
-template <typename Async, typename Ask, typename Service, typename Call>
+// A call that is awaited, and then given away, as `Method` (an AwaitedMethod) says.
+template <typename Method, typename Call>
 class AwaitedStream final : public Completion {
  public:
-  struct Method {
-    Async& async;
-    Service& service;
-    grpc::ServerCompletionQueue& queue;
-    Ask ask;
-    void (Service::*handle)(std::unique_ptr<Call>);
-  };
-
   explicit AwaitedStream(const Method& method) : method_(method) { Await(); }
 
   void Complete(bool ok) override {
@@ -162,7 +153,8 @@ class AwaitedStream final : public Completion {
 template <typename Async, typename Service, typename Ask, typename Call>
 void ServeStream(Async& async, Service& service, grpc::ServerCompletionQueue& queue, Ask ask,
                  void (Service::*handle)(std::unique_ptr<Call>)) {
-  new AwaitedStream<Async, Ask, Service, Call>({async, service, queue, ask, handle});
+  const AwaitedMethod method{async, service, queue, ask, handle};
+  new AwaitedStream<decltype(method), Call>(method);
 }
 
 }  // namespace herald

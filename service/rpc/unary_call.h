@@ -33,19 +33,10 @@ class UnaryCall : protected Completion {
   grpc::ServerAsyncResponseWriter<Response> responder_{&context_};
 };
 
-// A call that is awaited, and then handled by a member of `Service`. `Ask` is the generated member of
-// `Async`, the AsyncService, that asks for it.
-template <typename Async, typename Ask, typename Service, typename Request, typename Response>
+// A call that is awaited, and then handled, as `Method` (an AwaitedMethod) says.
+template <typename Method, typename Request, typename Response>
 class AwaitedUnaryCall final : public UnaryCall<Request, Response> {
  public:
-  struct Method {
-    Async& async;
-    Service& service;
-    grpc::ServerCompletionQueue& queue;
-    Ask ask;
-    void (Service::*handle)(UnaryCall<Request, Response>&);
-  };
-
   static void Await(const Method& method) {
     auto* call = new AwaitedUnaryCall(method);
     (method.async.*method.ask)(&call->context_, &call->request_, &call->responder_, &method.queue,
@@ -75,8 +66,8 @@ class AwaitedUnaryCall final : public UnaryCall<Request, Response> {
 template <typename Async, typename Service, typename Ask, typename Request, typename Response>
 void ServeUnary(Async& async, Service& service, grpc::ServerCompletionQueue& queue, Ask ask,
                 void (Service::*handle)(UnaryCall<Request, Response>&)) {
-  AwaitedUnaryCall<Async, Ask, Service, Request, Response>::Await(
-      {async, service, queue, ask, handle});
+  const AwaitedMethod method{async, service, queue, ask, handle};
+  AwaitedUnaryCall<decltype(method), Request, Response>::Await(method);
 }
 
 }  // namespace herald

@@ -11,8 +11,8 @@ RUN apt-get update -qq && apt-get install -qq -y --no-install-recommends ca-cert
  && scripts/install-deps build && rm -rf /var/lib/apt/lists/*
 COPY . .
 RUN cmake --preset release -DBUILD_TESTING=OFF && cmake --build --preset release --target herald heraldctl
-# The shared libraries are those that ldd names, with their packages' licences and with what scanners read. With the static ones of
-# Debian instead, each program would be as large as all these libraries. Symbols stay in this stage: --target build.
+# The shared libraries are those that ldd names, with their packages' licences and with what scanners read. gRPC, Protobuf and abseil
+# are in the programs (decision 0017). Symbols stay in this stage: --target build.
 RUN scripts/collect-runtime /runtime build/release/bin/herald build/release/bin/heraldctl
 
 FROM scratch

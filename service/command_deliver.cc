@@ -49,7 +49,7 @@ absl::Status CommandRunner::Accept(v1::Deliver& deliver, const Context& context,
     if (*options != DeliveryOptions{})
       accepted.options = std::make_shared<const DeliveryOptions>(*std::move(options));
   }
-  accepted.body = ToBody(*deliver.mutable_message());
+  MoveToBody(*deliver.mutable_message(), accepted.body);
   accepted.body.accepted_unix_ms = absl::ToUnixMillis(context.now);
   if (!context.traceparent.empty() && !deliver.message().attributes().contains("traceparent"))
     accepted.body.attributes.emplace_back("traceparent", context.traceparent);

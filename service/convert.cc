@@ -221,18 +221,16 @@ void SetStatus(const absl::Status& status, v1::CommandResult& result) {
 
 absl::Status NoSuchSession() { return absl::NotFoundError("target.session_id: no such session"); }
 
-MessageBody ToBody(v1::Message& message) {
-  MessageBody body;
+void MoveToBody(v1::Message& message, MessageBody& body) {
   // Asked for by name only where there is something: most have few of them, and an accessor that may
   // change a field makes it first.
   if (!message.id().empty()) body.id = message.id();
   if (!message.payload().empty()) body.payload = std::move(*message.mutable_payload());
   if (!message.content_type().empty()) body.content_type = message.content_type();
   if (!message.event().empty()) body.event = message.event();
-  if (message.attributes().empty()) return body;
+  if (message.attributes().empty()) return;
   body.attributes.assign(message.attributes().begin(), message.attributes().end());
   std::sort(body.attributes.begin(), body.attributes.end());
-  return body;
 }
 
 v1::Message ToProto(const MessageBody& body) {

@@ -43,8 +43,8 @@ v1::Receipt ToProto(const Receipt::Counts& counts, std::uint64_t seq);
 void SetStatus(const absl::Status& status, v1::CommandResult& result);
 absl::Status NoSuchSession();
 
-// Takes the payload out of `message`.
-MessageBody ToBody(v1::Message& message);
+// Fills `body`, which is as new, and takes the payload out of `message`.
+void MoveToBody(v1::Message& message, MessageBody& body);
 void SetPosition(const Position& position, std::string topic, v1::Position& to);
 v1::Message ToProto(const MessageBody& body);
 v1::Session ToProto(const SessionInfo& info, std::string_view node);

@@ -1,5 +1,6 @@
 #include "bench/echo_server.h"
 
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
@@ -7,11 +8,14 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "herald/v1/push_service.grpc.pb.h"
 #include "service/rpc/call_threads.h"
 #include "service/rpc/stream_reactor.h"
+#include "session/mutex.h"
 
 namespace herald::bench {
 namespace {
@@ -31,72 +35,99 @@ grpc::ByteBuffer Answer(int commands) {
 
 using EchoCall = BidiCall<grpc::ByteBuffer, grpc::ByteBuffer>;
 
-// Reads and writes overlap, as Herald's do. Everything runs on the thread of the call.
-class Echo final : public StreamReactor<EchoCall> {
+class QueueReactor : public StreamReactor<EchoCall> {
+ protected:
+  using StreamReactor::StreamReactor;
+  void StartWrite(const grpc::ByteBuffer* answer) { StreamReactor::StartWrite(*answer); }
+};
+
+// Reads and writes overlap, as Herald's do. `Reactor` is QueueReactor or gRPC's own.
+template <typename Reactor>
+class Echo final : public Reactor {
  public:
-  Echo(std::unique_ptr<EchoCall> call, const grpc::ByteBuffer& answer)
-      : StreamReactor(std::move(call)), answer_(answer) {
-    StartRead(&request_);
+  template <typename... Args>
+  explicit Echo(const grpc::ByteBuffer& answer, Args&&... args)
+      : Reactor(std::forward<Args>(args)...), answer_(answer) {
+    this->StartRead(&request_);
   }
 
  private:
   void OnReadDone(bool ok) override {
+    MutexLock lock(mutex_);
     if (!ok) {
       ended_ = true;
-      if (owed_ == 0) Finish(grpc::Status::OK);
+      if (owed_ == 0) this->Finish(grpc::Status::OK);
       return;
     }
     request_.Clear();
-    if (owed_++ == 0) StartWrite(answer_);
-    StartRead(&request_);
+    if (owed_++ == 0) this->StartWrite(&answer_);
+    this->StartRead(&request_);
   }
   void OnWriteDone(bool ok) override {
+    MutexLock lock(mutex_);
     if (!ok) owed_ = 1;  // the client is gone
-    if (--owed_ > 0) return StartWrite(answer_);
-    if (ended_) Finish(grpc::Status::OK);
+    if (--owed_ > 0) return this->StartWrite(&answer_);
+    if (ended_) this->Finish(grpc::Status::OK);
   }
   void OnCancel() override {}  // the read fails too
   void OnDone() override { delete this; }
 
   const grpc::ByteBuffer answer_;
   grpc::ByteBuffer request_;
-  int owed_ = 0;  // answers not written, the one under way included
-  bool ended_ = false;
+  Mutex mutex_;                           // gRPC's callbacks come on any of its threads
+  int owed_ ABSL_GUARDED_BY(mutex_) = 0;  // answers not written, the one under way included
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 // `PushService.Push`, of which nothing is decoded. It is served as Herald's is.
-class EchoService {
+class QueueService {
  public:
   grpc::Service* async() { return &async_; }
   void Serve(grpc::ServerCompletionQueue& queue) {
-    ServeStream(async_, *this, queue, &Async::RequestPush, &EchoService::Push);
+    ServeStream(async_, *this, queue, &Async::RequestPush, &QueueService::Push);
   }
 
  private:
   // The other methods are asked for by nobody, and so start no threads either.
   using Async = v1::PushService::WithRawMethod_Push<v1::PushService::WithRawMethod_Send<
       v1::PushService::WithRawMethod_Broadcast<v1::PushService::Service>>>;
-  void Push(std::unique_ptr<EchoCall> call) { new Echo(std::move(call), answer_); }
+  void Push(std::unique_ptr<EchoCall> call) { new Echo<QueueReactor>(answer_, std::move(call)); }
 
   Async async_;
   const grpc::ByteBuffer answer_ = Answer(64);
 };
 
+class CallbackService final : public grpc::CallbackGenericService {
+  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext*) override {
+    return new Echo<grpc::ServerGenericBidiReactor>(answer_);
+  }
+
+  const grpc::ByteBuffer answer_ = Answer(64);
+};
+
 }  // namespace
 
-int ServeEcho(int port) {
-  EchoService service;
+int ServeEcho(int port, bool callbacks) {
+  QueueService by_queue;
+  CallbackService by_callbacks;
+  std::optional<CallThreads> threads;
   grpc::ServerBuilder builder;
   builder.AddListeningPort("127.0.0.1:" + std::to_string(port), grpc::InsecureServerCredentials());
-  builder.RegisterService(service.async());
-  CallThreads threads(builder, 1);
+  if (callbacks) {
+    builder.RegisterCallbackGenericService(&by_callbacks);
+  } else {
+    builder.RegisterService(by_queue.async());
+    threads.emplace(builder, 1);
+  }
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) {
     std::fprintf(stderr, "grpc_echo: cannot listen\n");
     return 1;
   }
-  for (const auto& queue : threads.queues()) service.Serve(*queue);
-  threads.Start();
+  if (threads) {
+    for (const auto& queue : threads->queues()) by_queue.Serve(*queue);
+    threads->Start();
+  }
   server->Wait();
   return 0;
 }

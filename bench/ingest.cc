@@ -29,9 +29,9 @@ v1::PushRequest MakeRequest(int payload_bytes, int& user) {
 }  // namespace
 
 absl::Status RunIngest(const Setup& setup, Report& report) {
-  const bool echo = setup.server.name == "grpc_echo";
+  const bool echo = IsEcho(setup.server.name);
   if (!echo && setup.server.name != "herald")
-    return absl::UnimplementedError("p3 is for herald and grpc_echo");
+    return absl::UnimplementedError("p3 is for herald and the echoes of gRPC");
   // $user/** without history: what P3 asks for is the way in.
   const ConfigFile config("topic_rules:\n  - {pattern: \"$user/**\"}\n");
   auto server = Server::Start(setup.server, {config.flag()});

@@ -39,7 +39,8 @@ int Main(int argc, char** argv) {
   std::string json;
   app.add_option(
       "--server", setup.server.name,
-      "herald, bare (a loop of send), bare_io_uring, grpc_echo, or the folder of a peer [herald]");
+      "herald, bare (a loop of send), bare_io_uring, grpc_echo, grpc_echo_callbacks, or the folder "
+      "of a peer [herald]");
   app.add_option("--herald_flags", setup.server.herald_flags,
                  "More flags for herald; may be given several times");
   app.add_option("--sessions", setup.sessions, "Sessions [the workload's]");
@@ -61,6 +62,9 @@ int Main(int argc, char** argv) {
   auto* echo =
       app.add_subcommand("serve-grpc_echo", "Be the floor of gRPC on this port")->group("");
   echo->add_option("port", port)->required();
+  auto* echo_callbacks =
+      app.add_subcommand("serve-grpc_echo_callbacks", "The same by gRPC's callbacks")->group("");
+  echo_callbacks->add_option("port", port)->required();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -69,7 +73,7 @@ int Main(int argc, char** argv) {
   }
   RaiseFileLimit();
   if (*bare || *bare_io_uring) return ServeBare(port, bool{*bare_io_uring});
-  if (*echo) return ServeEcho(port);
+  if (*echo || *echo_callbacks) return ServeEcho(port, bool{*echo_callbacks});
 
   setup.duration = absl::Seconds(seconds);
   const std::string name = app.get_subcommands().front()->get_name();

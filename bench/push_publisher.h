@@ -25,7 +25,7 @@ class PushPublisher final : public Publisher {
     v1::ReportLevel report = v1::REPORT_LEVEL_UNSPECIFIED;
     // Commands that may be without a result before Write waits.
     std::uint64_t max_unanswered = 4096;
-    bool echo = false;  // the server is grpc_echo: its answers are not for these commands
+    bool echo = false;  // the server is an echo: its answers are not for these commands
   };
   static absl::StatusOr<std::unique_ptr<PushPublisher>> Open(const std::string& address,
                                                              Options options);

@@ -23,8 +23,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   absl::Status started;
   if (options.name == "herald") {
     started = server->StartHerald(options, std::move(workload_flags));
-  } else if (options.name == "bare" || options.name == "bare_io_uring" ||
-             options.name == "grpc_echo") {
+  } else if (options.name == "bare" || options.name == "bare_io_uring" || IsEcho(options.name)) {
     const int port = FreePort();
     server->entrance_.port = server->publishing_.port = port;
     server->entrance_.path = "/sub";
@@ -34,7 +33,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
     if (!process.ok()) return process.status();
     server->process_ = *std::move(process);
     started = server->AwaitPort(port);
-    if (options.name == "grpc_echo") server->grpc_port_ = port;
+    if (IsEcho(options.name)) server->grpc_port_ = port;
   } else {
     started = server->StartPeer(options);
   }

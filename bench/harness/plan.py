@@ -7,7 +7,7 @@ FLOOR_MAY_MOVE = 1.3  # largest over smallest of a floor's figures; beyond that 
 
 
 FLOORS = {"bare": "floor: a loop of send", "bare_io_uring": "floor: the loop by io_uring",
-          "grpc_echo": "floor: an empty gRPC echo", "nats": "floor: NATS alone"}
+          "grpc_echo": "floor: an empty gRPC echo", "grpc_echo_callbacks": "floor: the echo by gRPC's callbacks", "nats": "floor: NATS alone"}
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Entrant:
 
     name: str  # in results and tables
     workload: str  # of herald-bench
-    server: str = "herald"  # herald, bare, bare_io_uring, grpc_echo, or a folder of bench/peers
+    server: str = "herald"  # herald, a floor, or a folder of bench/peers
     flags: tuple = ()  # for herald-bench
     optional: bool = False  # a variant that need not exist here: no failure if it does not run
 
@@ -72,7 +72,8 @@ def workloads(peers):
                  (herald("p2"), with_flag("p2", "--io_uring=off"), with_flag("p2", "--io_uring=on"), bare("p2"),
                   Entrant("bare_io_uring", "p2", "bare_io_uring", optional=True)),
                  cpu_per_delivery, "bare"),
-        Workload("p3", "ingest", (herald("p3"), Entrant("grpc_echo", "p3", "grpc_echo")),
+        Workload("p3", "ingest", (herald("p3"), Entrant("grpc_echo", "p3", "grpc_echo"),
+                                    Entrant("grpc_echo_callbacks", "p3", "grpc_echo_callbacks")),
                  field_of("commands_per_core_second"), "grpc_echo"),
         Workload("p4", "unicast", (herald("p4"),), field_of("latency_us.p99"), seconds=10),
         Workload("p5", "memory of an idle session", (herald("p5"), *all_peers("p5")), field_of("bytes_per_session.user")),

@@ -47,7 +47,9 @@ int Main(int argc, char** argv) {
   app.add_option("--payload_bytes", setup.payload_bytes, "Bytes of a message [128]")
       ->check(CLI::Range(64, 65536));
   app.add_option("--in_flight", setup.in_flight, "Messages of a burst [the workload's]");
-  app.add_option("--seconds", seconds, "How long to measure [3]")->check(CLI::Range(0.1, 600.0));
+  app.add_option("--seconds", seconds, "How long to measure; the last one counts [3]")
+      ->check(CLI::Range(0.1, 600.0))
+      ->take_last();
   app.add_option("--server_cpu", setup.server.cpu, "Core of the server, -1 for any [0]");
   app.add_option("--load_cpu", load_cpu, "Core of the load, -1 for any [1]");
   app.add_option("--json", json, "Write the result to this file [stdout]");

@@ -25,12 +25,13 @@ class Entrant:
 class Workload:
     name: str  # p1
     title: str
-    entrants: tuple  # in the order in which they run, each once a round
+    entrants: tuple  # each runs once in a turn
     figure: Callable  # of one run, what its entrants are compared by; None if it has none
     floor: str = ""  # name of the entrant whose figure has to stand still
     seconds: float = 6  # of one run, before any was seen
     limit: float = 180  # seconds after which a run has failed
     rounds: int = 0  # 0: as asked for
+    turns: int = 1  # in a round: more and shorter ones where a few hundredths are what it is about
     by_default: bool = True
 
 
@@ -57,21 +58,22 @@ def workloads(peers):
     def herald(workload, name="herald", **options):
         return Entrant(name, workload, **options)
 
-    def bare(workload):
-        return Entrant("bare", workload, "bare")
+    def bare(workload, **options):
+        return Entrant("bare", workload, "bare", **options)
 
     def all_peers(workload):
         return tuple(Entrant(peer.name, workload, peer.folder) for peer in peers)
 
+    short = ("--seconds=0.8",)
     def with_flag(workload, flag):
-        return Entrant(f"herald {flag}", workload, flags=(f"--herald_flags={flag}",), optional=True)
+        return Entrant(f"herald {flag}", workload, flags=(f"--herald_flags={flag}", *short), optional=True)
 
     return [
         Workload("p1", "burst fan-out", (herald("p1"), bare("p1"), *all_peers("p1")), cpu_per_delivery, "bare"),
         Workload("p2", "paced fan-out",
-                 (herald("p2"), with_flag("p2", "--io_uring=off"), with_flag("p2", "--io_uring=on"), bare("p2"),
-                  Entrant("bare_io_uring", "p2", "bare_io_uring", optional=True)),
-                 cpu_per_delivery, "bare", rounds=5),  # a few hundredths are what it is about
+                 (herald("p2", flags=short), with_flag("p2", "--io_uring=off"), with_flag("p2", "--io_uring=on"), bare("p2", flags=short),
+                  Entrant("bare_io_uring", "p2", "bare_io_uring", flags=short, optional=True)),
+                 cpu_per_delivery, "bare", seconds=2, turns=5),
         Workload("p3", "ingest", (herald("p3"), Entrant("grpc_echo", "p3", "grpc_echo"),
                                     Entrant("grpc_echo_callbacks", "p3", "grpc_echo_callbacks")),
                  field_of("commands_per_core_second"), "grpc_echo"),

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -36,18 +37,23 @@ class Runner:
 
     def _run_rounds(self, workload, later):
         outcomes = {entrant.name: {"runs": []} for entrant in workload.entrants}
-        rounds = workload.rounds or self._rounds
-        for number in range(1, rounds + 1):
-            for position, entrant in enumerate(workload.entrants):
+        turns = self._turns(workload)
+        for number in range(1, turns + 1):
+            # There and back, so that what gets steadily better or worse meets all alike.
+            order = workload.entrants if number % 2 else workload.entrants[::-1]
+            for position, entrant in enumerate(order):
                 outcome = outcomes[entrant.name]
                 if len(outcome["runs"]) < number - 1:
                     continue  # it has failed before
-                left = sum(self._estimate(workload, other) for other in workload.entrants[position:])
-                left += (rounds - number) * sum(self._estimate(workload, other) for other in workload.entrants)
-                left += sum(self._estimate(other, one) * (other.rounds or self._rounds) for other in later for one in other.entrants)
-                self._say(f"{workload.name} {workload.title}, round {number} of {rounds}: {entrant.name}; about {duration(left)} left")
+                left = sum(self._estimate(workload, other) for other in order[position:])
+                left += (turns - number) * sum(self._estimate(workload, other) for other in order)
+                left += sum(self._estimate(other, one) * self._turns(other) for other in later for one in other.entrants)
+                self._say(f"{workload.name} {workload.title}, turn {number} of {turns}: {entrant.name}; about {duration(left)} left")
                 self._run_once(workload, entrant, number, outcome)
         return outcomes
+
+    def _turns(self, workload):
+        return (workload.rounds or self._rounds) * workload.turns
 
     def _estimate(self, workload, entrant):
         return self._seconds.get((workload.name, entrant.name), workload.seconds)
@@ -82,10 +88,11 @@ class Runner:
 
 
 def floor_moved(workload, outcomes):
-    """Its largest figure over its smallest; 1 if there is nothing to compare."""
+    """Its largest figure over its smallest, of a round each; 1 if there is nothing to compare."""
     figures = [workload.figure(run) for run in outcomes.get(workload.floor, {"runs": []})["runs"]]
     figures = [figure for figure in figures if figure]
-    return max(figures) / min(figures) if figures else 1.0
+    rounds = [statistics.median(figures[first:first + workload.turns]) for first in range(0, len(figures), workload.turns)]
+    return max(rounds) / min(rounds) if rounds else 1.0
 
 
 def call(command, stderr, limit):

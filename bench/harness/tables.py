@@ -71,7 +71,7 @@ def detail(workload, results):
         ratio = results.ratio(workload.name, workload.figure, "herald", name) if name != "herald" else None
         rows.append((results.title(name), show(figure, about.unit, about.scale), number(ratio) if ratio else "",
                      str(len(outcome["runs"]))))
-    head = ("", "median (range)", "× Herald", "rounds")
+    head = ("", "median (range)", "× Herald", "turns")
     parts = [table(head, rows)] if workload.name != "p10" else []
     if any(results.series(workload.name, name) for name in kept["entrants"]):
         parts.append(_series(workload.name, results))

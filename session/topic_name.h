@@ -9,7 +9,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -58,8 +57,8 @@ class TopicText {
  private:
   void Set(std::string_view prefix, std::string_view rest) {
     size_ = static_cast<std::uint8_t>(prefix.size() + rest.size());
-    std::memcpy(bytes_, prefix.data(), prefix.size());
-    std::memcpy(bytes_ + prefix.size(), rest.data(), rest.size());
+    prefix.copy(bytes_, prefix.size());
+    rest.copy(bytes_ + prefix.size(), rest.size());
   }
 
   std::uint8_t size_ = 0;

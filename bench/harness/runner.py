@@ -39,8 +39,9 @@ class Runner:
         outcomes = {entrant.name: {"runs": []} for entrant in workload.entrants}
         turns = self._turns(workload)
         for number in range(1, turns + 1):
-            # There and back, so that what gets steadily better or worse meets all alike.
-            order = workload.entrants if number % 2 else workload.entrants[::-1]
+            # Each begins in its turn, and every other turn goes back: none always has the same before it.
+            first = (number - 1) // 2 % len(workload.entrants)
+            order = (workload.entrants[first:] + workload.entrants[:first])[::1 if number % 2 else -1]
             for position, entrant in enumerate(order):
                 outcome = outcomes[entrant.name]
                 if len(outcome["runs"]) < number - 1:

@@ -14,7 +14,8 @@ namespace herald::bench {
 // What is measured: Herald, a floor, or a peer.
 struct ServerOptions {
   // `herald`, `bare` (the floor: a loop of send), `bare_io_uring` (the same by io_uring), `grpc_echo`
-  // (the floor of gRPC), `grpc_echo_callbacks` (the same by gRPC's callbacks), or the folder of a peer with a `start` and a `peer.json` (bench/README.md).
+  // (the floor of gRPC), `grpc_echo_callbacks` (the same by gRPC's callbacks), or the folder of a
+  // peer with a `start` and a `peer.json` (bench/README.md).
   std::string name = "herald";
   std::vector<std::string> herald_flags;  // besides those that the workload gives
   int cpu = -1;                           // the core it is pinned to; -1: any

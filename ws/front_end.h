@@ -1,6 +1,8 @@
 #pragma once
 
 #include <atomic>
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/message.hpp>
 #include <cassert>
 #include <functional>
 #include <memory>
@@ -87,8 +89,11 @@ struct FrontEnd {
   std::atomic<std::uint64_t> tls_handshakes[kTlsResults]{};
 };
 
+using UpgradeRequest = boost::beast::http::request<boost::beast::http::empty_body>;
+
 // What the upgrade request said.
 struct UpgradeDetails {
+  std::unique_ptr<const UpgradeRequest> request;  // null once it is answered
   Protocol protocol = Protocol::kRaw;
   std::string subprotocol;  // to be answered; empty for raw
   DeflateAnswer deflate = DeflateAnswer::kDeclined;

@@ -1,14 +1,11 @@
 #pragma once
 
-#include <boost/beast/http/empty_body.hpp>
-#include <boost/beast/http/message.hpp>
+#include <boost/beast/http/status.hpp>
 #include <string>
 
 #include "ws/front_end.h"
 
 namespace herald {
-
-using UpgradeRequest = boost::beast::http::request<boost::beast::http::empty_body>;
 
 // Why a request is not upgraded.
 struct Refusal {
@@ -17,7 +14,7 @@ struct Refusal {
 };
 
 // Checks the upgrade request of `GET /ws`, before anything is answered: method, version and key
-// (RFC 6455 §4.2.1), origin, subprotocol, token, topics.
+// (RFC 6455 §4.2.1), origin, subprotocol, token, topics. The caller adds the request and the address.
 // Order:     what is wrong with the protocol first, then who may not.
 //
 // Threads:   any. Signature checks take up to 100 µs.

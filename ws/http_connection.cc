@@ -49,7 +49,7 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
   void OnSecured(error_code error);
   void CountTls(TlsResult result);
   void OnHeader(error_code error);
-  void OnUpgrade(const UpgradeRequest& request);
+  void OnUpgrade();
   void OnPage(const UpgradeRequest& request);
   void Refuse(http::status status, std::string reason);
   void Respond(Response response);
@@ -123,12 +123,12 @@ void HttpConnection::OnHeader(error_code error) {
   if (path == "/ws") {
     if (request.method() != http::verb::get)
       return Refuse(http::status::method_not_allowed, "use GET");
-    return OnUpgrade(request);
+    return OnUpgrade();
   }
   OnPage(request);
 }
 
-void HttpConnection::OnUpgrade(const UpgradeRequest& request) {
+void HttpConnection::OnUpgrade() {
   if (front_end_.draining)
     return Refuse(http::status::service_unavailable, "this replica is about to end");
   if (front_end_.memory_full)
@@ -146,17 +146,19 @@ void HttpConnection::OnUpgrade(const UpgradeRequest& request) {
       return Refuse(http::status::too_many_requests, "this address has as many sessions as it may");
   }
   Refusal refusal;
-  absl::StatusOr<UpgradeDetails> details = CheckUpgrade(front_end_, request, absl::Now(), refusal);
+  absl::StatusOr<UpgradeDetails> details =
+      CheckUpgrade(front_end_, parser_->get(), absl::Now(), refusal);
   if (!details.ok()) {
     front_end_.admission.Release(ip);
     return Refuse(refusal.status, std::move(refusal.reason));
   }
   details->remote_address = peer_.address().is_v6() ? fmt::format("[{}]:{}", ip, peer_.port())
                                                     : fmt::format("{}:{}", ip, peer_.port());
+  details->request = std::make_unique<const UpgradeRequest>(parser_->release());
   front_end_.handshakes_accepted.fetch_add(1, std::memory_order_relaxed);
   shard_.timers().Cancel(*this);
   const auto rest = buffer_.data();
-  StartWsSession(front_end_, shard_, std::move(socket_), request, *std::move(details),
+  StartWsSession(front_end_, shard_, std::move(socket_), *std::move(details),
                  std::string(static_cast<const char*>(rest.data()), rest.size()));
 }
 

@@ -46,7 +46,7 @@ WsSession::WsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, Upg
 
 WsSession::~WsSession() { front_end_.admission.Release(IpOf(remote_address_)); }
 
-void WsSession::Start(const UpgradeRequest& request) {
+void WsSession::Start() {
   ws_.next_layer().set_observer(*this);
   ws_.read_message_max(MaxFrameBytes());
   if (encoding().compressed) {
@@ -70,7 +70,15 @@ void WsSession::Start(const UpgradeRequest& request) {
     if (type == websocket::frame_type::close) peer_closes_ = true;
   });
   shard().timers().Schedule(*this, Limit().connect_timeout);
-  ws_.async_accept(request, [self = Self()](error_code error) { self->OnAccept(error); });
+  if (protocol() != Protocol::kRaw) return Answer();
+  Open(*std::move(details_->claims), {}, "");
+}
+
+void WsSession::Answer() {
+  const auto request = std::move(details_->request);
+  std::vector<Outbound> came_meanwhile = queue_.TakeAside();
+  ws_.async_accept(*request, [self = Self()](error_code error) { self->OnAccept(error); });
+  queue_.PutBack(std::move(came_meanwhile));
 }
 
 // --- reading ---
@@ -78,11 +86,12 @@ void WsSession::Start(const UpgradeRequest& request) {
 void WsSession::OnAccept(error_code error) {
   if (phase_ != Phase::kUpgrading) return;
   if (error) return End(CloseCode::kAbnormal, error.message());
-  phase_ = Phase::kConnecting;
-  if (protocol() == Protocol::kRaw && front_end_.draining) {
-    Close(RestartClose(kComeBackWithin));
-  } else if (protocol() == Protocol::kRaw) {
-    Open(*std::move(details_->claims), {}, "");
+  if (protocol() == Protocol::kRaw) {
+    phase_ = Phase::kOpen;
+    details_ = nullptr;
+    if (ending_) DoClose({ending_->code, std::move(ending_->reason), {}});
+  } else {
+    phase_ = Phase::kConnecting;
   }
   if (phase_ != Phase::kEnded) DoRead();
 }
@@ -183,6 +192,8 @@ void WsSession::OnTimer() {
   const absl::Time now = absl::Now();
   switch (phase_) {
     case Phase::kUpgrading:
+      if (details_->request)
+        return Close({CloseCode::kTryLater, "its topics have not answered in time", {}});
       return End(CloseCode::kAbnormal, "the upgrade was not finished in time");
     case Phase::kConnecting:
       return Close({CloseCode::kTimeout, "no `connect` frame in time", {}});
@@ -240,7 +251,14 @@ void WsSession::OnBeastCloses(std::uint16_t code) {
 
 void WsSession::DoClose(CloseRequest request) {
   if (phase_ == Phase::kEnded) return;
-  if (phase_ == Phase::kUpgrading) return End(request.code, request.reason);
+  if (phase_ == Phase::kUpgrading) {
+    // There is no close frame before the upgrade: it follows the answer.
+    ending_ = std::make_unique<Ending>(Ending{request.code, std::move(request.reason)});
+    if (details_->request) Answer();
+    ws_.next_layer().set_corked(false);
+    shard().timers().Schedule(*this, kCloseTimeout);
+    return Flush();
+  }
   if (request.advice && codec() != nullptr) {
     v1::ServerFrame frame;
     v1::ReconnectAdvice& advice = *frame.mutable_reconnect();
@@ -292,11 +310,11 @@ void WsSession::End(CloseCode code, std::string reason) {
   });
 }
 
-void StartWsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket,
-                    const UpgradeRequest& request, UpgradeDetails details, std::string prefix) {
+void StartWsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, UpgradeDetails details,
+                    std::string prefix) {
   std::make_shared<WsSession>(front_end, shard, std::move(socket), std::move(details),
                               std::move(prefix))
-      ->Start(request);
+      ->Start();
 }
 
 }  // namespace herald

@@ -6,16 +6,16 @@
 #include "session/shard.h"
 #include "ws/frame_stream.h"
 #include "ws/front_end.h"
-#include "ws/handshake.h"
 
 namespace herald {
 
 // Answers the upgrade and runs the session on its shard until it ends; keeps itself alive.
 // The admission that was given for `details.remote_address` goes over to the session, which releases it.
 //
+// `details`: with the request, from a CheckUpgrade that succeeded.
 // `prefix`: bytes read behind the request's header.
 // Threads: the shard's.
-void StartWsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket,
-                    const UpgradeRequest& request, UpgradeDetails details, std::string prefix);
+void StartWsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, UpgradeDetails details,
+                    std::string prefix);
 
 }  // namespace herald

@@ -25,8 +25,11 @@ namespace herald {
 //
 // One WebSocket connection, from the answer to its upgrade to its end.
 //
-//   kUpgrading → kConnecting (json, proto: waits for `connect`) → kOpen (in the table) → kClosing →
-//   kEnded
+//   json, proto:  kUpgrading → kConnecting (waits for `connect`) → kOpen → kClosing → kEnded
+//   raw:          kUpgrading → kOpen → kClosing → kEnded
+//
+// In the table from when its topics are asked for. A raw client has no `hello` to wait for: it is
+// upgraded once it is on its topics, so that nothing sent from then on is lost to it.
 //
 // Threads:   its shard.
 // Ownership: kept alive by the table while open, and by its pending read, write and close.
@@ -36,8 +39,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
             std::string prefix);
   ~WsSession() override;
 
-  // Answers the upgrade.
-  void Start(const UpgradeRequest& request);
+  void Start();
 
   std::string remote_address() const override { return remote_address_; }
   std::string user_agent() const override { return user_agent_ ? *user_agent_ : std::string(); }
@@ -84,6 +86,8 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
     allocator_type get_allocator() const noexcept { return allocator_type(self->read_memory_); }
     void operator()(boost::beast::error_code error, std::size_t n) { self->OnRead(error, n); }
   };
+  // Answers the upgrade, before all that is queued.
+  void Answer();
   void OnAccept(boost::beast::error_code error);
   void DoRead();
   void OnRead(boost::beast::error_code error, std::size_t n);

@@ -93,11 +93,11 @@ void WsSession::Open(Claims claims,
                   std::string(wanted.status().message()),
                   {}});
   }
-  details_ = nullptr;
+  if (codec() != nullptr) details_ = nullptr;
   expires_at_ = claims.expires_at;
   set_labels(std::move(claims.labels));
   shard().Add(shared_from_this(), std::move(claims.subject));
-  phase_ = Phase::kOpen;
+  if (codec() != nullptr) phase_ = Phase::kOpen;
   auto opening = std::make_shared<Opening>();
   opening->wanted = *std::move(wanted);
   opening->previous_session_id = previous_session_id;
@@ -204,6 +204,8 @@ void WsSession::OnAllSubscribed(Opening& opening) {
     hello.mutable_limits()->set_messages_per_second(Limit().inbound_messages_per_second);
     for (v1::TopicState& state : opening.states) *hello.add_topics() = std::move(state);
     Send(frame);
+  } else {
+    Answer();
   }
   for (std::size_t i = 0; i < opening.missed.size(); ++i)
     SendMissed(opening.wanted[i].topic, opening.missed[i], opening.previous_session_id);

@@ -32,13 +32,14 @@ class Server {
  public:
   explicit Server(FrontEndOptions options = DevOptions(), const TokenVerifier* verifier = nullptr,
                   const TlsContext* tls = nullptr,
-                  std::function<std::unique_ptr<BatchSender>()> make_batch_sender = nullptr) {
+                  std::function<std::unique_ptr<BatchSender>()> make_batch_sender = nullptr,
+                  const Node::MakeBroker& make_broker = Node::MakeMemoryBroker) {
     ShardOptions shard_options;
     shard_options.encoders = AllEncoders(options.deflate);
     shard_options.events = &events_;
     shard_options.make_batch_sender = std::move(make_batch_sender);
     shard_options.max_topics_per_session = options.limits.max_topics_per_session;
-    node_ = std::make_unique<Node>(2, shard_options, Node::MakeMemoryBroker, options.rules);
+    node_ = std::make_unique<Node>(2, shard_options, make_broker, options.rules);
     watcher_ = *events_.AddWatcher({}, [] {});
     front_end_ = std::make_unique<FrontEnd>(std::move(options), node_->table(), verifier, tls);
     auto listener =

@@ -1,6 +1,6 @@
 // Pushes numbered messages through a pipelined stream, and waits for a result for each. When the stream breaks it opens another, at the
 // next address, and sends again what has no result, so that each is carried out once and in order. When the replica leaves and says so
-// (`moving`), it brings the stream to its end and goes on at the next.
+// (`moving`), it waits for the results of what is under way, brings the stream to its end and goes on at the next.
 //
 //   node producer.js [--addr 127.0.0.1:50051,127.0.0.1:50052] [--topic demo/numbers | --all | --user NAME] [--count 1000] [--batch 64]
 'use strict';
@@ -67,15 +67,16 @@ function connect() {
         console.error(`command ${result.seq}: code ${result.code}: ${result.detail}`);
       }
     }
-    if (response.moving && !moving) {
+    if (response.moving) {
       moving = true;
       attempt = 0;
-      stream.end();
     }
+    // Not before: with its last stream the connection closes, and then grpc-js drops what it has not handed on yet.
+    if (moving && waiting.size === 0) stream.end();
     if (!full) fill();
   });
   stream.on('error', (error) => {
-    console.error(`${options.addr}: ${error.details || error.message}`);
+    if (!moving || waiting.size > 0) console.error(`${options.addr}: ${error.details || error.message}`);
     ended(FATAL.includes(error.code));
   });
   stream.on('end', () => ended(false));

@@ -29,8 +29,8 @@ class Reports(ServiceTest):
     def stream(self, **open):
         return self.enter(PushStream(self.producer, push_service_pb2.PushOpen(**open)))
 
-    def results_and_receipts(self, stream, count):
-        """The next `count` of each, by seq."""
+    def results_and_receipts(self, stream, count, at_results=lambda: None):
+        """The next `count` of each, by seq. `at_results` is called when all results are here."""
         results, receipts = {}, {}
         while len(results) < count or len(receipts) < count:
             item = stream.take()
@@ -41,6 +41,8 @@ class Reports(ServiceTest):
             else:
                 self.assertEqual(item.code, 0, item.detail)
                 results[item.seq] = item
+                if len(results) == count:
+                    at_results()
         return results, receipts
 
     def assert_receipt(self, receipt, matched, written, acked=0, **dropped):
@@ -187,8 +189,8 @@ class Reports(ServiceTest):
         stream.send(*[{"deliver": deliver(f"{n} " + "y" * 1000, topic="ticks", report=WRITTEN, report_timeout=Seconds(30),
                                           policy=oldest)} for n in range(200)])
         stream.send({"deliver": deliver("end", topic="ticks", policy=oldest, report=WRITTEN, report_timeout=Seconds(30))})
-        frames = self.read_all(client, "end")
-        _, receipts = self.results_and_receipts(stream, 201)
+        frames = []
+        _, receipts = self.results_and_receipts(stream, 201, lambda: frames.extend(self.read_all(client, "end")))
         got = [int(frame["message"]["text"].split()[0]) for frame in frames
                if frame.get("message", {}).get("topic") == "ticks" and frame["message"]["text"] != "end"]
         for seq, receipt in receipts.items():
@@ -208,8 +210,8 @@ class Reports(ServiceTest):
         stream.send(*[{"deliver": deliver(f"{key}={n}", topic="prices", report=WRITTEN, report_timeout=Seconds(30),
                                           policy=policy(collapse_key=key))} for n in range(50) for key in ("EUR", "USD")])
         stream.send({"deliver": deliver("end", topic="prices", report=WRITTEN, report_timeout=Seconds(30))})
-        frames = self.read_all(client, "end")
-        _, receipts = self.results_and_receipts(stream, 101)
+        frames = []
+        _, receipts = self.results_and_receipts(stream, 101, lambda: frames.extend(self.read_all(client, "end")))
         texts = [frame["message"]["text"] for frame in frames if frame.get("message", {}).get("topic") == "prices"]
         self.assertEqual(texts, ["EUR=49", "USD=49", "end"])
         for seq in range(1, 99):

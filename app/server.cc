@@ -8,13 +8,13 @@
 #include <sstream>
 #include <thread>
 
-#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "app/logging.h"
 #include "app/nats_options.h"
 #include "app/process_limits.h"
 #include "broker/memory_broker.h"
 #include "broker/nats_broker.h"
+#include "broker/nats_url.h"
 #include "fmt/format.h"
 #include "session/random.h"
 #include "ws/codec.h"
@@ -222,22 +222,19 @@ absl::Status Server::MakeBroker(std::shared_ptr<const TopicRules> rules) {
   }
   absl::StatusOr<NatsConnectionOptions> options = NatsOptionsOf(config_);
   if (!options.ok()) return options.status();
-  LogInfo("connecting to NATS", {{"servers", absl::StrJoin(options->servers, ",")}});
+  LogInfo("connecting to NATS", {{"servers", WithoutSecrets(config_.nats_url)}});
   absl::StatusOr<std::unique_ptr<NatsConnection>> nats = NatsConnection::Open(*std::move(options));
   if (!nats.ok()) return nats.status();
   nats_ = *std::move(nats);
-  nats_->WatchState([](bool connected) {
-    if (connected) {
-      LogInfo("NATS is back", {});
-    } else {
-      LogError("the connection to NATS is lost: sessions stay, publishing is refused", {});
-    }
-  });
+  nats_watch_ =
+      std::make_unique<NatsWatch>(*nats_, config_.limits.max_message_bytes, config_.nats_replicas);
+  if (absl::Status status = nats_watch_->Start(); !status.ok()) return status;
   replicas_ = std::make_unique<Replicas>(*nats_, config_.nats_prefix, config_.node_name, receipts_,
                                          [this] { return stats_->Count().sessions; });
   NatsBrokerOptions broker;
   broker.prefix = config_.nats_prefix;
   broker.relay = &replicas_->relay();
+  broker.on_new_log = NatsWatch::LogNewLog;
   broker.partitions = static_cast<int>(config_.nats_partitions);
   broker.stream.replicas = static_cast<int>(config_.nats_replicas);
   broker.stream.max_age = config_.nats_max_age;

@@ -13,6 +13,7 @@
 #include "app/config.h"
 #include "app/drain.h"
 #include "app/metrics.h"
+#include "app/nats_watch.h"
 #include "app/probe.h"
 #include "app/reload.h"
 #include "app/replicas.h"
@@ -99,8 +100,9 @@ class Server {
   // Outlives the shards, whose contexts hold connections to the end.
   std::unique_ptr<FrontEnd> front_end_;
   std::vector<std::unique_ptr<Shard>> shards_;
-  std::unique_ptr<NatsConnection> nats_;  // null with the embedded broker
-  std::unique_ptr<Replicas> replicas_;    // the same; outlives the broker
+  std::unique_ptr<NatsWatch> nats_watch_;  // null with the embedded broker
+  std::unique_ptr<NatsConnection> nats_;   // the same
+  std::unique_ptr<Replicas> replicas_;     // the same; outlives the broker
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<SessionTable> table_;
   ReceiptClock receipts_;

@@ -68,7 +68,8 @@ void NatsBroker::PublishLive(Publication publication, PublishDone done) {
   const std::string receipt = OutgoingReceipt(publication);
   const std::string bytes = Serialize(publication, fence, receipt, "");
   const std::uint64_t matched = index_.Find(publication.topic).subscribers;
-  connection_.PublishConfirmed(subjects_.Live(publication.topic), bytes,
+  const std::string subject = subjects_.Live(publication.topic);  // before the topic moves on
+  connection_.PublishConfirmed(subject, bytes,
                                [this, fence, receipt, matched, topic = std::move(publication.topic),
                                 done = std::move(done)](const absl::Status& sent) mutable {
                                  if (!sent.ok()) {

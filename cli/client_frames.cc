@@ -38,7 +38,7 @@ std::string Frame(std::uint32_t id, std::string_view kind, json::object body) {
 }
 
 void AddContent(json::object& body, std::string_view line) {
-  json::error_code error;
+  boost::system::error_code error;
   json::value data = json::parse({line.data(), line.size()}, error);
   if (error) {
     body["text"] = line;
@@ -149,7 +149,7 @@ std::string RawJson(std::string_view payload, bool text) {
 }
 
 absl::StatusOr<ServerFrame> ParseServerFrame(std::string_view text) {
-  json::error_code error;
+  boost::system::error_code error;
   const json::value value = json::parse({text.data(), text.size()}, error);
   if (error || !value.is_object() || value.get_object().empty()) {
     return absl::InvalidArgumentError("not a frame of herald.v1.json");

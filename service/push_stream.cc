@@ -16,6 +16,16 @@ google::protobuf::ArenaOptions RequestMemory() {
   return options;
 }
 
+// A message whose parts are in `arena` too.
+template <typename Message>
+Message* NewMessage(google::protobuf::Arena& arena) {
+#if GOOGLE_PROTOBUF_VERSION < 4000000
+  return google::protobuf::Arena::CreateMessage<Message>(&arena);
+#else
+  return google::protobuf::Arena::Create<Message>(&arena);
+#endif
+}
+
 // Results keep their memory for those that take their place, but for that of a great burst.
 void Empty(v1::PushResponse& response) {
   constexpr int kReusedResults = 512;
@@ -45,7 +55,7 @@ v1::PushRequest* PushStream::NextRequest() {
   request_ = new v1::PushRequest;
   arena_.Own(request_);
 #else
-  request_ = google::protobuf::Arena::CreateMessage<v1::PushRequest>(&arena_);
+  request_ = NewMessage<v1::PushRequest>(arena_);
 #endif
   return request_;
 }

@@ -246,7 +246,8 @@ void Questions::GetSession(const v1::GetSessionRequest& request,
       [this, answer = std::move(answer)](absl::StatusOr<std::string> bytes) mutable {
         absl::StatusOr<v1::GetSessionResponse> response = v1::GetSessionResponse();
         if (bytes.ok()) {
-          response->ParseFromString(*bytes);
+          if (!response->ParseFromString(*bytes))
+            response = absl::InternalError("the answer of the session's replica is not readable");
         } else if (!absl::IsNotFound(bytes.status())) {
           // Not that it is not found: nobody knows.
           response = absl::UnavailableError(bytes.status().message());

@@ -247,7 +247,7 @@ TEST(JsonCodecTest, FramesDoNotMixAfterErrors) {
 json::object Parsed(std::string_view bytes) {
   const auto payloads = PayloadsOf(bytes);
   EXPECT_EQ(payloads.size(), 1u);
-  json::error_code error;
+  boost::system::error_code error;
   const json::value value = json::parse(payloads.at(0), error);
   EXPECT_FALSE(error) << payloads[0];
   return error ? json::object() : value.as_object();

@@ -119,7 +119,7 @@ class JsonClient {
     const auto text = ws_->Read();
     if (!text) return {};
     EXPECT_TRUE(ws_->got_text());
-    boost::json::error_code error;
+    boost::system::error_code error;
     auto value = boost::json::parse(*text, error);
     EXPECT_FALSE(error) << *text;
     return error ? boost::json::object() : value.as_object();

@@ -173,7 +173,7 @@ absl::StatusOr<std::optional<Key>> ReadJwk(const json::value& value,
 
 absl::StatusOr<std::vector<Key>> ParseJwks(std::string_view text,
                                            const std::vector<Algorithm>& allowed) {
-  json::error_code error;
+  boost::system::error_code error;
   json::parse_options options;
   options.max_depth = kMaxDepth;
   const json::value document = json::parse(text, error, {}, options);

@@ -39,7 +39,7 @@ std::optional<Parts> Split(std::string_view jwt) {
 absl::StatusOr<json::object> DecodeObject(std::string_view part, std::string_view name) {
   const std::optional<std::string> text = DecodeBase64Url(part);
   if (!text.has_value()) return Bad(fmt::format("{} is not base64url", name));
-  json::error_code error;
+  boost::system::error_code error;
   json::value value = json::parse(*text, error);
   if (error || !value.is_object()) return Bad(fmt::format("{} is not a JSON object", name));
   return std::move(value.get_object());
@@ -86,7 +86,7 @@ absl::Status CheckSignature(const Parts& parts, const Header& header, const KeyS
 
 // RFC 7519 §2, NumericDate: seconds since 1970, maybe with a fraction.
 absl::StatusOr<absl::Time> ReadTime(const json::value& value, std::string_view claim) {
-  json::error_code error;
+  boost::system::error_code error;
   const double seconds = value.is_number() ? value.to_number<double>(error) : -1;
   if (error || !(seconds >= 0 && seconds <= kMaxTokenUnixSeconds)) {
     return Bad(fmt::format("claim '{}' is not a time in seconds", claim));

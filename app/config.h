@@ -67,6 +67,7 @@ struct Config {
   std::string producer_tokens_file;
   bool insecure_grpc = false;
   bool enable_reflection = false;
+  absl::Duration grpc_request_timeout = absl::Seconds(10);
   absl::Duration grpc_max_connection_age = absl::Minutes(30);
   absl::Duration grpc_max_connection_age_grace = absl::Seconds(30);
 

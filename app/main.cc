@@ -8,6 +8,7 @@
 #include "app/config.h"
 #include "app/logging.h"
 #include "app/server.h"
+#include "service/grpc_library.h"
 
 // Read by jemalloc, where it is linked (jemalloc(3), TUNING). Messages are allocated on gRPC's threads and freed on the
 // shards': with an arena for each of many threads, each would keep a burst's worth of pages.
@@ -40,7 +41,7 @@ int main(int argc, char** argv) {
       std::cout << herald::HelpText();
       return 0;
     case herald::Config::Action::kVersion:
-      std::cout << herald::VersionText();
+      std::cout << herald::VersionText() << " (gRPC " << herald::GrpcLibraryVersion() << ")\n";
       return 0;
     case herald::Config::Action::kPrintConfig:
       std::cout << herald::PrintConfig(*config);

@@ -86,6 +86,14 @@ std::vector<MetricFamily> Metrics::Collect() const {
   for (const auto& [name, count] : broker_.counters())
     counter(fmt::format("herald_{}_total", name), "See docs/cluster.md.", count);
   gauge("herald_push_streams", "Open Push streams.", push_streams_());
+  std::vector<ClientMetric> refused;
+  const RefusalCounts::Totals refusals = grpc_refusals_();
+  for (std::size_t i = 0; i < kRefusals; ++i) {
+    refused.push_back(Value(MetricType::Counter, static_cast<double>(refusals[i]),
+                            {{"reason", std::string(Name(static_cast<Refusal>(i)))}}));
+  }
+  families.push_back(Family(MetricType::Counter, "herald_grpc_refused_total",
+                            "gRPC calls refused before a service saw them.", std::move(refused)));
   gauge("herald_watchers", "Open Watch streams.", events_.watchers());
   gauge("herald_idempotency_keys", "Finished commands whose repeats are recognised.",
         idempotency_.keys());

@@ -7,6 +7,7 @@
 #include "service/event_service.h"
 #include "service/idempotency.h"
 #include "service/node_stats.h"
+#include "service/rpc/refusals.h"
 #include "ws/front_end.h"
 
 namespace herald {
@@ -19,7 +20,8 @@ class Metrics final : public prometheus::Collectable {
  public:
   Metrics(const NodeStats& stats, const FrontEnd& front_end, SessionTable& table, Broker& broker,
           EventHub& events, const Idempotency& idempotency,
-          std::function<std::size_t()> push_streams, std::string broker_name)
+          std::function<std::size_t()> push_streams,
+          std::function<RefusalCounts::Totals()> grpc_refusals, std::string broker_name)
       : stats_(stats),
         front_end_(front_end),
         table_(table),
@@ -27,6 +29,7 @@ class Metrics final : public prometheus::Collectable {
         events_(events),
         idempotency_(idempotency),
         push_streams_(std::move(push_streams)),
+        grpc_refusals_(std::move(grpc_refusals)),
         broker_name_(std::move(broker_name)) {}
 
   std::vector<prometheus::MetricFamily> Collect() const override;
@@ -39,6 +42,7 @@ class Metrics final : public prometheus::Collectable {
   EventHub& events_;
   const Idempotency& idempotency_;
   const std::function<std::size_t()> push_streams_;
+  const std::function<RefusalCounts::Totals()> grpc_refusals_;
   const std::string broker_name_;
 };
 

@@ -77,8 +77,10 @@ absl::Status Server::Start() {
     replicas_->Attach(*runner_, *table_, *events_, *idempotency_);
     if (absl::Status status = replicas_->Start(); !status.ok()) return status;
   }
-  metrics_ = std::make_unique<Metrics>(*stats_, *front_end_, *table_, *broker_, *events_,
-                                       *idempotency_, push_streams, std::string(broker_->name()));
+  metrics_ = std::make_unique<Metrics>(
+      *stats_, *front_end_, *table_, *broker_, *events_, *idempotency_, push_streams,
+      [this] { return grpc_ ? grpc_->refusals() : RefusalCounts::Totals{}; },
+      std::string(broker_->name()));
   probe_ = std::make_unique<Probe>(*broker_, shards_, config_.node_name);
   if (absl::Status status = OpenPorts(); !status.ok()) return status;
   probe_->Send();
@@ -264,6 +266,7 @@ absl::Status Server::OpenPorts() {
           ? static_cast<int>(config_.grpc_threads)
           : std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 4, 1, 16);
   options.max_message_bytes = config_.limits.max_message_bytes;
+  options.request_timeout = config_.grpc_request_timeout;
   options.max_connection_age = config_.grpc_max_connection_age;
   // After GOAWAY, which comes up to a tenth late: the next stream then takes another connection.
   options.push = {config_.limits.max_push_streams, config_.limits.max_commands_in_flight,
@@ -279,6 +282,7 @@ absl::Status Server::OpenPorts() {
                              }});
   if (!grpc.ok()) return grpc.status();
   grpc_ = *std::move(grpc);
+  WarnOfFloods(config_);
   absl::StatusOr<std::unique_ptr<AdminServer>> admin = AdminServer::Open(
       io_, EndpointOf(config_.admin_addr),
       {[this] { return NotReady(); },
@@ -303,6 +307,7 @@ void Server::EverySecond() {
   const absl::Time now = absl::Now();
   stats_->Sample(now);
   grpc_->Tick(now);
+  refusal_log_.Report(grpc_->refusals());
   probe_->Send();
   broker_->EverySecond(now);
   idempotency_->Sweep();

@@ -12,6 +12,7 @@
 #include "app/admin_server.h"
 #include "app/config.h"
 #include "app/drain.h"
+#include "app/grpc_warnings.h"
 #include "app/metrics.h"
 #include "app/probe.h"
 #include "app/reload.h"
@@ -110,6 +111,7 @@ class Server {
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<Questions> questions_;
   std::unique_ptr<GrpcServer> grpc_;
+  RefusalLog refusal_log_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<AdminServer> admin_;
   std::unique_ptr<Listener> listener_;

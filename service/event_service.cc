@@ -1,7 +1,6 @@
 #include "service/event_service.h"
 
 #include "fmt/format.h"
-#include "service/call_context.h"
 #include "service/convert.h"
 
 namespace herald {
@@ -46,18 +45,13 @@ absl::StatusOr<WatchOptions> ParseOpen(const v1::WatchOpen& open) {
 // One Watch call.
 class WatchReactor final : public StreamReactor<EventService::EventCall> {
  public:
-  WatchReactor(std::unique_ptr<EventService::EventCall> call, EventService& service,
-               const absl::Status& refused)
+  WatchReactor(std::unique_ptr<EventService::EventCall> call, EventService& service)
       : StreamReactor(std::move(call)), service_(service) {
     {
       MutexLock lock(service_.mutex_);
       service_.reactors_.insert(this);
     }
-    if (refused.ok()) {
-      StartRead(&request_);
-      return;
-    }
-    End(ToGrpc(refused));
+    StartFirstRead(&request_);
   }
 
   // On the executor. What the watcher may get now comes first.
@@ -100,6 +94,8 @@ class WatchReactor final : public StreamReactor<EventService::EventCall> {
   }
 
   void OnCancel() override { End({grpc::CANCELLED, "the watcher is gone"}); }
+
+  void OnNoRequest(const grpc::Status& status) override { End(status); }
 
   void OnDone() override {
     {
@@ -199,14 +195,12 @@ class WatchReactor final : public StreamReactor<EventService::EventCall> {
   grpc::Status status_ ABSL_GUARDED_BY(mutex_);
 };
 
-void EventService::Serve(grpc::ServerCompletionQueue& queue) {
-  ServeStream(async_, *this, queue, &v1::EventService::AsyncService::RequestWatch,
-              &EventService::Watch);
+void EventService::Serve(CallQueue& queue, const CallGate& gate) {
+  ServeStream(methods_["Watch"], queue, gate, *this, &EventService::Watch);
 }
 
 void EventService::Watch(std::unique_ptr<EventCall> call) {
-  const absl::Status refused = ProducerOf(call->context, auth_).status();
-  new WatchReactor(std::move(call), *this, refused);
+  new WatchReactor(std::move(call), *this);
 }
 
 void EventService::Drain() {

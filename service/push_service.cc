@@ -12,11 +12,11 @@ namespace herald {
 class PushReactor final : public StreamReactor<PushService::PushCall> {
  public:
   PushReactor(std::unique_ptr<PushService::PushCall> call, PushService& service,
-              std::string producer, const absl::Status& refused)
+              const absl::Status& refused)
       : StreamReactor(std::move(call)),
         service_(service),
         stream_(std::make_shared<PushStream>(
-            IdempotentRunner(service.runner_, service.idempotency_, std::move(producer),
+            IdempotentRunner(service.runner_, service.idempotency_, this->call().caller.producer,
                              service.options_.moves),
             service.shards_, service.executor_, service.max_in_flight_,
             Metadata(this->call().context, "traceparent"))) {
@@ -168,10 +168,8 @@ constexpr const char* kDraining = "this replica is draining";
 // if one was asked for.
 template <typename Request, typename Response>
 void RunOne(CommandRunner& runner, Idempotency& idempotency, Executor& executor,
-            const ProducerAuth& auth, UnaryCall<Request, Response>& call,
-            const v1::Command& command, void (*answer)(Response&, v1::CommandResult, v1::Receipt)) {
-  absl::StatusOr<std::string> producer = ProducerOf(call.context(), auth);
-  if (!producer.ok()) return call.Finish(ToGrpc(producer.status()));
+            UnaryCall<Request, Response>& call, const v1::Command& command,
+            void (*answer)(Response&, v1::CommandResult, v1::Receipt)) {
   CommandRunner::Context run_context;
   run_context.traceparent = Metadata(call.context(), "traceparent");
   struct Run {
@@ -194,7 +192,7 @@ void RunOne(CommandRunner& runner, Idempotency& idempotency, Executor& executor,
   };
   std::shared_ptr<Run> run(new Run{executor, call, answer, {}});
   const bool reports = CommandRunner::AsksReport(command, run_context);
-  IdempotentRunner(runner, idempotency, *std::move(producer))
+  IdempotentRunner(runner, idempotency, call.caller().producer)
       .Run(
           command, run_context,
           [run, reports](v1::CommandResult result) {
@@ -206,29 +204,27 @@ void RunOne(CommandRunner& runner, Idempotency& idempotency, Executor& executor,
 
 }  // namespace
 
-void PushService::Serve(grpc::ServerCompletionQueue& queue) {
-  using Async = v1::PushService::AsyncService;
-  ServeStream(async_, *this, queue, &Async::RequestPush, &PushService::Push);
-  ServeUnary(async_, *this, queue, &Async::RequestSend, &PushService::Send);
-  ServeUnary(async_, *this, queue, &Async::RequestBroadcast, &PushService::Broadcast);
+void PushService::Serve(CallQueue& queue, const CallGate& gate) {
+  ServeStream(methods_["Push"], queue, gate, *this, &PushService::Push);
+  ServeUnary(methods_["Send"], queue, gate, *this, &PushService::Send);
+  ServeUnary(methods_["Broadcast"], queue, gate, *this, &PushService::Broadcast);
 }
 
 void PushService::Push(std::unique_ptr<PushCall> call) {
-  absl::StatusOr<std::string> producer = ProducerOf(call->context, auth_);
-  absl::Status refused = producer.status();
+  absl::Status refused;
   const std::size_t streams = streams_.fetch_add(1, std::memory_order_relaxed);
-  if (refused.ok() && streams >= max_streams_) {
+  if (streams >= max_streams_) {
     refused = absl::ResourceExhaustedError(fmt::format(
         "{} Push streams are open (max_push_streams); use fewer, they are pipelined", streams));
   }
   if (refused.ok() && moving_)
     refused = absl::UnavailableError("this replica is draining; use another");
-  new PushReactor(std::move(call), *this, producer.ok() ? *std::move(producer) : "", refused);
+  new PushReactor(std::move(call), *this, refused);
 }
 
 void PushService::Send(UnaryCall<v1::SendRequest, v1::SendResponse>& call) {
   RunOne(
-      runner_, idempotency_, executor_, auth_, call, call.request().command(),
+      runner_, idempotency_, executor_, call, call.request().command(),
       +[](v1::SendResponse& response, v1::CommandResult result, v1::Receipt receipt) {
         *response.mutable_result() = std::move(result);
         if (receipt.final()) *response.mutable_receipt() = std::move(receipt);
@@ -246,7 +242,7 @@ void PushService::Broadcast(UnaryCall<v1::BroadcastRequest, v1::BroadcastRespons
     *deliver.mutable_target()->mutable_topics()->mutable_topics() = call.request().topics();
   }
   RunOne(
-      runner_, idempotency_, executor_, auth_, call, command,
+      runner_, idempotency_, executor_, call, command,
       +[](v1::BroadcastResponse& response, v1::CommandResult result, v1::Receipt) {
         response.set_message_id(result.message_id());
         response.set_matched(result.matched());

@@ -4,11 +4,10 @@
 #include <functional>
 
 #include "absl/container/flat_hash_set.h"
-#include "herald/v1/push_service.grpc.pb.h"
+#include "herald/v1/push_service.pb.h"
 #include "service/command_runner.h"
 #include "service/executor.h"
 #include "service/idempotency.h"
-#include "service/producer_auth.h"
 #include "service/producer_moves.h"
 #include "service/rpc/stream_reactor.h"
 #include "service/rpc/unary_call.h"
@@ -34,21 +33,19 @@ class PushService final {
     ProducerMoves* moves = nullptr;  // null: there are no other nodes
   };
   PushService(CommandRunner& runner, Idempotency& idempotency,
-              std::vector<std::unique_ptr<Shard>>& shards, Executor& executor,
-              const ProducerAuth& auth, Options options)
+              std::vector<std::unique_ptr<Shard>>& shards, Executor& executor, Options options)
       : runner_(runner),
         idempotency_(idempotency),
         shards_(shards),
         executor_(executor),
-        auth_(auth),
         options_(options),
         max_streams_(options.max_streams),
         max_in_flight_(options.max_in_flight) {}
 
   // What is registered with the server to be built.
-  grpc::Service* async() { return &async_; }
-  // Handles the calls that arrive at `queue`; once the server has been built.
-  void Serve(grpc::ServerCompletionQueue& queue);
+  grpc::Service* methods() { return &methods_; }
+  // Handles the calls that arrive at `queue` and that `gate` admits; once the server has been built.
+  void Serve(CallQueue& queue, const CallGate& gate);
 
   // For streams that come from now on.
   void SetLimits(std::size_t max_streams, std::size_t max_in_flight) {
@@ -73,12 +70,11 @@ class PushService final {
   // On the executor.
   void ForEach(std::function<void(PushReactor&)> action);
 
-  v1::PushService::AsyncService async_;
+  Methods methods_{"herald.v1.PushService"};
   CommandRunner& runner_;
   Idempotency& idempotency_;
   std::vector<std::unique_ptr<Shard>>& shards_;
   Executor& executor_;
-  const ProducerAuth& auth_;
   const Options options_;
   std::atomic<std::size_t> max_streams_;
   std::atomic<std::size_t> max_in_flight_;

@@ -1,7 +1,6 @@
 #include "service/session_service.h"
 
 #include "fmt/format.h"
-#include "service/call_context.h"
 #include "service/convert.h"
 #include "service/status.h"
 #include "session/topic_name.h"
@@ -15,23 +14,23 @@ absl::Status Invalid(std::string_view field, const absl::Status& why) {
 
 }  // namespace
 
-void SessionService::Serve(grpc::ServerCompletionQueue& queue) {
-  using Async = v1::SessionService::AsyncService;
-  const auto serve = [&](auto ask, auto handle) { ServeUnary(async_, *this, queue, ask, handle); };
-  serve(&Async::RequestListSessions, &SessionService::ListSessions);
-  serve(&Async::RequestGetSession, &SessionService::GetSession);
-  serve(&Async::RequestJoin, &SessionService::Join);
-  serve(&Async::RequestLeave, &SessionService::Leave);
-  serve(&Async::RequestSetLabels, &SessionService::SetLabels);
-  serve(&Async::RequestDisconnect, &SessionService::Disconnect);
-  serve(&Async::RequestGetPresence, &SessionService::GetPresence);
-  serve(&Async::RequestGetHistory, &SessionService::GetHistory);
+void SessionService::Serve(CallQueue& queue, const CallGate& gate) {
+  const auto serve = [&](std::string_view method, auto handle) {
+    ServeUnary(methods_[method], queue, gate, *this, handle);
+  };
+  serve("ListSessions", &SessionService::ListSessions);
+  serve("GetSession", &SessionService::GetSession);
+  serve("Join", &SessionService::Join);
+  serve("Leave", &SessionService::Leave);
+  serve("SetLabels", &SessionService::SetLabels);
+  serve("Disconnect", &SessionService::Disconnect);
+  serve("GetPresence", &SessionService::GetPresence);
+  serve("GetHistory", &SessionService::GetHistory);
 }
 
 template <typename Request, typename Response>
 void SessionService::Answer(UnaryCall<Request, Response>& call,
                             void (Questions::*ask)(const Request&, Questions::Done<Response>)) {
-  if (!Admitted(call, auth_)) return;
   (questions_.*ask)(call.request(), [&call](absl::StatusOr<Response> answer) {
     if (answer.ok()) call.response() = *std::move(answer);
     call.Finish(ToGrpc(answer.status()));
@@ -53,7 +52,6 @@ void SessionService::GetPresence(UnaryCall<v1::GetPresenceRequest, v1::GetPresen
 
 template <typename Request, typename Response>
 void SessionService::RunCommand(UnaryCall<Request, Response>& call, const v1::Command& command) {
-  if (!Admitted(call, auth_)) return;
   runner_.Run(command, {}, [this, &call](v1::CommandResult result) {
     executor_.Post([&call, result = std::move(result)] {
       call.response().set_matched(result.matched());
@@ -97,7 +95,6 @@ void SessionService::Disconnect(UnaryCall<v1::DisconnectRequest, v1::DisconnectR
 }
 
 void SessionService::GetHistory(UnaryCall<v1::GetHistoryRequest, v1::GetHistoryResponse>& call) {
-  if (!Admitted(call, auth_)) return;
   if (absl::Status bad = ValidateTopic(call.request().topic()); !bad.ok())
     return call.Finish(ToGrpc(Invalid("topic", bad)));
   if (call.request().limit() > Questions::kMaxPage) {

@@ -64,7 +64,7 @@ struct Config {
   std::string grpc_tls_cert_file;
   std::string grpc_tls_key_file;
   std::string grpc_tls_client_ca_file;
-  std::string producer_tokens_file;
+  std::string producers_file;
   bool insecure_grpc = false;
   bool enable_reflection = false;
   absl::Duration grpc_max_connection_age = absl::Minutes(30);

@@ -116,7 +116,44 @@ std::vector<MetricFamily> Metrics::Collect() const {
   families.push_back(Family(MetricType::Counter, "herald_dropped_total",
                             "Messages that did not reach a session, by reason.",
                             std::move(dropped)));
+  counter(
+      "herald_producer_unauthenticated_total",
+      "Calls and streams of producers refused, because their token or certificate is not known.",
+      producers_.unauthenticated());
+  CollectProducers(families);
   return families;
+}
+
+void Metrics::CollectProducers(std::vector<MetricFamily>& families) const {
+  std::vector<ClientMetric> commands, denied, limited;
+  // By reason only where something was refused, so that many producers do not make many series.
+  const auto add = [](std::vector<ClientMetric>& metrics, const std::string& producer,
+                      const char* by, const auto& names, const auto& counts) {
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+      const std::uint64_t count = counts[i].load(std::memory_order_relaxed);
+      if (count == 0) continue;
+      metrics.push_back(Value(MetricType::Counter, static_cast<double>(count),
+                              {{"producer", producer}, {by, std::string(names[i])}}));
+    }
+  };
+  for (const auto& [name, account] : producers_.accounts()) {
+    const std::uint64_t taken = account->taken.load(std::memory_order_relaxed);
+    commands.push_back(
+        Value(MetricType::Counter, static_cast<double>(taken), {{"producer", name}}));
+    add(denied, name, "right", kRightNames, account->denied);
+    add(limited, name, "limit", kProducerLimitNames, account->limited);
+  }
+  families.push_back(Family(MetricType::Counter, "herald_producer_commands_total",
+                            "Commands and calls by producer, refused ones included.",
+                            std::move(commands)));
+  families.push_back(
+      Family(MetricType::Counter, "herald_producer_denied_total",
+             "Commands and calls refused by the rights of producers_file, by the right "
+             "that was missing.",
+             std::move(denied)));
+  families.push_back(Family(MetricType::Counter, "herald_producer_limited_total",
+                            "Commands, calls and streams refused by the limits of producers_file.",
+                            std::move(limited)));
 }
 
 }  // namespace herald

@@ -7,6 +7,7 @@
 #include "service/event_service.h"
 #include "service/idempotency.h"
 #include "service/node_stats.h"
+#include "service/producer_auth.h"
 #include "ws/front_end.h"
 
 namespace herald {
@@ -18,7 +19,7 @@ namespace herald {
 class Metrics final : public prometheus::Collectable {
  public:
   Metrics(const NodeStats& stats, const FrontEnd& front_end, SessionTable& table, Broker& broker,
-          EventHub& events, const Idempotency& idempotency,
+          EventHub& events, const Idempotency& idempotency, const ProducerAuth& producers,
           std::function<std::size_t()> push_streams, std::string broker_name)
       : stats_(stats),
         front_end_(front_end),
@@ -26,18 +27,23 @@ class Metrics final : public prometheus::Collectable {
         broker_(broker),
         events_(events),
         idempotency_(idempotency),
+        producers_(producers),
         push_streams_(std::move(push_streams)),
         broker_name_(std::move(broker_name)) {}
 
   std::vector<prometheus::MetricFamily> Collect() const override;
 
  private:
+  // Of each producer of producers_file; `-` is everyone else.
+  void CollectProducers(std::vector<prometheus::MetricFamily>& families) const;
+
   const NodeStats& stats_;
   const FrontEnd& front_end_;
   SessionTable& table_;
   Broker& broker_;
   EventHub& events_;
   const Idempotency& idempotency_;
+  const ProducerAuth& producers_;
   const std::function<std::size_t()> push_streams_;
   const std::string broker_name_;
 };

@@ -27,7 +27,7 @@ constexpr auto kReloadable = std::to_array<std::string_view>({
     "jwt_issuer",
     "allowed_origins",
     // Producers.
-    "producer_tokens_file",
+    "producers_file",
     // Operation.
     "log_level",
     "drain_seconds",

@@ -61,9 +61,14 @@ absl::Status Server::Start() {
   verifier_ = *std::move(verifier);
   if (absl::Status status = LoadClientTls(); !status.ok()) return status;
   if (absl::Status status = CheckIoUring(); !status.ok()) return status;
-  absl::StatusOr<ProducerAuth> auth = LoadProducerAuth(config_);
-  if (!auth.ok()) return auth.status();
-  producer_auth_ = *std::move(auth);
+  producers_file_.Changed(config_.producers_file);
+  absl::StatusOr<std::shared_ptr<const ProducerTable>> producers = LoadProducers(config_);
+  if (!producers.ok()) return producers.status();
+  producer_auth_.Replace(*std::move(producers));
+  producer_auth_.set_on_refused(
+      [](std::string_view producer, std::string_view what, std::string_view why) {
+        LogWarn("a producer is refused", {{"producer", producer}, {"by", what}, {"reason", why}});
+      });
   max_memory_bytes_ = MaxMemoryBytes(config_);
   if (absl::Status status = MakeShards(); !status.ok()) return status;
   executor_ = std::make_unique<Executor>();
@@ -77,8 +82,9 @@ absl::Status Server::Start() {
     replicas_->Attach(*runner_, *table_, *events_, *idempotency_);
     if (absl::Status status = replicas_->Start(); !status.ok()) return status;
   }
-  metrics_ = std::make_unique<Metrics>(*stats_, *front_end_, *table_, *broker_, *events_,
-                                       *idempotency_, push_streams, std::string(broker_->name()));
+  metrics_ =
+      std::make_unique<Metrics>(*stats_, *front_end_, *table_, *broker_, *events_, *idempotency_,
+                                producer_auth_, push_streams, std::string(broker_->name()));
   probe_ = std::make_unique<Probe>(*broker_, shards_, config_.node_name);
   if (absl::Status status = OpenPorts(); !status.ok()) return status;
   probe_->Send();
@@ -106,9 +112,12 @@ absl::StatusOr<std::shared_ptr<TokenVerifier>> Server::MakeVerifier(const Config
   return TokenVerifier::Create(std::move(options));
 }
 
-absl::StatusOr<ProducerAuth> Server::LoadProducerAuth(const Config& config) {
-  if (config.producer_tokens_file.empty()) return ProducerAuth();
-  return ProducerAuth::Load(config.producer_tokens_file);
+absl::StatusOr<std::shared_ptr<const ProducerTable>> Server::LoadProducers(const Config& config) {
+  if (config.producers_file.empty()) return std::make_shared<const ProducerTable>();
+  std::vector<std::string> warnings;
+  auto table = ProducerAuth::Load(config.producers_file, warnings);
+  for (const std::string& warning : warnings) LogWarn(warning, {});
+  return table;
 }
 
 std::uint64_t Server::MaxMemoryBytes(const Config& config) {
@@ -276,6 +285,12 @@ absl::Status Server::OpenPorts() {
                          .reload =
                              [this](auto done) {
                                asio::post(io_, [this, done = std::move(done)] { done(Reload()); });
+                             },
+                         .audit =
+                             [](auto producer, auto peer, auto action) {
+                               LogInfo("audit", {{"producer", producer.empty() ? "-" : producer},
+                                                 {"peer", peer},
+                                                 {"action", action}});
                              }});
   if (!grpc.ok()) return grpc.status();
   grpc_ = *std::move(grpc);
@@ -311,6 +326,7 @@ void Server::EverySecond() {
       LogError("keys not reloaded, the old ones stay", {{"error", std::string(status.message())}});
     }
   }
+  ReloadProducersIfChanged();
   ReloadClientTls();
   const bool full = max_memory_bytes_ != 0 && ResidentBytes() > max_memory_bytes_;
   if (full != runner_->memory_full) {

@@ -12,6 +12,7 @@
 #include "app/admin_server.h"
 #include "app/config.h"
 #include "app/drain.h"
+#include "app/file_watch.h"
 #include "app/metrics.h"
 #include "app/probe.h"
 #include "app/reload.h"
@@ -57,14 +58,18 @@ class Server {
  private:
   // Null where there are no keys.
   static absl::StatusOr<std::shared_ptr<TokenVerifier>> MakeVerifier(const Config& config);
-  static absl::StatusOr<ProducerAuth> LoadProducerAuth(const Config& config);
+  // Logs what is strange about the file.
+  static absl::StatusOr<std::shared_ptr<const ProducerTable>> LoadProducers(const Config& config);
   static std::uint64_t MaxMemoryBytes(const Config& config);
   std::size_t MaxOutboundBytesPerShard(const Config& config) const;
   FrontEndOptions MakeFrontEndOptions(const Config& config) const;
   absl::StatusOr<AdminActions::Reloaded> TryReload();
   // What `change` says counts from now on, with the keys and tokens read for it.
   void Apply(const ConfigChange& change, std::shared_ptr<TokenVerifier> verifier,
-             const ProducerAuth& auth);
+             std::shared_ptr<const ProducerTable> producers);
+  // `table` counts from now on; says in the log whose rights have changed.
+  void ReplaceProducers(std::shared_ptr<const ProducerTable> table);
+  void ReloadProducersIfChanged();
   absl::Status LoadClientTls();
   absl::Status CheckIoUring();
   void ReloadClientTls();
@@ -89,6 +94,7 @@ class Server {
   std::unique_ptr<TlsContext> client_tls_;
   bool use_io_uring_ = false;
   ProducerAuth producer_auth_;
+  FileWatch producers_file_;
 
   std::unique_ptr<Idempotency> idempotency_;  // shards may hold callbacks into it
   std::shared_ptr<TopicRules> rules_;

@@ -30,22 +30,44 @@ absl::StatusOr<AdminActions::Reloaded> Server::TryReload() {
   // All files are read before anything changes.
   absl::StatusOr<std::shared_ptr<TokenVerifier>> verifier = MakeVerifier(change->merged);
   if (!verifier.ok()) return verifier.status();
-  absl::StatusOr<ProducerAuth> auth = LoadProducerAuth(change->merged);
-  if (!auth.ok()) return auth.status();
-  constexpr const char* kTokens = "producer_tokens_file";
-  if (!(*auth == producer_auth_) &&
-      std::ranges::find(change->changed, kTokens) == change->changed.end())
-    change->changed.emplace_back(kTokens);
-  Apply(*change, *std::move(verifier), *auth);
+  producers_file_.Changed(change->merged.producers_file);
+  absl::StatusOr<std::shared_ptr<const ProducerTable>> producers = LoadProducers(change->merged);
+  if (!producers.ok()) return producers.status();
+  constexpr const char* kProducers = "producers_file";
+  if (!(**producers == producer_auth_.table()) &&
+      std::ranges::find(change->changed, kProducers) == change->changed.end())
+    change->changed.emplace_back(kProducers);
+  Apply(*change, *std::move(verifier), *std::move(producers));
   return AdminActions::Reloaded{std::move(change->changed), std::move(change->needs_restart)};
 }
 
+void Server::ReplaceProducers(std::shared_ptr<const ProducerTable> table) {
+  const bool everybody = table->open();
+  const bool opens = everybody != producer_auth_.table().open();
+  const ProducerAuth::Changes changes = producer_auth_.Replace(std::move(table));
+  if (changes.none() && !opens) return;
+  LogInfo("audit", {{"producer", "-"},
+                    {"action", "rights changed"},
+                    {"rights", everybody ? "everything is allowed" : "as producers_file says"},
+                    {"added", fmt::format("{}", fmt::join(changes.added, ", "))},
+                    {"changed", fmt::format("{}", fmt::join(changes.changed, ", "))},
+                    {"removed", fmt::format("{}", fmt::join(changes.removed, ", "))}});
+}
+
+void Server::ReloadProducersIfChanged() {
+  if (!producers_file_.Changed(config_.producers_file)) return;
+  absl::StatusOr<std::shared_ptr<const ProducerTable>> producers = LoadProducers(config_);
+  if (producers.ok()) return ReplaceProducers(*std::move(producers));
+  LogError("producers not reloaded, the old ones stay",
+           {{"error", std::string(producers.status().message())}});
+}
+
 void Server::Apply(const ConfigChange& change, std::shared_ptr<TokenVerifier> verifier,
-                   const ProducerAuth& auth) {
+                   std::shared_ptr<const ProducerTable> producers) {
   const Config& next = change.merged;
   const Limits& limits = next.limits;
   // Who may call comes first: no other setting widens it meanwhile.
-  producer_auth_.Replace(auth);
+  ReplaceProducers(std::move(producers));
   if (!(next.topic_rules == *rules_))
     broker_->ChangeRules(next.topic_rules, [&] { rules_->Replace(next.topic_rules); });
   old_verifiers_.push_back(std::exchange(verifier_, std::move(verifier)));

@@ -89,12 +89,12 @@ absl::Status ValidateProducers(const Config& config) {
   if (config.has_grpc_mtls() && config.grpc_tls_cert_file.empty()) {
     return Invalid("grpc_tls_client_ca_file needs grpc_tls_cert_file and grpc_tls_key_file");
   }
-  const bool guarded = config.has_grpc_mtls() || !config.producer_tokens_file.empty();
+  const bool guarded = config.has_grpc_mtls() || !config.producers_file.empty();
   if (!IsLoopback(config.grpc_addr) && !guarded && !config.insecure_grpc) {
     return Invalid(
         "grpc_addr {} is beyond loopback and open to anyone: set grpc_tls_client_ca_file (mTLS), "
         "or "
-        "producer_tokens_file (bearer tokens), or --insecure_grpc if the network is closed",
+        "producers_file (bearer tokens), or --insecure_grpc if the network is closed",
         ToString(config.grpc_addr));
   }
   return absl::OkStatus();

@@ -3,10 +3,11 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "herald/v1/admin_service.grpc.pb.h"
-#include "service/producer_auth.h"
+#include "service/producer_gate.h"
 #include "service/questions.h"
 #include "service/rpc/unary_call.h"
 
@@ -25,9 +26,12 @@ struct AdminActions {
   using OnReloaded = std::function<void(const absl::StatusOr<Reloaded>&)>;
   // Reads the configuration again and answers, maybe on another thread.
   std::function<void(OnReloaded)> reload;
+  // Says in the log who used the right `operate`. `producer` is empty where callers have no name.
+  std::function<void(std::string_view producer, std::string_view peer, std::string_view action)>
+      audit;
 };
 
-// `AdminService` over gRPC.
+// `AdminService` over gRPC. Drain and Reload need the right `operate`, and each use is audited.
 //
 // Threads:   those of calls (service/rpc/call_threads.h); the actions are called there too.
 class AdminService final {

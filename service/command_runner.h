@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "broker/broker.h"
 #include "herald/v1/push_service.pb.h"
+#include "service/within_reach.h"
 #include "session/receipt_clock.h"
 #include "session/session_table.h"
 
@@ -52,6 +53,10 @@ class CommandRunner {
     absl::Time now = absl::Now();  // when the command came
     // Of a command that may be repeated, where the broker knows repeats (Publication).
     std::string dedupe_id, fingerprint;
+    // Only sessions whose users it covers are changed, or met by their id. Null: all.
+    ReachPtr reach;
+    // Counts commands to a session that `reach` does not cover. May be null.
+    std::shared_ptr<std::atomic<std::uint64_t>> beyond_reach;
     // A part of a command that ClusterCommands has taken over: only this node's sessions are meant.
     bool local_only = false;
     ReceiptPtr receipt;  // then instead of one of its own; held until the answer. May be null
@@ -119,6 +124,7 @@ class CommandRunner {
     TopicText topic;
     absl::InlinedVector<std::string, 1> topics;
     std::optional<Target> live;
+    std::shared_ptr<WithinReach> within;  // of `live`; null: no limit
     ExceptionsPtr except;
     DeliveryOptionsPtr options;
     bool keep = true;
@@ -150,9 +156,13 @@ class CommandRunner {
   void DeliverLive(Accepted&& message, v1::CommandResult result, Done done);
   bool RunJoin(const v1::Target& target,
                const google::protobuf::RepeatedPtrField<std::string>& topics, bool join,
-               v1::CommandResult& result, Later later);
-  bool RunDisconnect(const v1::Disconnect& disconnect, v1::CommandResult& result, Later later);
-  bool RunSetLabels(const v1::SetLabels& set_labels, v1::CommandResult& result, Later later);
+               const Context& context, v1::CommandResult& result, Later later);
+  bool RunDisconnect(const v1::Disconnect& disconnect, const Context& context,
+                     v1::CommandResult& result, Later later);
+  bool RunSetLabels(const v1::SetLabels& set_labels, const Context& context,
+                    v1::CommandResult& result, Later later);
+  // Null where the producer may touch every session.
+  static std::shared_ptr<WithinReach> WithinReachOf(const Context& context);
 
   Broker& broker_;
   SessionTable& table_;

@@ -5,7 +5,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "herald/v1/event_service.grpc.pb.h"
 #include "service/executor.h"
-#include "service/producer_auth.h"
+#include "service/producer_gate.h"
 #include "service/rpc/stream_reactor.h"
 #include "session/event_hub.h"
 #include "session/mutex.h"
@@ -16,6 +16,9 @@ class WatchReactor;
 
 // `EventService` over gRPC: pulls from the EventHub as fast as the watcher reads.
 //
+// Rights:    a watch needs `watch`, and shows events whose user and topic the producer's patterns
+//            allow. A group belongs to its producer. When what it may see changes, it ends with
+//            UNAVAILABLE before its next event.
 // Threads:   those of calls (service/rpc/call_threads.h). Outlives them.
 class EventService final {
  public:

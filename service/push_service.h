@@ -12,6 +12,7 @@
 #include "service/producer_moves.h"
 #include "service/rpc/stream_reactor.h"
 #include "service/rpc/unary_call.h"
+#include "service/stream_places.h"
 #include "session/mutex.h"
 
 namespace herald {
@@ -62,7 +63,8 @@ class PushService final {
   // Tells streams that are old enough to move, and ends those that did not. To be called once a
   // second.
   void Age(absl::Time now);
-  std::size_t streams() const { return streams_.load(std::memory_order_relaxed); }
+  // Those that were not refused.
+  std::size_t streams() const { return places_.open(); }
 
  private:
   friend class PushReactor;
@@ -82,7 +84,7 @@ class PushService final {
   const Options options_;
   std::atomic<std::size_t> max_streams_;
   std::atomic<std::size_t> max_in_flight_;
-  std::atomic<std::size_t> streams_{0};
+  StreamPlaces places_;
   std::atomic<bool> moving_{false};
   Mutex mutex_;
   absl::flat_hash_set<PushReactor*> reactors_ ABSL_GUARDED_BY(mutex_);

@@ -9,6 +9,18 @@
 namespace herald {
 namespace {
 
+// False: what is asked for is outside the producer's rights, and the call has been answered.
+template <typename Call>
+bool MayAskFor(Call& call, const ProducerGate& producer,
+               std::optional<Denial> (ProducerRights::*check)(std::string_view, std::string_view)
+                   const,
+               std::string_view name) {
+  if (producer.open()) return true;
+  const std::optional<Denial> denial = (producer.rights()->*check)("ask for", name);
+  if (denial) call.Finish(ToGrpc(producer.Refuse(*denial)));
+  return !denial;
+}
+
 absl::Status Invalid(std::string_view field, const absl::Status& why) {
   return absl::InvalidArgumentError(fmt::format("{}: {}", field, std::string(why.message())));
 }
@@ -29,10 +41,10 @@ void SessionService::Serve(grpc::ServerCompletionQueue& queue) {
 }
 
 template <typename Request, typename Response>
-void SessionService::Answer(UnaryCall<Request, Response>& call,
-                            void (Questions::*ask)(const Request&, Questions::Done<Response>)) {
-  if (!Admitted(call, auth_)) return;
-  (questions_.*ask)(call.request(), [&call](absl::StatusOr<Response> answer) {
+void SessionService::Answer(UnaryCall<Request, Response>& call, const ProducerGate& producer,
+                            void (Questions::*ask)(const Request&, const ReachPtr&,
+                                                   Questions::Done<Response>)) {
+  (questions_.*ask)(call.request(), producer.sees(), [&call](absl::StatusOr<Response> answer) {
     if (answer.ok()) call.response() = *std::move(answer);
     call.Finish(ToGrpc(answer.status()));
   });
@@ -40,21 +52,40 @@ void SessionService::Answer(UnaryCall<Request, Response>& call,
 
 void SessionService::ListSessions(
     UnaryCall<v1::ListSessionsRequest, v1::ListSessionsResponse>& call) {
-  Answer(call, &Questions::ListSessions);
+  const std::optional<ProducerGate> producer = Admit(call, auth_, Right::kQuery);
+  if (!producer) return;
+  const v1::ListSessionsRequest& request = call.request();
+  if (!request.user_id().empty() &&
+      !MayAskFor(call, *producer, &ProducerRights::CheckUser, request.user_id()))
+    return;
+  if (!request.topic().empty() &&
+      !MayAskFor(call, *producer, &ProducerRights::CheckTopic, request.topic()))
+    return;
+  Answer(call, *producer, &Questions::ListSessions);
 }
 
 void SessionService::GetSession(UnaryCall<v1::GetSessionRequest, v1::GetSessionResponse>& call) {
-  Answer(call, &Questions::GetSession);
+  const std::optional<ProducerGate> producer = Admit(call, auth_, Right::kQuery);
+  if (producer) Answer(call, *producer, &Questions::GetSession);
 }
 
 void SessionService::GetPresence(UnaryCall<v1::GetPresenceRequest, v1::GetPresenceResponse>& call) {
-  Answer(call, &Questions::GetPresence);
+  const std::optional<ProducerGate> producer = Admit(call, auth_, Right::kQuery);
+  if (!producer || !MayAskFor(call, *producer, &ProducerRights::CheckTopic, call.request().topic()))
+    return;
+  Answer(call, *producer, &Questions::GetPresence);
 }
 
 template <typename Request, typename Response>
 void SessionService::RunCommand(UnaryCall<Request, Response>& call, const v1::Command& command) {
-  if (!Admitted(call, auth_)) return;
-  runner_.Run(command, {}, [this, &call](v1::CommandResult result) {
+  const std::optional<ProducerGate> producer = Admit(call, auth_);
+  if (!producer) return;
+  if (const absl::Status denied = producer->Check(command); !denied.ok())
+    return call.Finish(ToGrpc(denied));
+  CommandRunner::Context context;
+  context.reach = producer->touches();
+  context.beyond_reach = producer->beyond_reach();
+  runner_.Run(command, context, [this, &call](v1::CommandResult result) {
     executor_.Post([&call, result = std::move(result)] {
       call.response().set_matched(result.matched());
       call.Finish({static_cast<grpc::StatusCode>(result.code()), result.detail()});
@@ -97,9 +128,11 @@ void SessionService::Disconnect(UnaryCall<v1::DisconnectRequest, v1::DisconnectR
 }
 
 void SessionService::GetHistory(UnaryCall<v1::GetHistoryRequest, v1::GetHistoryResponse>& call) {
-  if (!Admitted(call, auth_)) return;
+  const std::optional<ProducerGate> producer = Admit(call, auth_, Right::kQuery);
+  if (!producer) return;
   if (absl::Status bad = ValidateTopic(call.request().topic()); !bad.ok())
     return call.Finish(ToGrpc(Invalid("topic", bad)));
+  if (!MayAskFor(call, *producer, &ProducerRights::CheckTopic, call.request().topic())) return;
   if (call.request().limit() > Questions::kMaxPage) {
     return call.Finish(
         {grpc::INVALID_ARGUMENT, fmt::format("limit is over {}", Questions::kMaxPage)});

@@ -4,7 +4,7 @@
 #include "herald/v1/session_service.grpc.pb.h"
 #include "service/command_runner.h"
 #include "service/executor.h"
-#include "service/producer_auth.h"
+#include "service/producer_gate.h"
 #include "service/questions.h"
 #include "service/rpc/unary_call.h"
 #include "session/session_table.h"
@@ -13,6 +13,9 @@ namespace herald {
 
 // `SessionService` over gRPC. Questions are posted to the shards and answered from the executor;
 // changes run as the Push commands of the same name.
+//
+// Rights:    a question needs `query` and shows what the patterns of the producer allow: naming a
+//            topic or user outside is kPermissionDenied, everything else outside does not exist.
 //
 // Threads:   those of calls (service/rpc/call_threads.h). Outlives them.
 class SessionService final {
@@ -37,8 +40,8 @@ class SessionService final {
   void GetHistory(UnaryCall<v1::GetHistoryRequest, v1::GetHistoryResponse>& call);
 
   template <typename Request, typename Response>
-  void Answer(UnaryCall<Request, Response>& call,
-              void (Questions::*ask)(const Request&, Questions::Done<Response>));
+  void Answer(UnaryCall<Request, Response>& call, const ProducerGate& producer,
+              void (Questions::*ask)(const Request&, const ReachPtr&, Questions::Done<Response>));
   template <typename Request, typename Response>
   void RunCommand(UnaryCall<Request, Response>& call, const v1::Command& command);
 

@@ -277,13 +277,13 @@ TEST_F(ConfigTest, DevDoesNotOpenGrpcBeyondLoopback) {
 TEST_F(ConfigTest, GrpcBeyondLoopbackNeedsAGuard) {
   EXPECT_THAT(Message(Load({"--allow_anonymous", "--grpc_addr=[::]:50051"})),
               AllOf(HasSubstr("[::]:50051"), HasSubstr("grpc_tls_client_ca_file"),
-                    HasSubstr("producer_tokens_file"), HasSubstr("--insecure_grpc")));
+                    HasSubstr("producers_file"), HasSubstr("--insecure_grpc")));
   // TLS alone does not say who calls.
   EXPECT_FALSE(Load({"--allow_anonymous", "--grpc_addr=:1", "--grpc_tls_cert_file=c",
                      "--grpc_tls_key_file=k"})
                    .ok());
   EXPECT_TRUE(Load({"--allow_anonymous", "--grpc_addr=:1", "--insecure_grpc"}).ok());
-  EXPECT_TRUE(Load({"--allow_anonymous", "--grpc_addr=:1", "--producer_tokens_file=t"}).ok());
+  EXPECT_TRUE(Load({"--allow_anonymous", "--grpc_addr=:1", "--producers_file=t"}).ok());
   EXPECT_TRUE(Load({"--allow_anonymous", "--grpc_addr=:1", "--grpc_tls_client_ca_file=a",
                     "--grpc_tls_cert_file=c", "--grpc_tls_key_file=k"})
                   .ok());

@@ -17,10 +17,10 @@ class Authority:
     def pem(self):
         return self.cert.read_bytes()
 
-    def issue(self, name):
-        """(certificate file, key file)"""
+    def issue(self, name, san="DNS:localhost"):
+        """(certificate file, key file); the subject is `CN=name`."""
         request, cert, key, extensions = (self._directory / f"{name}.{end}" for end in ("csr", "pem", "key", "ext"))
-        extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        extensions.write_text(f"subjectAltName=IP:127.0.0.1,{san}\n")
         self._openssl("req", *NEW_KEY, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
         self._openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self._key, "-CAcreateserial", "-days", "2",
                       "-extfile", extensions, "-out", cert)

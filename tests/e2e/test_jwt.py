@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jwt
 
+import producers_file
 import tokens
 from harness import DEADLINE, Herald, JsonClient, eventually
 from producer import Code, Producer, session_service_pb2
@@ -376,8 +377,8 @@ class RotationTest(TokenTest):
 
 class ProducerTest(TokenTest):
     def test_a_client_token_is_no_producer_token(self):
-        path = tokens.write(self.directory / "producers", "billing a-token-of-a-producer\n")
-        herald = self.start_hs256(f"--producer_tokens_file={path}")
+        herald = self.start_hs256(producers_file.write(
+            Path(self.directory) / "producers", producers_file.entry("billing", "a-token-of-a-producer", **producers_file.EVERYTHING)))
         with Producer(herald, hs256()) as producer:
             code, _ = producer.refusal(producer.sessions.ListSessions, session_service_pb2.ListSessionsRequest())
             self.assertEqual(code, Code.UNAUTHENTICATED)

@@ -8,6 +8,7 @@ from pathlib import Path
 import jwt
 from websockets.exceptions import InvalidStatus
 
+import producers_file
 from harness import eventually
 from producer import Code, Producer, admin_service_pb2, deliver
 from server_case import ServerTest
@@ -83,7 +84,7 @@ class ReloadTest(ServerTest):
         client = self.enter(herald.json_client())
         for text, wrong in (("max_message_bytes: 2KiB\nmax_sesions: 1\n", "max_sesions"), ("max_message_bytes: 2KiB\n  x", "herald.yaml"),
                             ("max_message_bytes: 2KiB\njwt_secret_file: /nowhere\n", "/nowhere"),
-                            ("max_message_bytes: 2KiB\nproducer_tokens_file: /nowhere\n", "/nowhere")):
+                            ("max_message_bytes: 2KiB\nproducers_file: /nowhere\n", "/nowhere")):
             with self.subTest(text), Producer(herald) as producer:
                 self.config.write_text(text)
                 code, details = producer.refusal(producer.admin.Reload, admin_service_pb2.ReloadRequest())
@@ -124,15 +125,21 @@ class ReloadTest(ServerTest):
             herald.json_client(connect_frame=by[SECRET])
         self.assertIn("ok", client.request(ping={}), "who is in stays in")
 
-    def test_producer_tokens(self):
-        tokens = self.write("tokens", "a " + "a" * 20 + "\n")
-        herald = self.start_with(f"producer_tokens_file: {tokens}\n")
-        a, b = self.enter(Producer(herald, token="a" * 20)), self.enter(Producer(herald, token="b" * 20))
+    def test_producers(self):
+        everything = producers_file.EVERYTHING
+        path = Path(self.write("producers", ""))
+        producers_file.write(path, producers_file.entry("a", **everything))
+        herald = self.start_with(f"producers_file: {path}\n")
+        a, b = (self.enter(Producer(herald, token=producers_file.token_of(name))) for name in "ab")
         a.deliver("x", all=True)
         self.assertEqual(b.send_refusal(deliver=deliver(all=True))[0], Code.UNAUTHENTICATED)
-        tokens.write_text("b " + "b" * 20 + "\n")
+        # Two names for one change: the poll may have been first, and then the reload has nothing to do.
+        producers_file.write(path, producers_file.entry("a", **everything), producers_file.entry("b", **everything))
         answer = a.call(a.admin.Reload, admin_service_pb2.ReloadRequest())
-        self.assertEqual(list(answer.changed), ["producer_tokens_file"])
+        self.assertIn(list(answer.changed), (["producers_file"], []))
+        b.deliver("x", all=True)
+        producers_file.write(path, producers_file.entry("b", **everything))
+        self.assertIn(list(b.call(b.admin.Reload, admin_service_pb2.ReloadRequest()).changed), (["producers_file"], []))
         b.deliver("x", all=True)
         self.assertEqual(a.send_refusal(deliver=deliver(all=True))[0], Code.UNAUTHENTICATED)
         self.assertEqual(a.refusal(a.admin.Reload, admin_service_pb2.ReloadRequest())[0], Code.UNAUTHENTICATED)

@@ -231,7 +231,7 @@ void PushService::Push(std::unique_ptr<PushCall> call) {
     refused = absl::UnavailableError("this replica is draining; use another");
   if (refused.ok()) {
     refused = places_.Take(producer->name(), producer->push_streams(), max_streams_);
-    if (!refused.ok()) producer->CountStreamRefused(refused.message());
+    if (!refused.ok()) producer->CountStreamRefused(std::string(refused.message()));
   }
   new PushReactor(std::move(call), *this, producer.ok() ? *std::move(producer) : ProducerGate(),
                   refused);

@@ -53,10 +53,15 @@ struct Config {
   std::string jwt_secret_file;
   std::string jwt_public_key_file;
   std::string jwks_file;
+  std::string jwks_url;
+  absl::Duration jwks_refresh = absl::Minutes(5);
+  std::string jwks_ca_file;
   JwtAlgorithm jwt_algorithm = JwtAlgorithm::kNotSet;
   std::string jwt_audience;
   std::string jwt_issuer;
-  std::vector<std::string> allowed_origins;  // empty = same host; "*" = any
+  bool jwt_require_exp = true;
+  absl::Duration jwt_max_lifetime = absl::ZeroDuration();  // zero = any
+  std::vector<std::string> allowed_origins;                // empty = same host; "*" = any
   bool compression = false;
   std::uint64_t compression_threshold_bytes = 512;
 
@@ -99,7 +104,8 @@ struct Config {
   std::map<std::string, std::string, std::less<>> origins;
 
   bool has_client_keys() const {
-    return !jwt_secret_file.empty() || !jwt_public_key_file.empty() || !jwks_file.empty();
+    return !jwt_secret_file.empty() || !jwt_public_key_file.empty() || !jwks_file.empty() ||
+           !jwks_url.empty();
   }
   bool has_grpc_mtls() const { return !grpc_tls_client_ca_file.empty(); }
   // The algorithm that tokens must have: a secret alone means HS256. kNotSet: as the JWKS says.

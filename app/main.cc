@@ -17,8 +17,8 @@ const char* malloc_conf = "narenas:2,background_thread:true,dirty_decay_ms:1000,
 namespace {
 
 constexpr char kDevBanner[] =
-    "herald --dev: no tokens, raw mode, reflection and all topics open, for one developer on this "
-    "machine only.\n";
+    "herald --dev: for one developer on this machine only. Unless set otherwise, no tokens are "
+    "needed, raw mode and reflection are on, and all topics are open.\n";
 
 int Fail(const absl::Status& status) {
   std::cerr << "herald: " << std::string(status.message()) << "\n";

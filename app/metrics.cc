@@ -36,8 +36,48 @@ MetricFamily Family(MetricType type, std::string name, std::string help,
 
 }  // namespace
 
+void Metrics::CollectAccess(std::vector<MetricFamily>& families) const {
+  std::vector<ClientMetric> tokens;
+  for (std::size_t i = 0; i < kTokenFaults; ++i) {
+    const auto count = front_end_.refusals.tokens(static_cast<TokenFault>(i));
+    tokens.push_back(
+        Value(MetricType::Counter, static_cast<double>(count), {{"reason", kTokenFaultNames[i]}}));
+  }
+  families.push_back(Family(MetricType::Counter, "herald_tokens_refused_total",
+                            "Clients refused for their token, at the upgrade, in `connect` or in "
+                            "`refresh`, by reason.",
+                            std::move(tokens)));
+  std::vector<ClientMetric> closes;
+  for (std::size_t i = 0; i < kCountedCloses; ++i) {
+    const std::string code =
+        i < std::size(kCloseCodes) ? fmt::format("{}", static_cast<int>(kCloseCodes[i])) : "other";
+    closes.push_back(
+        Value(MetricType::Counter,
+              static_cast<double>(front_end_.closes[i].load(std::memory_order_relaxed)),
+              {{"code", code}}));
+  }
+  families.push_back(
+      Family(MetricType::Counter, "herald_closes_total",
+             "WebSocket connections that ended, by close code; 1006 broke without one.",
+             std::move(closes)));
+  const auto one = [&](MetricType type, const char* name, const char* help, auto value) {
+    families.push_back(Family(type, name, help, {Value(type, static_cast<double>(value))}));
+  };
+  one(MetricType::Counter, "herald_origins_refused_total",
+      "Upgrade requests answered 403 for their Origin.", front_end_.refusals.origins());
+  one(MetricType::Gauge, "herald_bans", "Users and tokens that are banned.", bans_.size());
+  one(MetricType::Counter, "herald_bans_refused_total",
+      "Bans that were not taken because the list was full.", bans_.refused());
+  if (jwks_ == nullptr) return;
+  one(MetricType::Counter, "herald_jwks_fetches_total", "Key sets fetched from jwks_url.",
+      jwks_->fetches());
+  one(MetricType::Counter, "herald_jwks_fetch_failures_total",
+      "Fetches of jwks_url that failed; the keys before stay.", jwks_->failures());
+}
+
 std::vector<MetricFamily> Metrics::Collect() const {
   std::vector<MetricFamily> families;
+  CollectAccess(families);
   const auto gauge = [&](const char* name, const char* help, auto value) {
     families.push_back(Family(MetricType::Gauge, name, help,
                               {Value(MetricType::Gauge, static_cast<double>(value))}));

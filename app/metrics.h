@@ -8,6 +8,7 @@
 #include "service/idempotency.h"
 #include "service/node_stats.h"
 #include "ws/front_end.h"
+#include "ws/jwks_fetcher.h"
 
 namespace herald {
 
@@ -19,7 +20,8 @@ class Metrics final : public prometheus::Collectable {
  public:
   Metrics(const NodeStats& stats, const FrontEnd& front_end, SessionTable& table, Broker& broker,
           EventHub& events, const Idempotency& idempotency,
-          std::function<std::size_t()> push_streams, std::string broker_name)
+          std::function<std::size_t()> push_streams, std::string broker_name, const BanList& bans,
+          const JwksFetcher* jwks)
       : stats_(stats),
         front_end_(front_end),
         table_(table),
@@ -27,11 +29,16 @@ class Metrics final : public prometheus::Collectable {
         events_(events),
         idempotency_(idempotency),
         push_streams_(std::move(push_streams)),
-        broker_name_(std::move(broker_name)) {}
+        broker_name_(std::move(broker_name)),
+        bans_(bans),
+        jwks_(jwks) {}
 
   std::vector<prometheus::MetricFamily> Collect() const override;
 
  private:
+  // Of clients: tokens and origins refused, closes by code, bans, keys from a URL.
+  void CollectAccess(std::vector<prometheus::MetricFamily>& families) const;
+
   const NodeStats& stats_;
   const FrontEnd& front_end_;
   SessionTable& table_;
@@ -40,6 +47,8 @@ class Metrics final : public prometheus::Collectable {
   const Idempotency& idempotency_;
   const std::function<std::size_t()> push_streams_;
   const std::string broker_name_;
+  const BanList& bans_;
+  const JwksFetcher* const jwks_;  // null: keys do not come from a URL
 };
 
 }  // namespace herald

@@ -25,6 +25,8 @@ constexpr auto kReloadable = std::to_array<std::string_view>({
     "jwt_algorithm",
     "jwt_audience",
     "jwt_issuer",
+    "jwt_require_exp",
+    "jwt_max_lifetime",
     "allowed_origins",
     // Producers.
     "producer_tokens_file",

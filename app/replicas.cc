@@ -30,11 +30,12 @@ Replicas::Replicas(NatsConnection& connection, const std::string& prefix, const 
 }
 
 void Replicas::Attach(CommandRunner& runner, SessionTable& table, EventHub& events,
-                      Idempotency& idempotency) {
+                      Idempotency& idempotency, BanList& bans) {
   commands_.emplace(cluster(), relay_, runner, table);
   events_.emplace(cluster(), events);
   moves_.emplace(cluster(), idempotency);
   fence_.emplace(cluster(), table);
+  bans_.emplace(cluster(), bans);
 }
 
 absl::Status Replicas::Start() { return cluster_.Start(); }

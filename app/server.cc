@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "app/file_permissions.h"
 #include "app/logging.h"
 #include "app/nats_options.h"
 #include "app/process_limits.h"
@@ -59,6 +60,8 @@ absl::Status Server::Start() {
   absl::StatusOr<std::shared_ptr<TokenVerifier>> verifier = MakeVerifier(config_);
   if (!verifier.ok()) return verifier.status();
   verifier_ = *std::move(verifier);
+  if (verifier_) checked_keys_ = verifier_->Keys();
+  if (!config_.jwks_url.empty()) jwks_keys_ = std::make_unique<JwksKeys>(config_, verifier_);
   if (absl::Status status = LoadClientTls(); !status.ok()) return status;
   if (absl::Status status = CheckIoUring(); !status.ok()) return status;
   absl::StatusOr<ProducerAuth> auth = LoadProducerAuth(config_);
@@ -74,13 +77,16 @@ absl::Status Server::Start() {
       [this] { return stats_->Describe(absl::Now()); }, *executor_,
       replicas_ ? &replicas_->cluster() : nullptr);
   if (replicas_) {
-    replicas_->Attach(*runner_, *table_, *events_, *idempotency_);
+    replicas_->Attach(*runner_, *table_, *events_, *idempotency_, bans_);
     if (absl::Status status = replicas_->Start(); !status.ok()) return status;
+    replicas_->bans().Learn();
   }
   metrics_ = std::make_unique<Metrics>(*stats_, *front_end_, *table_, *broker_, *events_,
-                                       *idempotency_, push_streams, std::string(broker_->name()));
+                                       *idempotency_, push_streams, std::string(broker_->name()),
+                                       bans_, jwks_keys_ ? &jwks_keys_->fetcher() : nullptr);
   probe_ = std::make_unique<Probe>(*broker_, shards_, config_.node_name);
   if (absl::Status status = OpenPorts(); !status.ok()) return status;
+  WarnOfReadableSecrets(config_);
   probe_->Send();
   EverySecond();
   EveryTick();
@@ -100,10 +106,18 @@ absl::StatusOr<std::shared_ptr<TokenVerifier>> Server::MakeVerifier(const Config
   }
   if (!config.jwks_file.empty())
     options.keys.push_back({KeySource::Kind::kJwks, {}, config.jwks_file});
+  if (!config.jwks_url.empty())
+    options.keys.push_back({KeySource::Kind::kJwksUrl, {}, config.jwks_url});
   if (pinned != JwtAlgorithm::kNotSet) options.algorithms.push_back(ToAlgorithm(pinned));
   options.audience = config.jwt_audience;
   options.issuer = config.jwt_issuer;
-  return TokenVerifier::Create(std::move(options));
+  options.require_exp = config.jwt_require_exp;
+  options.max_lifetime = config.jwt_max_lifetime;
+  absl::StatusOr<std::unique_ptr<TokenVerifier>> verifier =
+      TokenVerifier::Create(std::move(options));
+  if (!verifier.ok()) return verifier.status();
+  LogKeyNotes(**verifier);
+  return *std::move(verifier);
 }
 
 absl::StatusOr<ProducerAuth> Server::LoadProducerAuth(const Config& config) {
@@ -132,6 +146,12 @@ FrontEndOptions Server::MakeFrontEndOptions(const Config& config) const {
   front.token_cookie = config.token_cookie;
   front.allowed_origins = config.allowed_origins;
   front.deflate = deflate_.get();
+  front.bans = &bans_;
+  front.tell_refusal = [](const Refusals::Line& line) {
+    LogWarn(line.message,
+            {{"reason", line.reason}, {"address", line.address}, {"untold", line.untold}});
+  };
+  if (jwks_keys_) front.on_unknown_key = [this] { jwks_keys_->FetchSoon(); };
   if (replicas_) {
     front.fence = [this](const std::string& session_id, const std::string& user) {
       replicas_->fence().Fence(session_id, user);
@@ -205,9 +225,9 @@ absl::Status Server::MakeShards() {
   table_ = std::make_unique<SessionTable>(shards_, index_);
   front_end_ = std::make_unique<FrontEnd>(MakeFrontEndOptions(config_), *table_, verifier_.get(),
                                           client_tls_.get());
-  runner_ =
-      std::make_unique<CommandRunner>(*broker_, *table_, receipts_, config_.node_name,
-                                      limits.max_message_bytes, limits.max_topics_per_session);
+  runner_ = std::make_unique<CommandRunner>(*broker_, *table_, receipts_, config_.node_name,
+                                            limits.max_message_bytes, limits.max_topics_per_session,
+                                            &bans_);
   idempotency_ =
       std::make_unique<Idempotency>(limits.idempotency_window, limits.max_idempotency_keys);
   for (auto& shard : shards_) shard->Start(*broker_);
@@ -306,12 +326,9 @@ void Server::EverySecond() {
   probe_->Send();
   broker_->EverySecond(now);
   idempotency_->Sweep();
-  if (verifier_) {
-    if (absl::Status status = verifier_->ReloadIfChanged(now); !status.ok()) {
-      LogError("keys not reloaded, the old ones stay", {{"error", std::string(status.message())}});
-    }
-  }
+  ReloadKeys(now);
   ReloadClientTls();
+  bans_.Sweep(now);
   const bool full = max_memory_bytes_ != 0 && ResidentBytes() > max_memory_bytes_;
   if (full != runner_->memory_full) {
     LogWarn(full ? "memory limit reached: new sessions and messages are refused"
@@ -337,6 +354,7 @@ void Server::EveryTick() {
 
 std::string Server::NotReady() const {
   if (front_end_->draining) return "draining";
+  if (jwks_keys_ && !jwks_keys_->fetched()) return "no keys have come from jwks_url yet";
   if (!probe_->Passed(absl::Now())) return "no message has passed broker and shards within 5 s";
   return "";
 }
@@ -367,6 +385,7 @@ Server::~Server() {
   if (grpc_) grpc_->Shutdown(absl::ZeroDuration());
   if (replicas_) replicas_->Stop(/*goodbye=*/true);
   for (auto& shard : shards_) shard->Stop();
+  jwks_keys_.reset();  // shards ask it for keys
   grpc_.reset();
   executor_.reset();
 }

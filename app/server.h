@@ -12,6 +12,7 @@
 #include "app/admin_server.h"
 #include "app/config.h"
 #include "app/drain.h"
+#include "app/jwks_keys.h"
 #include "app/metrics.h"
 #include "app/probe.h"
 #include "app/reload.h"
@@ -68,6 +69,11 @@ class Server {
   absl::Status LoadClientTls();
   absl::Status CheckIoUring();
   void ReloadClientTls();
+  void ReloadKeys(absl::Time now);
+  // Lets all sessions check their rights, soon.
+  void CheckRights();
+  // The same, if a key that was there is gone.
+  void CheckKeys();
   absl::Status MakeShards();
   absl::Status MakeBroker(std::shared_ptr<const TopicRules> rules);
   absl::Status OpenPorts();
@@ -86,6 +92,9 @@ class Server {
   std::size_t shard_count_ = 0;
   std::shared_ptr<TokenVerifier> verifier_;
   std::vector<std::shared_ptr<TokenVerifier>> old_verifiers_;  // a handshake may still be at one
+  std::shared_ptr<const KeySet> checked_keys_;  // those that the sessions were last checked against
+  std::unique_ptr<JwksKeys> jwks_keys_;         // null without jwks_url
+  BanList bans_;
   std::unique_ptr<TlsContext> client_tls_;
   bool use_io_uring_ = false;
   ProducerAuth producer_auth_;

@@ -48,7 +48,9 @@ void Server::Apply(const ConfigChange& change, std::shared_ptr<TokenVerifier> ve
   producer_auth_.Replace(auth);
   if (!(next.topic_rules == *rules_))
     broker_->ChangeRules(next.topic_rules, [&] { rules_->Replace(next.topic_rules); });
+  const bool rules_changed = !(next.topic_rules == config_.topic_rules);
   old_verifiers_.push_back(std::exchange(verifier_, std::move(verifier)));
+  if (jwks_keys_) jwks_keys_->Attach(verifier_);
   if (old_verifiers_.size() > 8) old_verifiers_.erase(old_verifiers_.begin());
   front_end_->Reconfigure(MakeFrontEndOptions(next), verifier_.get());
   runner_->SetLimits(limits.max_message_bytes, limits.max_topics_per_session);
@@ -62,6 +64,33 @@ void Server::Apply(const ConfigChange& change, std::shared_ptr<TokenVerifier> ve
   drain_seconds_ = next.drain_seconds;
   SetLogLevel(next.log_level);
   config_ = next;
+  // What sessions were granted by the old rules and keys may not hold any more.
+  if (rules_changed) CheckRights();
+  CheckKeys();
+}
+
+void Server::CheckRights() {
+  for (const auto& shard : shards_) shard->Post([shard = shard.get()] { shard->CheckRights(); });
+}
+
+void Server::CheckKeys() {
+  static const auto* const kNone = new std::shared_ptr<const KeySet>(new KeySet);
+  const std::shared_ptr<const KeySet> keys = verifier_ ? verifier_->Keys() : *kNone;
+  const std::shared_ptr<const KeySet> before = std::exchange(checked_keys_, keys);
+  if (!before || before == keys) return;
+  const auto removed = std::ranges::count_if(
+      before->keys, [&](const Key& key) { return !keys->Contains(key.fingerprint); });
+  if (removed == 0) return;
+  LogInfo("client keys removed: sessions that came with them are closed", {{"keys", removed}});
+  CheckRights();
+}
+
+void Server::ReloadKeys(absl::Time now) {
+  if (!verifier_) return;
+  if (absl::Status status = verifier_->ReloadIfChanged(now); !status.ok())
+    LogError("keys not reloaded, the old ones stay", {{"error", std::string(status.message())}});
+  LogKeyNotes(*verifier_);
+  CheckKeys();
 }
 
 }  // namespace herald

@@ -172,12 +172,13 @@ std::string Bytes::Print(std::uint64_t value) const {
 }
 
 absl::Status Duration::Parse(std::string_view text, absl::Duration& value) const {
+  const std::string hours_only = fmt::format("{}h", absl::ToInt64Hours(max));
   absl::Duration duration;
   if (!absl::ParseDuration(std::string(text), &duration) || duration < absl::ZeroDuration() ||
-      (duration == absl::ZeroDuration() && !may_be_zero) || duration > absl::Hours(24)) {
+      (duration == absl::ZeroDuration() && !may_be_zero) || duration > max) {
     return absl::InvalidArgumentError(
-        fmt::format("\"{}\" is not a duration like 500ms, 25s or 2m, {} and at most 24h", text,
-                    may_be_zero ? "not negative" : "more than 0"));
+        fmt::format("\"{}\" is not a duration like 500ms, 25s or 2m, {} and at most {}", text,
+                    may_be_zero ? "not negative" : "more than 0", hours_only));
   }
   value = duration;
   return absl::OkStatus();

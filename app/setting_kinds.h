@@ -77,9 +77,10 @@ struct Bytes {
   std::string unit() const { return "BYTES"; }
 };
 
-// 25s, 500ms, 2m30s: as absl::ParseDuration, more than nothing and at most a day.
+// 25s, 500ms, 2m30s: as absl::ParseDuration, more than nothing and at most `max`.
 struct Duration {
   bool may_be_zero = false;
+  absl::Duration max = absl::Hours(24);
 
   absl::Status Parse(std::string_view text, absl::Duration& value) const;
   std::string Print(absl::Duration value) const { return absl::FormatDuration(value); }

@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "app/config.h"
+#include "app/jwks_url.h"
 #include "fmt/format.h"
 
 namespace herald {
@@ -40,24 +41,33 @@ absl::Status ValidateListening(const Config& config) {
 }
 
 absl::Status ValidateClients(const Config& config) {
-  const int key_files = !config.jwt_secret_file.empty() + !config.jwt_public_key_file.empty() +
-                        !config.jwks_file.empty();
+  const bool key_sets = !config.jwks_file.empty() || !config.jwks_url.empty();
+  const int key_files =
+      !config.jwt_secret_file.empty() + !config.jwt_public_key_file.empty() + key_sets;
   if (key_files > 1) {
-    return Invalid("set one of jwt_secret_file, jwt_public_key_file and jwks_file, not several");
+    return Invalid(
+        "set one of jwt_secret_file, jwt_public_key_file and jwks_file (or jwks_url, or both), not "
+        "several");
   }
   if (key_files == 0 && !config.allow_anonymous) {
     return Invalid(
-        "no client could connect, for there are no keys: set jwt_secret_file, jwt_public_key_file "
-        "or "
-        "jwks_file, or --allow_anonymous to accept clients without a token, or --dev");
+        "no client could connect, for there are no keys: set jwt_secret_file, jwt_public_key_file, "
+        "jwks_file or jwks_url, or --allow_anonymous to accept clients without a token, or --dev");
   }
   const bool token_rules = config.jwt_algorithm != JwtAlgorithm::kNotSet ||
-                           !config.jwt_audience.empty() || !config.jwt_issuer.empty();
+                           !config.jwt_audience.empty() || !config.jwt_issuer.empty() ||
+                           config.jwt_max_lifetime != absl::ZeroDuration();
   if (key_files == 0 && token_rules) {
     return Invalid(
-        "jwt_algorithm, jwt_audience and jwt_issuer check nothing without jwt_secret_file, "
-        "jwt_public_key_file or jwks_file");
+        "jwt_algorithm, jwt_audience, jwt_issuer and jwt_max_lifetime check nothing without "
+        "jwt_secret_file, jwt_public_key_file, jwks_file or jwks_url");
   }
+  if (!config.jwks_url.empty()) {
+    const absl::StatusOr<JwksUrl> url = ParseJwksUrl(config.jwks_url, config.dev);
+    if (!url.ok()) return Invalid("jwks_url: {}", std::string(url.status().message()));
+  }
+  if (!config.jwks_ca_file.empty() && config.jwks_url.empty())
+    return Invalid("jwks_ca_file is only for jwks_url");
   // A public key taken as an HMAC secret is the classic forgery.
   const bool hs256 = config.pinned_jwt_algorithm() == JwtAlgorithm::kHs256;
   if (!config.jwt_secret_file.empty() && !hs256) {

@@ -86,6 +86,10 @@ void ReadMessage(const json::object& message, ServerFrame& frame) {
 }
 
 std::string OtherNote(std::string_view kind, const json::object& body) {
+  if (kind == "unsubscribed") {
+    return fmt::format("unsubscribed from {} by the server ({})", Text(body, "topic"),
+                       Text(body, "reason"));
+  }
   if (kind == "gap") {
     return fmt::format("gap in {}: messages were lost ({})", Text(body, "topic"),
                        Text(body, "reason"));

@@ -1,6 +1,9 @@
 #include "service/command_runner.h"
 
+#include <algorithm>
+
 #include "fmt/format.h"
+#include "service/ban_command.h"
 #include "service/cluster_commands.h"
 #include "service/convert.h"
 #include "service/idempotency.h"
@@ -89,7 +92,7 @@ bool CommandRunner::Run(v1::Command& command, const Context& context, v1::Comman
     case v1::Command::kLeave:
       return RunJoin(command.leave().target(), command.leave().topics(), false, result, later);
     case v1::Command::kDisconnect:
-      return RunDisconnect(command.disconnect(), result, later);
+      return RunDisconnect(command.disconnect(), context.now, result, later);
     case v1::Command::kSetLabels:
       return RunSetLabels(command.set_labels(), result, later);
     case v1::Command::ACTION_NOT_SET:
@@ -139,8 +142,8 @@ bool CommandRunner::RunJoin(const v1::Target& unparsed,
   return false;
 }
 
-bool CommandRunner::RunDisconnect(const v1::Disconnect& disconnect, v1::CommandResult& result,
-                                  Later later) {
+bool CommandRunner::RunDisconnect(const v1::Disconnect& disconnect, absl::Time now,
+                                  v1::CommandResult& result, Later later) {
   absl::StatusOr<Target> target = ParseTarget(disconnect.target(), node_);
   if (!target.ok()) return Fail(target.status(), result);
   const std::uint32_t code = disconnect.code() == 0 ? 4410 : disconnect.code();
@@ -157,14 +160,38 @@ bool CommandRunner::RunDisconnect(const v1::Disconnect& disconnect, v1::CommandR
   if (delay < absl::ZeroDuration() || delay > absl::Hours(24)) {
     return Fail(absl::InvalidArgumentError("reconnect_delay must be 0 to 24 hours"), result);
   }
+  const auto bans = ParseBans(disconnect, *target, now);
+  if (!bans.ok()) return Fail(bans.status(), result);
   CloseRequest request{static_cast<CloseCode>(code), disconnect.reason(), {}};
   if (request.reason.empty()) request.reason = "disconnected by a producer";
   if (disconnect.reconnect() != v1::RECONNECT_UNSPECIFIED || disconnect.has_reconnect_delay()) {
     request.advice = ReconnectAdvice{disconnect.reconnect() == v1::RECONNECT_NO, delay};
   }
+  if (!bans->empty()) {
+    if (bans_ == nullptr) return Fail(absl::UnimplementedError("ban_for: no bans here"), result);
+    // First: a session that opens after the others were closed finds it.
+    if (absl::Status full = bans_->Add(*bans, now); !full.ok()) return Fail(full, result);
+    if (!request.advice && disconnect.token_id().empty()) {
+      const absl::Duration ban = std::min(ToDuration(disconnect.ban_for()), absl::Hours(24));
+      request.advice = ReconnectAdvice{false, ban};
+    }
+  }
+  if (disconnect.token_id().empty()) {
+    table_.ForEach(
+        *target, [request = std::move(request)](Session& session) { session.Close(request); },
+        AnswerChange(result.seq(), *target, nullptr, later()));
+    return false;
+  }
+  const auto closed = std::make_shared<std::atomic<std::uint64_t>>(0);
   table_.ForEach(
-      *target, [request = std::move(request)](Session& session) { session.Close(request); },
-      AnswerChange(result.seq(), *target, nullptr, later()));
+      *target,
+      [request = std::move(request), token_id = disconnect.token_id(), closed](Session& session) {
+        if (!session.HasToken(token_id)) return;
+        closed->fetch_add(1);
+        session.Close(request);
+      },
+      [closed, answer = AnswerChange(result.seq(), *target, nullptr, later())](
+          std::uint64_t) mutable { answer(closed->load()); });
   return false;
 }
 

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "broker/broker.h"
 #include "herald/v1/push_service.pb.h"
+#include "session/ban_list.h"
 #include "session/receipt_clock.h"
 #include "session/session_table.h"
 
@@ -38,13 +39,15 @@ class CommandRunner {
   using Report = absl::AnyInvocable<void(v1::Receipt)>;
 
   CommandRunner(Broker& broker, SessionTable& table, ReceiptClock& clock, std::string node,
-                std::size_t max_message_bytes, std::size_t max_topics_per_session)
+                std::size_t max_message_bytes, std::size_t max_topics_per_session,
+                BanList* bans = nullptr)
       : broker_(broker),
         table_(table),
         clock_(clock),
         node_(std::move(node)),
         max_message_bytes_(max_message_bytes),
-        max_topics_(max_topics_per_session) {}
+        max_topics_(max_topics_per_session),
+        bans_(bans) {}
 
   struct Context {
     v1::ReportLevel default_report = v1::REPORT_LEVEL_UNSPECIFIED;
@@ -151,7 +154,8 @@ class CommandRunner {
   bool RunJoin(const v1::Target& target,
                const google::protobuf::RepeatedPtrField<std::string>& topics, bool join,
                v1::CommandResult& result, Later later);
-  bool RunDisconnect(const v1::Disconnect& disconnect, v1::CommandResult& result, Later later);
+  bool RunDisconnect(const v1::Disconnect& disconnect, absl::Time now, v1::CommandResult& result,
+                     Later later);
   bool RunSetLabels(const v1::SetLabels& set_labels, v1::CommandResult& result, Later later);
 
   Broker& broker_;
@@ -161,6 +165,7 @@ class CommandRunner {
   const std::string node_;
   std::atomic<std::size_t> max_message_bytes_;
   std::atomic<std::size_t> max_topics_;
+  BanList* const bans_;  // null: bans are not possible
   std::atomic<std::uint64_t> commands_{0};
   std::atomic<std::uint64_t> no_session_{0};
   std::atomic<std::uint64_t> timeouts_{0};

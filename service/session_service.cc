@@ -93,6 +93,8 @@ void SessionService::Disconnect(UnaryCall<v1::DisconnectRequest, v1::DisconnectR
   disconnect.set_reconnect(call.request().reconnect());
   if (call.request().has_reconnect_delay())
     *disconnect.mutable_reconnect_delay() = call.request().reconnect_delay();
+  if (call.request().has_ban_for()) *disconnect.mutable_ban_for() = call.request().ban_for();
+  disconnect.set_token_id(call.request().token_id());
   RunCommand(call, command);
 }
 

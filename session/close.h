@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <string>
 
@@ -31,6 +33,23 @@ enum class CloseCode : std::uint16_t {
   kSlowConsumer = 4413,
   kTooMany = 4429,  // frames a second, or sessions of one user
 };
+
+// The codes that closes are counted by; any other code counts as "other".
+inline constexpr CloseCode kCloseCodes[] = {
+    CloseCode::kNormal,          CloseCode::kGoingAway,        CloseCode::kProtocolError,
+    CloseCode::kWrongDataType,   CloseCode::kNoStatus,         CloseCode::kAbnormal,
+    CloseCode::kBadUtf8,         CloseCode::kPolicy,           CloseCode::kTooBig,
+    CloseCode::kRestart,         CloseCode::kTryLater,         CloseCode::kBadFrame,
+    CloseCode::kUnauthenticated, CloseCode::kTokenExpired,     CloseCode::kForbidden,
+    CloseCode::kTimeout,         CloseCode::kResumedElsewhere, CloseCode::kByProducer,
+    CloseCode::kSlowConsumer,    CloseCode::kTooMany};
+inline constexpr std::size_t kCountedCloses = std::size(kCloseCodes) + 1;
+// Where closes with `code` are counted; the last place is for all other codes.
+constexpr std::size_t CloseIndex(CloseCode code) {
+  std::size_t i = 0;
+  while (i < std::size(kCloseCodes) && kCloseCodes[i] != code) ++i;
+  return i;
+}
 
 struct ReconnectAdvice {
   bool never = false;

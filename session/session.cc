@@ -44,6 +44,21 @@ bool Session::IsOn(std::string_view topic) const {
                      [&](const Subscription& s) { return s.topic->topic == topic; });
 }
 
+std::vector<std::string> Session::ChosenTopics() const {
+  std::vector<std::string> topics;
+  for (const Subscription& subscription : subscriptions_) {
+    if (!subscription.by_producer && !IsReserved(subscription.topic->topic))
+      topics.push_back(subscription.topic->topic);
+  }
+  return topics;
+}
+
+void Session::MarkJoined(std::string_view topic) {
+  for (Subscription& subscription : subscriptions_) {
+    if (subscription.topic->topic == topic) subscription.by_producer = true;
+  }
+}
+
 std::size_t Session::topic_count() const {
   return static_cast<std::size_t>(
       std::count_if(subscriptions_.begin(), subscriptions_.end(),
@@ -81,11 +96,14 @@ absl::Status Session::Join(const std::vector<std::string>& topics, const JoinsPt
   if (topic_count() + wanted.size() > shard_.max_topics_per_session()) {
     return absl::ResourceExhaustedError("a session is on as many topics as it may be");
   }
+  for (const std::string& topic : topics) MarkJoined(topic);
   for (const std::string& topic : wanted) {
     shard_.Subscribe(
         *this, topic, std::nullopt, 0, [this, topic, underway](absl::StatusOr<FeedStart> start) {
-          if (absl::IsAlreadyExists(start.status())) return;  // was faster
-          if (!start.ok()) return underway->Failed();
+          const bool was_faster = absl::IsAlreadyExists(start.status());
+          if (!start.ok() && !was_faster) return underway->Failed();
+          MarkJoined(topic);
+          if (was_faster) return;
           shard_.Emit(*this, EventKind::kSubscribed, [&](Event& event) { event.topic = topic; });
         });
   }

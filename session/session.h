@@ -104,6 +104,11 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   // broker may take its time: `joins`, which may be null, expects one answer of this.
   absl::Status Join(const std::vector<std::string>& topics, const JoinsPtr& joins = nullptr);
   bool Leave(const std::string& topic);
+  // Leaves the topics that the session may not be on any more, and ends it if it may not go on:
+  // topic rules, keys or its token have changed.
+  virtual void CheckRights() {}
+  // The session was opened, or last refreshed, with the token that has this `jti`.
+  virtual bool HasToken(std::string_view /*token_id*/) const { return false; }
 
   // Queues `frame`, to be written when the shard's drain ends. If it does not fit even after a
   // flush the session is closed as a slow consumer, and false comes back. `run`: what it carries,
@@ -156,6 +161,10 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   // Does the close. Called once, with closing() true.
   virtual void DoClose(CloseRequest request) = 0;
 
+  // Topics the session is on by its client's wish or its token: not those that a producer's Join put
+  // it on, nor the personal and the broadcast topic.
+  std::vector<std::string> ChosenTopics() const;
+
   Shard& shard() const { return shard_; }
   void set_user(std::string user) { user_ = std::move(user); }
   void CountIn(std::size_t bytes) {
@@ -188,8 +197,11 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   friend class BatchFlush;
   struct Subscription {
     TopicSubscribers* topic;
-    std::uint32_t index;  // in topic->entries
+    std::uint32_t index;       // in topic->entries
+    bool by_producer = false;  // a Join asked for it; lies where alignment leaves room
   };
+  // A producer wants the session on `topic`, whatever its client may do. It is on it.
+  void MarkJoined(std::string_view topic);
 
   // What only few sessions have at a time.
   struct Extras {

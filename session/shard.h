@@ -27,6 +27,7 @@
 #include "session/keyed_set.h"
 #include "session/mailbox.h"
 #include "session/message.h"
+#include "session/rights_check.h"
 #include "session/session.h"
 #include "session/string_map.h"
 #include "session/timer_wheel.h"
@@ -154,8 +155,11 @@ class Shard {
   // Ends all sessions: see ClosingWave::Start.
   void CloseOver(absl::Duration over, absl::Duration spread) { closing_wave_.Start(over, spread); }
 
-  // New limits and topic rules count from now on. Sessions stay on their topics, and topics that have
-  // subscribers keep telling who comes and goes, or not, as before.
+  // Lets all sessions check their rights again: see RightsCheck.
+  void CheckRights() { rights_check_.Start(); }
+
+  // New limits and topic rules count from now on. Topics that have subscribers keep telling who comes
+  // and goes, or not, as before; whether sessions may stay on their topics is for CheckRights.
   void Reconfigure(std::size_t max_outbound_bytes, std::uint32_t max_topics_per_session);
 
   TimerWheel& timers() { return timers_; }
@@ -219,6 +223,7 @@ class Shard {
 
   TimerWheel timers_;
   ClosingWave closing_wave_{*this};
+  RightsCheck rights_check_{*this};
   SessionSet sessions_;
   TopicSet topics_;
   // What sessions that have ended are owed: by then their receipts have run out.

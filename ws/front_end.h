@@ -11,6 +11,9 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/time/clock.h"
+#include "session/ban_list.h"
+#include "session/close.h"
 #include "session/current.h"
 #include "session/limits.h"
 #include "session/session_table.h"
@@ -18,6 +21,7 @@
 #include "ws/admission.h"
 #include "ws/auth/token_verifier.h"
 #include "ws/deflate_offer.h"
+#include "ws/refusals.h"
 #include "ws/tls_context.h"
 
 namespace herald {
@@ -30,7 +34,8 @@ struct FrontEndOptions {
   bool allow_anonymous = false;
   bool enable_raw = false;
   bool enable_demo = false;  // the demo page is served
-  bool dev = false;          // ?user= and ?labels= are believed
+  // With allow_anonymous, ?user= and ?labels= say who a client without a token is.
+  bool dev = false;
   bool allow_query_token = false;
   std::string token_cookie;                  // empty: tokens are not read from cookies
   std::vector<std::string> allowed_origins;  // empty: same host; `*`: any
@@ -38,6 +43,11 @@ struct FrontEndOptions {
   // A user's client names a session of another node as the one it resumes: to be ended there. Any
   // thread. Empty where there are no other nodes.
   std::function<void(const std::string& session_id, const std::string& user)> fence;
+  Refusals::Tell tell_refusal;  // may be empty
+  // A client named a key that is not configured: keys that come from a URL should be fetched again.
+  // Any thread, maybe often. Empty where none do.
+  std::function<void()> on_unknown_key;
+  const BanList* bans = nullptr;           // null: nobody is banned
   const SharedDeflate* deflate = nullptr;  // also the shards' compressor; null: compression is off
 };
 
@@ -74,6 +84,20 @@ struct FrontEnd {
             options.limits.handshakes_per_second};
   }
 
+  // Counts and logs a token that was refused. `why`: a status of RefuseToken. `address`: the
+  // client's, without its port.
+  void OnTokenRefused(const absl::Status& why, std::string_view address) {
+    const FrontEndOptions& now = options.Get();
+    refusals.Token(why, address, absl::Now(), now.tell_refusal);
+    if (TokenFaultOf(why) == TokenFault::kUnknownKey && now.on_unknown_key) now.on_unknown_key();
+  }
+  void OnOriginRefused(std::string_view origin, std::string_view address) {
+    refusals.Origin(origin, address, absl::Now(), options->tell_refusal);
+  }
+  void CountClose(CloseCode code) {
+    closes[CloseIndex(code)].fetch_add(1, std::memory_order_relaxed);
+  }
+
   Current<FrontEndOptions> options;
   SessionTable& table;
   // Null: no keys, so no tokens. One that has been replaced lives on.
@@ -87,6 +111,8 @@ struct FrontEnd {
   std::atomic<std::uint64_t> handshakes_accepted{0};
   std::atomic<std::uint64_t> handshakes_refused{0};
   std::atomic<std::uint64_t> tls_handshakes[kTlsResults]{};
+  std::atomic<std::uint64_t> closes[kCountedCloses]{};
+  Refusals refusals;
 };
 
 using UpgradeRequest = boost::beast::http::request<boost::beast::http::empty_body>;

@@ -25,7 +25,8 @@ std::string_view Header(const UpgradeRequest& request, field name) {
 }
 
 absl::Status Refuse(Refusal& refusal, status code, std::string reason) {
-  refusal = {code, std::move(reason)};
+  refusal.status = code;
+  refusal.reason = std::move(reason);
   return absl::InvalidArgumentError(refusal.reason);
 }
 
@@ -88,7 +89,7 @@ std::optional<Query> ParseQuery(std::string_view target) {
   return query;
 }
 
-// Who the client may be with --dev: whom the URL says.
+// Who a client without a token is with --dev: whom the URL says.
 absl::StatusOr<Claims> DevClaims(const Query& query) {
   Claims claims;
   if (query.user && !query.user->empty()) {
@@ -149,6 +150,7 @@ absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end,
   if (!query) return Refuse(refusal, status::bad_request, "the URL's query is malformed");
   if (!OriginAllowed(options.allowed_origins, Header(request, field::origin),
                      Header(request, field::host), front_end.tls != nullptr)) {
+    refusal.origin = Header(request, field::origin);
     return Refuse(refusal, status::forbidden, "this origin is not allowed; see --allowed_origins");
   }
 
@@ -187,11 +189,12 @@ absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end,
   if (token && verifier != nullptr) {
     absl::StatusOr<Claims> claims = verifier->Verify(*token, now);
     if (!claims.ok()) {
+      refusal.token = claims.status();
       return Refuse(refusal, status::unauthorized,
                     fmt::format("bad token: {}", std::string(claims.status().message())));
     }
     details.claims = *std::move(claims);
-  } else if (options.dev) {
+  } else if (options.allow_anonymous && options.dev) {
     absl::StatusOr<Claims> claims = DevClaims(*query);
     if (!claims.ok())
       return Refuse(refusal, status::bad_request, std::string(claims.status().message()));
@@ -200,6 +203,7 @@ absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end,
     if (details.protocol == Protocol::kRaw || verifier == nullptr) details.claims = Claims{};
   } else if (details.protocol == Protocol::kRaw) {
     // The others may still bring a token in their connect frame.
+    refusal.token = RefuseToken(TokenFault::kMissing, "is missing");
     return Refuse(refusal, status::unauthorized, "a token is needed");
   }
 

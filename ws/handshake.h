@@ -10,7 +10,9 @@ namespace herald {
 // Why a request is not upgraded.
 struct Refusal {
   boost::beast::http::status status;
-  std::string reason;  // one line for people, in the response's body
+  std::string reason;       // one line for people, in the response's body
+  absl::Status token = {};  // not OK: the token was refused, and why (RefuseToken)
+  std::string origin = {};  // not empty: it is not allowed
 };
 
 // Checks the upgrade request of `GET /ws`, before anything is answered: method, version and key

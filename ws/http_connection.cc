@@ -150,6 +150,8 @@ void HttpConnection::OnUpgrade() {
       CheckUpgrade(front_end_, parser_->get(), absl::Now(), refusal);
   if (!details.ok()) {
     front_end_.admission.Release(ip);
+    if (!refusal.token.ok()) front_end_.OnTokenRefused(refusal.token, ip);
+    if (!refusal.origin.empty()) front_end_.OnOriginRefused(refusal.origin, ip);
     return Refuse(refusal.status, std::move(refusal.reason));
   }
   details->remote_address = peer_.address().is_v6() ? fmt::format("[{}]:{}", ip, peer_.port())

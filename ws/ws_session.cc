@@ -44,6 +44,8 @@ WsSession::WsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, Upg
                       ? nullptr
                       : std::make_unique<std::string>(std::move(details_->user_agent))) {}
 
+std::string WsSession::remote_ip() const { return IpOf(remote_address_); }
+
 WsSession::~WsSession() { front_end_.admission.Release(IpOf(remote_address_)); }
 
 void WsSession::Start() {
@@ -198,7 +200,13 @@ void WsSession::OnTimer() {
     case Phase::kConnecting:
       return Close({CloseCode::kTimeout, "no `connect` frame in time", {}});
     case Phase::kOpen:
-      if (now >= expires_at_) return Close({CloseCode::kTokenExpired, "the token has expired", {}});
+      if (now >= expires_at_) {
+        return Close(key_removed_
+                         ? CloseRequest{CloseCode::kUnauthenticated,
+                                        "the key of the token is not accepted any more",
+                                        {}}
+                         : CloseRequest{CloseCode::kTokenExpired, "the token has expired", {}});
+      }
       if (now >= next_ping_) {
         if (awaiting_pong_) {
           // A slow reader is not a dead one: while the peer's kernel works through what lies before
@@ -289,6 +297,7 @@ void WsSession::End(CloseCode code, std::string reason) {
   if (phase_ == Phase::kEnded) return;
   auto self = Self();
   const bool was_open = shard().FindAny(id()) == this;
+  if (phase_ != Phase::kUpgrading) front_end_.CountClose(code);
   phase_ = Phase::kEnded;
   shard().timers().Cancel(*this);
   ws_.next_layer().Abort();

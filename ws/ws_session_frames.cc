@@ -48,15 +48,10 @@ void WsSession::OnConnect(const v1::Connect& connect) {
   const TokenVerifier* const verifier = front_end_.verifier;
   if (!connect.token().empty() && verifier != nullptr) {
     absl::StatusOr<Claims> verified = verifier->Verify(connect.token(), absl::Now());
-    if (!verified.ok()) {
-      return Close({IsTokenExpired(verified.status()) ? CloseCode::kTokenExpired
-                                                      : CloseCode::kUnauthenticated,
-                    std::string(verified.status().message()),
-                    {}});
-    }
+    if (!verified.ok()) return CloseForToken(verified.status());
     claims = *std::move(verified);
-  } else if (claims.subject.empty() && !front_end_.options->allow_anonymous &&
-             !front_end_.options->dev) {
+  } else if (claims.subject.empty() && !front_end_.options->allow_anonymous) {
+    front_end_.OnTokenRefused(RefuseToken(TokenFault::kMissing, "is missing"), remote_ip());
     return Close({CloseCode::kUnauthenticated, "a token is needed", {}});
   }
   for (const auto& [key, value] : connect.labels()) {
@@ -72,7 +67,7 @@ void WsSession::OnSubscribe(std::uint32_t id, const v1::Subscribe& subscribe) {
   const std::string& topic = subscribe.topic();
   if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) return ReplyError(id, bad);
   const TopicRule& rule = front_end_.options->rules->Find(topic);
-  if (absl::Status denied = access_.MaySubscribe(rule, topic); !denied.ok())
+  if (absl::Status denied = access_.MaySubscribe(rule, topic, user()); !denied.ok())
     return ReplyError(id, denied);
   if (IsOn(topic)) return Reply(id);
   if (topic_count() >= Limit().max_topics_per_session) {
@@ -90,6 +85,11 @@ void WsSession::OnSubscribe(std::uint32_t id, const v1::Subscribe& subscribe) {
                       if (absl::IsAlreadyExists(start.status()))
                         return Reply(id);  // asked for twice at once
                       if (!start.ok()) return ReplyError(id, start.status());
+                      // A refresh or a reload may have come meanwhile.
+                      if (!MayStayOn(topic)) {
+                        shard().Unsubscribe(*this, topic);
+                        return ReplyError(id, absl::PermissionDeniedError("not allowed any more"));
+                      }
                       std::size_t bytes = queue_.bytes();
                       LimitMissed(*start, bytes);
                       v1::Ok ok;
@@ -117,7 +117,8 @@ absl::StatusOr<MessageBodyPtr> WsSession::Accept(MessageBody body) const {
 void WsSession::OnPublish(std::uint32_t id, const v1::Publish& publish) {
   const std::string& topic = publish.topic();
   if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) return ReplyError(id, bad);
-  if (absl::Status denied = access_.MayPublish(front_end_.options->rules->Find(topic), topic);
+  if (absl::Status denied =
+          access_.MayPublish(front_end_.options->rules->Find(topic), topic, user());
       !denied.ok()) {
     return ReplyError(id, denied);
   }
@@ -166,27 +167,6 @@ void WsSession::OnAck(std::uint32_t id, const v1::Ack& ack) {
     if (topic.empty()) return ReplyError(id, absl::InvalidArgumentError("ack: a topic is empty"));
   }
   for (const auto& [topic, offset] : ack.offsets()) Acknowledge(topic, offset);
-  Reply(id);
-}
-
-void WsSession::OnRefresh(std::uint32_t id, const v1::Refresh& refresh) {
-  const TokenVerifier* const verifier = front_end_.verifier;
-  if (verifier == nullptr) {
-    return ReplyError(id, absl::FailedPreconditionError("this server takes no tokens"));
-  }
-  absl::StatusOr<Claims> claims = verifier->Verify(refresh.token(), absl::Now());
-  if (!claims.ok()) {
-    return Close(
-        {IsTokenExpired(claims.status()) ? CloseCode::kTokenExpired : CloseCode::kUnauthenticated,
-         std::string(claims.status().message()),
-         {}});
-  }
-  if (claims->subject != user()) {
-    return Close({CloseCode::kUnauthenticated, "the new token is for another user", {}});
-  }
-  access_ = ClientAccess(*claims);
-  expires_at_ = claims->expires_at;
-  ScheduleNext();
   Reply(id);
 }
 

@@ -19,9 +19,9 @@
 
 namespace herald {
 
-// The class behind ws_session.h, seen by its three sources only: ws_session.cc reads and ends,
-// ws_session_open.cc opens, ws_session_frames.cc answers client frames. Beast is instantiated in
-// the first alone.
+// The class behind ws_session.h, seen by its four sources only: ws_session.cc reads and ends,
+// ws_session_open.cc opens, ws_session_frames.cc answers client frames, ws_session_rights.cc checks
+// rights again. Beast is instantiated in the first alone.
 //
 // One WebSocket connection, from the answer to its upgrade to its end.
 //
@@ -58,6 +58,8 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
  protected:
   int Socket() const override { return ws_.next_layer().Socket(); }
   void DoClose(CloseRequest request) override;
+  void CheckRights() override;
+  bool HasToken(std::string_view token_id) const override { return access_.HasTokenId(token_id); }
 
  private:
   enum class Phase : std::uint8_t { kUpgrading, kConnecting, kOpen, kClosing, kEnded };
@@ -124,6 +126,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
     std::size_t pending = 0;
     std::size_t missed_bytes = 0;
     std::string previous_session_id;
+    std::string token_id;
     bool refused = false;
   };
   void Open(Claims claims, const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume,
@@ -143,6 +146,17 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
                   std::string_view previous = "");
   FramePtr MakeGap(const std::string& topic, std::string_view reason,
                    const Position& position) const override;
+
+  // Rights.
+  // Counts and logs it, and closes.
+  void CloseForToken(const absl::Status& why);
+  // How to close a session of this user and token, if either is banned; then it counts as refused.
+  std::optional<CloseRequest> BanOn(std::string_view user, std::string_view token_id) const;
+  // By its token or by the topic's rule.
+  bool MayStayOn(const std::string& topic) const;
+  // Leaves the chosen topics that the client may not be on any more, and tells it.
+  void LeaveForbidden();
+  std::string remote_ip() const;
 
   // Ending.
   void OnBeastCloses(std::uint16_t code) override;
@@ -178,8 +192,10 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   Phase phase_ = Phase::kUpgrading;
   bool announced_ = false;  // watchers know of it: they are told its end too
   bool awaiting_pong_ = false;
-  bool peer_closes_ = false;   // its close frame has come
-  bool beast_closes_ = false;  // Beast sends the close frame, not we
+  bool rights_changed_ = false;  // while it opened: they are checked once it is open
+  bool key_removed_ = false;     // expires_at_ is when it is closed for that
+  bool peer_closes_ = false;     // its close frame has come
+  bool beast_closes_ = false;    // Beast sends the close frame, not we
   struct Ending {
     CloseCode code = CloseCode::kAbnormal;
     std::string reason;

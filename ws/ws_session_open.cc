@@ -54,7 +54,7 @@ absl::StatusOr<std::vector<WsSession::Wanted>> WsSession::WantedTopics(
     }
     if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) return bad;
     const TopicRule& rule = front_end_.options->rules->Find(topic);
-    if (absl::Status denied = access_.MaySubscribe(rule, topic); !denied.ok()) {
+    if (absl::Status denied = access_.MaySubscribe(rule, topic, claims.subject); !denied.ok()) {
       return absl::PermissionDeniedError(
           fmt::format("{}: {}", topic, std::string(denied.message())));
     }
@@ -85,6 +85,13 @@ absl::StatusOr<std::vector<WsSession::Wanted>> WsSession::WantedTopics(
 void WsSession::Open(Claims claims,
                      const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume,
                      const std::string& previous_session_id) {
+  const TokenVerifier* const verifier = front_end_.verifier;
+  if (claims.key != 0 && (verifier == nullptr || !verifier->Accepts(claims.key))) {
+    // Since the upgrade, when it was verified.
+    return CloseForToken(
+        RefuseToken(TokenFault::kUnknownKey, "is signed with a key that is not configured"));
+  }
+  if (auto ban = BanOn(claims.subject, claims.token_id)) return Close(*std::move(ban));
   access_ = ClientAccess(claims);
   absl::StatusOr<std::vector<Wanted>> wanted = WantedTopics(claims, resume);
   if (!wanted.ok()) {
@@ -101,6 +108,7 @@ void WsSession::Open(Claims claims,
   auto opening = std::make_shared<Opening>();
   opening->wanted = *std::move(wanted);
   opening->previous_session_id = previous_session_id;
+  opening->token_id = std::move(claims.token_id);
   // First, so that the session before does not count for the limit of sessions a user.
   TakeOver(previous_session_id, [this, opening](std::vector<Owed> owed) {
     TakeOwed(std::move(owed));
@@ -185,6 +193,12 @@ void WsSession::LimitMissed(FeedStart& start, std::size_t& bytes) const {
 
 void WsSession::OnAllSubscribed(Opening& opening) {
   if (closing()) return;
+  // A ban looks for the user's sessions only once it is on the list: one that came in between is
+  // found here.
+  if (auto ban = BanOn(user(), opening.token_id)) {
+    GiveUpOwed();
+    return Close(*std::move(ban));
+  }
   std::vector<Outbound> came_meanwhile = queue_.TakeAside();
   // Pings are spread, so that sessions that came together do not stay together.
   next_ping_ = absl::Now() + Limit().ping_interval *
@@ -228,6 +242,7 @@ void WsSession::OnAllSubscribed(Opening& opening) {
     if (IsReserved(want.topic) || !IsOn(want.topic)) continue;
     shard().Emit(*this, EventKind::kSubscribed, [&](Event& event) { event.topic = want.topic; });
   }
+  if (rights_changed_) LeaveForbidden();
 }
 
 void WsSession::SendMissed(const std::string& topic, const std::vector<MessagePtr>& missed,

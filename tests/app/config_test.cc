@@ -206,8 +206,8 @@ TEST_F(ConfigTest, OriginsComeAsListsEverywhere) {
 TEST_F(ConfigTest, TopicRulesComeFromTheFile) {
   const auto config = LoadYaml(R"(
 topic_rules:
-  - {pattern: "chat/*", history_size: 50, history_ttl: 5m, client_subscribe: any,
-     client_publish: token, presence: true, join_leave: true, overflow: drop_oldest,
+  - {pattern: "chat/*", history_size: 50, history_ttl: 5m, client_subscribe: anyone,
+     client_publish: granted, presence: true, join_leave: true, overflow: drop_oldest,
      max_subscribers: 20}
   - pattern: "**"
     history_size: 7
@@ -216,8 +216,8 @@ topic_rules:
   const TopicRule& chat = config->topic_rules.Find("chat/1");
   EXPECT_EQ(chat.history_size, 50u);
   EXPECT_EQ(chat.history_ttl, absl::Minutes(5));
-  EXPECT_EQ(chat.client_subscribe, TopicRule::Access::kAny);
-  EXPECT_EQ(chat.client_publish, TopicRule::Access::kToken);
+  EXPECT_EQ(chat.client_subscribe, TopicRule::Access::kAnyone);
+  EXPECT_EQ(chat.client_publish, TopicRule::Access::kGranted);
   EXPECT_TRUE(chat.presence);
   EXPECT_TRUE(chat.join_leave);
   EXPECT_EQ(chat.overflow, Overflow::kDropOldest);
@@ -256,7 +256,7 @@ TEST_F(ConfigTest, DevOpensEverythingOnLoopback) {
   EXPECT_TRUE(config->enable_demo);
   EXPECT_TRUE(config->enable_reflection);
   EXPECT_EQ(config->log_format, LogFormat::kText);
-  EXPECT_EQ(config->topic_rules.Find("a").client_publish, TopicRule::Access::kAny);
+  EXPECT_EQ(config->topic_rules.Find("a").client_publish, TopicRule::Access::kAnyone);
   EXPECT_EQ(config->origins.at("client_addr"), "default (--dev)");
 }
 

@@ -189,7 +189,7 @@ class PrintTest(ConfigTest):
         self.assertEqual(self.origin(printed, "pong_timeout"), "from default")
 
     def test_what_is_printed_can_be_read_again(self):
-        path = self.write("herald.yaml", "topic_rules:\n  - {pattern: 'a/**', history_size: 3, client_publish: any}\n")
+        path = self.write("herald.yaml", "topic_rules:\n  - {pattern: 'a/**', history_size: 3, client_publish: anyone}\n")
         printed = self.print_config("--dev", "--max_message_bytes=1KiB", f"--config={path}")
         again = self.print_config(f"--config={self.write('again.yaml', printed)}")
         self.assertEqual(yaml.safe_load(again), yaml.safe_load(printed))

@@ -254,6 +254,7 @@ TEST_F(CheckUpgradeTest, AnonymousSessionsHaveNoUser) {
 
 TEST_F(CheckUpgradeTest, DevBelievesTheUrl) {
   options_.dev = true;
+  options_.allow_anonymous = true;
   request_.target("/ws?user=bob%2F1&labels=platform=web,beta");
   const UpgradeDetails details = Details();
   EXPECT_EQ(details.claims->subject, "bob/1");
@@ -266,6 +267,16 @@ TEST_F(CheckUpgradeTest, DevBelievesTheUrl) {
   options_.dev = false;
   request_.target("/ws?user=bob");
   EXPECT_FALSE(Details().claims.has_value());
+}
+
+TEST_F(CheckUpgradeTest, A2DevBelievesTheUrlOnlyOfAnonymousClients) {
+  options_.dev = true;
+  options_.enable_raw = true;
+  request_.target("/ws?user=bob");
+  EXPECT_FALSE(Details().claims.has_value());  // a token may still come in `connect`
+  request_.erase(http::field::sec_websocket_protocol);
+  EXPECT_EQ(Status(), 401);
+  EXPECT_EQ(TokenFaultOf(refusal_.token), TokenFault::kMissing);
 }
 
 TEST_F(CheckUpgradeTest, TakesTopicsFromTheUrl) {

@@ -32,7 +32,7 @@ TEST(HttpTest, UpgradesAGoodRequest) {
 
 TEST(HttpTest, AnswersWithTheFittingStatus) {
   FrontEndOptions options = DevOptions();
-  options.dev = false;  // tokens are needed, and there are no pages
+  options.dev = options.allow_anonymous = false;  // tokens are needed, and there are no pages
   Server server(std::move(options));
   struct Case {
     std::string request;

@@ -23,6 +23,7 @@ namespace herald {
 inline FrontEndOptions DevOptions() {
   FrontEndOptions options;
   options.rules = std::make_shared<const TopicRules>(TopicRules::DevDefaults());
+  options.allow_anonymous = true;
   options.dev = true;
   options.enable_raw = true;
   return options;

@@ -14,6 +14,7 @@ namespace herald {
 // if not) and /metrics (Prometheus text format).
 //
 // Threads:   runs on the `io` it is given, which one thread runs.
+// Limits:    64 connections; one more ends the oldest. See AdminConnection.
 class AdminServer {
  public:
   struct Handlers {

@@ -57,6 +57,7 @@ struct Config {
   std::string jwt_audience;
   std::string jwt_issuer;
   std::vector<std::string> allowed_origins;  // empty = same host; "*" = any
+  std::vector<std::string> allowed_hosts;    // empty = any; "loopback" = names of this machine
   bool compression = false;
   std::uint64_t compression_threshold_bytes = 512;
 

@@ -35,6 +35,7 @@ absl::Status ApplyDev(Config& config) {
       {"client_addr", "127.0.0.1:8080"},
       {"grpc_addr", "127.0.0.1:50051"},
       {"admin_addr", "127.0.0.1:9090"},
+      {"allowed_hosts", "loopback"},
       {"allow_anonymous", "true"},
       {"enable_raw", "true"},
       {"enable_demo", "true"},

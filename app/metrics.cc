@@ -34,6 +34,19 @@ MetricFamily Family(MetricType type, std::string name, std::string help,
   return family;
 }
 
+MetricFamily Refused(const Refusals& refusals) {
+  std::vector<ClientMetric> refused;
+  for (std::size_t i = 0; i < kRefusalReasons; ++i) {
+    const auto reason = static_cast<RefusalReason>(i);
+    const RefusalKind& kind = KindOf(reason);
+    refused.push_back(Value(MetricType::Counter, static_cast<double>(refusals.count(reason)),
+                            {{"status", fmt::format("{}", kind.status)}, {"reason", kind.name}}));
+  }
+  return Family(MetricType::Counter, "herald_http_refused_total",
+                "HTTP requests on the client port answered 4xx or 5xx, by status and reason.",
+                std::move(refused));
+}
+
 }  // namespace
 
 std::vector<MetricFamily> Metrics::Collect() const {
@@ -56,8 +69,7 @@ std::vector<MetricFamily> Metrics::Collect() const {
   counter("herald_sessions_opened_total", "Sessions opened.", totals.sessions_opened);
   counter("herald_handshakes_accepted_total", "Upgrade requests answered 101.",
           front_end_.handshakes_accepted.load(std::memory_order_relaxed));
-  counter("herald_http_refused_total", "HTTP requests on the client port answered 4xx or 5xx.",
-          front_end_.handshakes_refused.load(std::memory_order_relaxed));
+  families.push_back(Refused(front_end_.refusals));
   std::vector<ClientMetric> tls_handshakes;
   for (std::size_t i = 0; i < kTlsResults; ++i) {
     const auto count = front_end_.tls_handshakes[i].load(std::memory_order_relaxed);

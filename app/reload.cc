@@ -26,6 +26,7 @@ constexpr auto kReloadable = std::to_array<std::string_view>({
     "jwt_audience",
     "jwt_issuer",
     "allowed_origins",
+    "allowed_hosts",
     // Producers.
     "producer_tokens_file",
     // Operation.

@@ -13,6 +13,7 @@
 #include "app/logging.h"
 #include "app/nats_options.h"
 #include "app/process_limits.h"
+#include "app/refusal_log.h"
 #include "broker/memory_broker.h"
 #include "broker/nats_broker.h"
 #include "fmt/format.h"
@@ -131,6 +132,7 @@ FrontEndOptions Server::MakeFrontEndOptions(const Config& config) const {
   front.allow_query_token = config.allow_query_token;
   front.token_cookie = config.token_cookie;
   front.allowed_origins = config.allowed_origins;
+  front.allowed_hosts = config.allowed_hosts;
   front.deflate = deflate_.get();
   if (replicas_) {
     front.fence = [this](const std::string& session_id, const std::string& user) {
@@ -312,6 +314,7 @@ void Server::EverySecond() {
     }
   }
   ReloadClientTls();
+  LogRefusals(front_end_->refusals);
   const bool full = max_memory_bytes_ != 0 && ResidentBytes() > max_memory_bytes_;
   if (full != runner_->memory_full) {
     LogWarn(full ? "memory limit reached: new sessions and messages are refused"

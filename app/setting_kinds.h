@@ -51,8 +51,15 @@ struct ListenAddress {
   std::string unit() const { return "ADDRESS"; }
 };
 
-// `scheme://host[:port]` or `*`, parted by commas.
+// `scheme://host[:port]`, `null` or `*`, comma-separated; kept in the form that browsers send.
 struct Origins {
+  absl::Status Parse(std::string_view text, std::vector<std::string>& value) const;
+  std::string Print(const std::vector<std::string>& value) const;
+  std::string unit() const { return "LIST"; }
+};
+
+// Host names or addresses without ports, or `loopback`, comma-separated; kept in lower case.
+struct Hosts {
   absl::Status Parse(std::string_view text, std::vector<std::string>& value) const;
   std::string Print(const std::vector<std::string>& value) const;
   std::string unit() const { return "LIST"; }

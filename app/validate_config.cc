@@ -71,13 +71,16 @@ absl::Status ValidateClients(const Config& config) {
     return Invalid("client_tls_cert_file and client_tls_key_file need each other");
   }
   if (!IsCookieName(config.token_cookie)) return Invalid("token_cookie is not a cookie name");
-  const bool any_origin =
-      std::ranges::find(config.allowed_origins, "*") != config.allowed_origins.end();
-  if (any_origin && !config.token_cookie.empty()) {
+  // Any page can have the origin `null`: it puts itself into a sandboxed frame.
+  for (const char* origin : {"*", "null"}) {
+    if (config.token_cookie.empty() ||
+        std::ranges::find(config.allowed_origins, origin) == config.allowed_origins.end()) {
+      continue;
+    }
     return Invalid(
-        "allowed_origins=* with token_cookie would let any web page use its visitors' cookies; "
-        "list "
-        "the origins");
+        "allowed_origins={} with token_cookie would let any web page use its visitors' cookies; "
+        "list the origins",
+        origin);
   }
   return absl::OkStatus();
 }

@@ -1,8 +1,6 @@
 #pragma once
 
 #include <atomic>
-#include <boost/beast/http/empty_body.hpp>
-#include <boost/beast/http/message.hpp>
 #include <cassert>
 #include <functional>
 #include <memory>
@@ -18,6 +16,8 @@
 #include "ws/admission.h"
 #include "ws/auth/token_verifier.h"
 #include "ws/deflate_offer.h"
+#include "ws/http_request.h"
+#include "ws/refusals.h"
 #include "ws/tls_context.h"
 
 namespace herald {
@@ -33,7 +33,8 @@ struct FrontEndOptions {
   bool dev = false;          // ?user= and ?labels= are believed
   bool allow_query_token = false;
   std::string token_cookie;                  // empty: tokens are not read from cookies
-  std::vector<std::string> allowed_origins;  // empty: same host; `*`: any
+  std::vector<std::string> allowed_origins;  // by ParseAllowedOrigin; empty: same host; `*`: any
+  std::vector<std::string> allowed_hosts;    // by ParseAllowedHost; empty: any
   std::uint64_t max_sessions = 19'000;
   // A user's client names a session of another node as the one it resumes: to be ended there. Any
   // thread. Empty where there are no other nodes.
@@ -85,11 +86,11 @@ struct FrontEnd {
   std::atomic<bool> memory_full{false};
 
   std::atomic<std::uint64_t> handshakes_accepted{0};
-  std::atomic<std::uint64_t> handshakes_refused{0};
+  Refusals refusals;
   std::atomic<std::uint64_t> tls_handshakes[kTlsResults]{};
 };
 
-using UpgradeRequest = boost::beast::http::request<boost::beast::http::empty_body>;
+using UpgradeRequest = HttpRequest;
 
 // What the upgrade request said.
 struct UpgradeDetails {

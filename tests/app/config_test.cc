@@ -18,6 +18,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
 
@@ -195,6 +196,36 @@ TEST_F(ConfigTest, ConfigPathMayComeFromTheEnvironment) {
   EXPECT_EQ(Load({}, {{"HERALD_CONFIG", path_}})->threads, 7u);
 }
 
+TEST_F(ConfigTest, B7OriginsAreKeptInTheFormThatBrowsersSend) {
+  const auto config =
+      Load({"--allow_anonymous",
+            "--allowed_origins=https://example.com:443, HTTP://B.example:80, null"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(config->allowed_origins,
+              ElementsAre("https://example.com", "http://b.example", "null"));
+  for (const auto& [bad, why] :
+       std::vector<std::pair<std::string, std::string>>{{"\"https://example.com\"", "quotes"},
+                                                        {"https://b\xc3\xbc"
+                                                         "cher.example",
+                                                         "Punycode"},
+                                                        {"https://*.example.com", "wildcard"},
+                                                        {"https://example.com/", "slash"}}) {
+    const auto refused = Load({"--allow_anonymous", ("--allowed_origins=" + bad).c_str()});
+    ASSERT_FALSE(refused.ok()) << bad;
+    EXPECT_THAT(std::string(refused.status().message()), HasSubstr(why));
+  }
+}
+
+TEST_F(ConfigTest, G16HostsAreAnyButLoopbackWithDev) {
+  EXPECT_THAT(Load({"--allow_anonymous"})->allowed_hosts, IsEmpty());
+  EXPECT_THAT(Load({"--dev"})->allowed_hosts, ElementsAre("loopback"));
+  EXPECT_THAT(Load({"--dev", "--allowed_hosts="})->allowed_hosts, IsEmpty());
+  EXPECT_THAT(Load({"--dev", "--allowed_hosts=Push.Example.com, loopback, [::1]"})->allowed_hosts,
+              ElementsAre("push.example.com", "loopback", "[::1]"));
+  EXPECT_FALSE(Load({"--dev", "--allowed_hosts=example.com:8080"}).ok());
+  EXPECT_FALSE(Load({"--dev", "--allowed_hosts=*"}).ok());
+}
+
 TEST_F(ConfigTest, OriginsComeAsListsEverywhere) {
   const auto yaml = LoadYaml("allowed_origins: [\"https://a.example\", 'http://b.example:8080']\n");
   ASSERT_TRUE(yaml.ok()) << yaml.status();
@@ -316,6 +347,7 @@ TEST_F(ConfigTest, SettingsMustMakeSenseTogether) {
       {"--allow_anonymous", "--admin_addr=127.0.0.1:50051"},
       {"--jwt_secret_file=s", "--token_cookie=a b"},
       {"--jwt_secret_file=s", "--token_cookie=t", "--allowed_origins=*"},
+      {"--jwt_secret_file=s", "--token_cookie=t", "--allowed_origins=null"},
       {"--allow_anonymous", "--max_message_bytes=2MiB"},
       {"--allow_anonymous", "--max_outbound_bytes_total=1KiB"},
       {"--allow_anonymous", "--mailbox_high_watermark_bytes=1KiB"},

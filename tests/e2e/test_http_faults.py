@@ -204,6 +204,14 @@ class SettingsTest(FaultsTest):
             self.assertIn("allowed_origins", herald.output)
             self.assertIn(word, herald.output)
 
+    def test_b9_a_line_that_is_too_large_is_431_and_harms_nobody(self):
+        herald = self.start("--max_header_bytes=256KiB", threads=1)
+        for size, status in ((59_000, 404), (66_000, 431), (200_000, 431)):
+            with RawClient(herald.client_addr) as client:
+                client.send(b"GET /nothing HTTP/1.1\r\nHost: localhost\r\nX: %s\r\n\r\n" % (b"x" * size))
+                self.assertEqual(client.response().status, status, size)
+        self.assertIsNone(herald.returncode)
+
     def test_c3_a_refused_origin_is_logged_and_counted(self):
         herald = self.start()
         for _ in range(20):

@@ -149,8 +149,6 @@ TEST_F(CheckUpgradeTest, B4RefusesABody) {
 TEST_F(CheckUpgradeTest, B11TakesSeveralSpacesBehindBearer) {
   request_.set(http::field::authorization, "Bearer   " + Token());
   EXPECT_EQ(Details().claims->subject, "alice");
-  request_.set(http::field::authorization, "Bearer    ");
-  EXPECT_EQ(Status(), 401);
   request_.set(http::field::authorization, "Bearerx" + Token());
   EXPECT_FALSE(Details().claims.has_value());
 }

@@ -43,7 +43,7 @@ std::vector<Setting> MakeSettings() {
        .help = help_text,                                                                     \
        .unit = (kind).unit(),                                                                 \
        .is_switch = std::is_same_v<decltype(kind), Switch>,                                   \
-       .is_list = std::is_same_v<decltype(kind), Origins>,                                    \
+       .is_list = (kind).unit() == "LIST",                                                    \
        .parse = [](std::string_view text, Config& c) { return (kind).Parse(text, c.field); }, \
        .print = [](const Config& c) { return (kind).Print(c.field); }});
 #include "app/settings.inc"

@@ -7,11 +7,12 @@
 namespace herald {
 
 // Reads one HTTP/1.1 request from a new connection and answers it: `/ws` becomes a WebSocket
-// session, with `--dev` the demo page is served, all else is refused with the fitting status. One
-// request a connection.
+// session, AnswerPage serves the files, everything else is refused, counted and kept for the log.
+// One request a connection.
 //
 // Threads:   the shard's. Keeps itself alive until it has answered.
-// Limits:    `max_header_bytes` (431), `handshake_timeout` (408).
+// Limits:    `max_header_bytes` (431), `handshake_timeout` (408), 5 s to take the answer. Behind an
+//            answer to an unfinished request, 64 KiB and 1 s are read away.
 void StartHttpConnection(FrontEnd& front_end, Shard& shard, TcpSocket socket,
                          const boost::asio::ip::tcp::endpoint& peer);
 

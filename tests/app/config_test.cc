@@ -222,6 +222,9 @@ TEST_F(ConfigTest, G16HostsAreAnyButLoopbackWithDev) {
   EXPECT_THAT(Load({"--dev", "--allowed_hosts="})->allowed_hosts, IsEmpty());
   EXPECT_THAT(Load({"--dev", "--allowed_hosts=Push.Example.com, loopback, [::1]"})->allowed_hosts,
               ElementsAre("push.example.com", "loopback", "[::1]"));
+  EXPECT_THAT(
+      LoadYaml("dev: true\nallowed_hosts: [loopback, \"push.example.com\"]\n")->allowed_hosts,
+      ElementsAre("loopback", "push.example.com"));
   EXPECT_FALSE(Load({"--dev", "--allowed_hosts=example.com:8080"}).ok());
   EXPECT_FALSE(Load({"--dev", "--allowed_hosts=*"}).ok());
 }

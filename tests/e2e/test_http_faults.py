@@ -212,6 +212,16 @@ class SettingsTest(FaultsTest):
                 self.assertEqual(client.response().status, status, size)
         self.assertIsNone(herald.returncode)
 
+    def test_b13_a_token_is_no_subprotocol_to_answer_and_raw_mode_has_other_places_for_it(self):
+        directory = self.enter(tempfile.TemporaryDirectory())
+        herald = self.start(f"--jwt_secret_file={tokens.write_secret(directory)}", "--enable_raw", "--token_cookie=herald",
+                            "--allow_query_token", dev=False)
+        token = tokens.hs256()
+        answer = self.ask(herald.client_addr, lines(Sec_WebSocket_Protocol=f"bearer.{token}"))
+        self.assertEqual((answer.status, answer.headers.get("sec-websocket-protocol")), (101, None), "browsers may fail it: see the docs")
+        self.assertEqual(self.status(lines(Cookie=f"herald={token}"), herald), 101)
+        self.assertEqual(self.status(lines(f"GET /ws?token={token} HTTP/1.1"), herald), 101)
+
     def test_c3_a_refused_origin_is_logged_and_counted(self):
         herald = self.start()
         for _ in range(20):

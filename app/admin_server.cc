@@ -1,5 +1,6 @@
 #include "app/admin_server.h"
 
+#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/empty_body.hpp>
@@ -7,6 +8,7 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
+#include <deque>
 
 #include "fmt/format.h"
 
@@ -24,6 +26,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(tcp::socket socket, const AdminServer::Handlers& handlers)
       : stream_(std::move(socket)), handlers_(handlers) {}
+
+  // Another connection needs the place.
+  void Close() { stream_.close(); }
 
   void Start() {
     stream_.expires_after(std::chrono::seconds(10));
@@ -76,7 +81,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
 class AdminServer::Impl : public std::enable_shared_from_this<Impl> {
  public:
-  Impl(asio::io_context& io, Handlers handlers) : handlers_(std::move(handlers)), acceptor_(io) {}
+  Impl(asio::io_context& io, Handlers handlers, AcceptErrors& errors)
+      : handlers_(std::move(handlers)), errors_(errors), acceptor_(io), retry_(io) {}
 
   absl::Status Open(const tcp::endpoint& endpoint) {
     error_code error;
@@ -93,25 +99,54 @@ class AdminServer::Impl : public std::enable_shared_from_this<Impl> {
   void DoAccept() {
     acceptor_.async_accept([self = shared_from_this()](error_code error, tcp::socket socket) {
       if (!self->acceptor_.is_open()) return;
-      if (!error) std::make_shared<Connection>(std::move(socket), self->handlers_)->Start();
+      if (error) return self->Pause(error);
+      self->backoff_.Reset();
+      auto connection = std::make_shared<Connection>(std::move(socket), self->handlers_);
+      self->Remember(connection);
+      connection->Start();
       self->DoAccept();
     });
   }
   void Close() {
     error_code ignored;
     acceptor_.close(ignored);
+    retry_.cancel();
   }
   tcp::endpoint endpoint() const { return acceptor_.local_endpoint(); }
 
  private:
+  void Pause(error_code error) {
+    errors_.Count(error);
+    retry_.expires_after(backoff_.Next());
+    retry_.async_wait([self = shared_from_this()](error_code cancelled) {
+      if (!cancelled && self->acceptor_.is_open()) self->DoAccept();
+    });
+  }
+
+  // Closes the oldest connection if there are too many: a new one gets its answer at once, whoever
+  // holds the others.
+  void Remember(const std::shared_ptr<Connection>& connection) {
+    std::erase_if(open_, [](const auto& one) { return one.expired(); });
+    if (open_.size() >= AdminServer::kMaxConnections) {
+      if (const auto oldest = open_.front().lock()) oldest->Close();
+      open_.pop_front();
+    }
+    open_.push_back(connection);
+  }
+
   const Handlers handlers_;
+  AcceptErrors& errors_;
   tcp::acceptor acceptor_;
+  asio::steady_timer retry_;
+  AcceptBackoff backoff_;
+  std::deque<std::weak_ptr<Connection>> open_;  // the oldest first
 };
 
 absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Open(asio::io_context& io,
                                                                const tcp::endpoint& endpoint,
-                                                               Handlers handlers) {
-  auto impl = std::make_shared<Impl>(io, std::move(handlers));
+                                                               Handlers handlers,
+                                                               AcceptErrors& errors) {
+  auto impl = std::make_shared<Impl>(io, std::move(handlers), errors);
   if (absl::Status status = impl->Open(endpoint); !status.ok()) return status;
   impl->DoAccept();
   return std::unique_ptr<AdminServer>(new AdminServer(std::move(impl)));

@@ -7,22 +7,26 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "ws/accept_errors.h"
 
 namespace herald {
 
 // The operators' port: /healthz (the process answers), /readyz (messages pass; 503 with the reason
 // if not) and /metrics (Prometheus text format).
 //
+// Limits:    kMaxConnections, each for 10 s; one more closes the oldest.
 // Threads:   runs on the `io` it is given, which one thread runs.
 class AdminServer {
  public:
+  static constexpr std::size_t kMaxConnections = 64;
+
   struct Handlers {
     std::function<std::string()> not_ready;  // why not; empty: ready
     std::function<std::string()> metrics;
   };
   static absl::StatusOr<std::unique_ptr<AdminServer>> Open(
       boost::asio::io_context& io, const boost::asio::ip::tcp::endpoint& endpoint,
-      Handlers handlers);
+      Handlers handlers, AcceptErrors& errors);
   ~AdminServer();
   boost::asio::ip::tcp::endpoint endpoint() const;
 

@@ -19,8 +19,10 @@
 #include "absl/status/statusor.h"
 #include "app/address.h"
 #include "app/logging.h"
+#include "session/address_range.h"
 #include "session/limits.h"
 #include "session/topic_rules.h"
+#include "session/trusted_proxies.h"
 
 namespace herald {
 
@@ -57,6 +59,8 @@ struct Config {
   std::string jwt_audience;
   std::string jwt_issuer;
   std::vector<std::string> allowed_origins;  // empty = same host; "*" = any
+  std::vector<AddressRange> trusted_proxies;
+  ProxyProtocol proxy_protocol = ProxyProtocol::kOptional;
   bool compression = false;
   std::uint64_t compression_threshold_bytes = 512;
 

@@ -3,6 +3,7 @@
 #include <prometheus/client_metric.h>
 #include <prometheus/metric_family.h>
 
+#include "app/connection_watch.h"
 #include "fmt/format.h"
 #include "ws/shared_deflate.h"
 
@@ -58,6 +59,8 @@ std::vector<MetricFamily> Metrics::Collect() const {
           front_end_.handshakes_accepted.load(std::memory_order_relaxed));
   counter("herald_http_refused_total", "HTTP requests on the client port answered 4xx or 5xx.",
           front_end_.handshakes_refused.load(std::memory_order_relaxed));
+  for (MetricFamily& family : ConnectionWatch::Metrics(front_end_))
+    families.push_back(std::move(family));
   std::vector<ClientMetric> tls_handshakes;
   for (std::size_t i = 0; i < kTlsResults; ++i) {
     const auto count = front_end_.tls_handshakes[i].load(std::memory_order_relaxed);

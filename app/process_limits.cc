@@ -28,11 +28,6 @@ std::uint64_t RaiseOpenFilesLimit() {
   return limit.rlim_cur;
 }
 
-std::uint64_t SessionsFor(std::uint64_t open_files) {
-  const std::uint64_t reserve = std::max<std::uint64_t>(256, open_files / 20);
-  return open_files > 2 * reserve ? open_files - reserve : open_files / 2;
-}
-
 std::uint64_t MemoryLimit() {
   std::uint64_t limit = static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) *
                         static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));

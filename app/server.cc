@@ -13,6 +13,7 @@
 #include "app/logging.h"
 #include "app/nats_options.h"
 #include "app/process_limits.h"
+#include "app/watched_ports.h"
 #include "broker/memory_broker.h"
 #include "broker/nats_broker.h"
 #include "fmt/format.h"
@@ -120,6 +121,11 @@ std::size_t Server::MaxOutboundBytesPerShard(const Config& config) const {
   return config.limits.max_outbound_bytes_total / std::max<std::size_t>(shard_count_, 1);
 }
 
+DescriptorBudget Server::Descriptors(const Config& config) const {
+  return DivideDescriptors(open_files_, config.limits, MaxMemoryBytes(config),
+                           client_tls_ != nullptr);
+}
+
 FrontEndOptions Server::MakeFrontEndOptions(const Config& config) const {
   FrontEndOptions front;
   front.limits = config.limits;
@@ -137,8 +143,13 @@ FrontEndOptions Server::MakeFrontEndOptions(const Config& config) const {
       replicas_->fence().Fence(session_id, user);
     };
   }
-  front.max_sessions =
-      config.limits.max_sessions != 0 ? config.limits.max_sessions : SessionsFor(open_files_);
+  const DescriptorBudget descriptors = Descriptors(config);
+  front.max_connections = descriptors.max_connections;
+  front.max_sessions = descriptors.max_sessions;
+  front.max_unauthenticated = descriptors.max_unauthenticated;
+  front.first_reserved_descriptor = static_cast<int>(descriptors.first_reserved);
+  front.trusted_proxies = TrustedProxies(config.trusted_proxies);
+  front.proxy_protocol = config.proxy_protocol;
   return front;
 }
 
@@ -203,6 +214,11 @@ absl::Status Server::MakeShards() {
   }
   if (absl::Status status = MakeBroker(rules_); !status.ok()) return status;
   table_ = std::make_unique<SessionTable>(shards_, index_);
+  const DescriptorBudget descriptors = Descriptors(config_);
+  if (limits.max_sessions > descriptors.max_sessions) {
+    LogWarn("max_sessions is more than the open-files limit carries; raise the limit (ulimit -n)",
+            {{"max_sessions", limits.max_sessions}, {"carried", descriptors.max_sessions}});
+  }
   front_end_ = std::make_unique<FrontEnd>(MakeFrontEndOptions(config_), *table_, verifier_.get(),
                                           client_tls_.get());
   runner_ =
@@ -282,25 +298,35 @@ absl::Status Server::OpenPorts() {
   absl::StatusOr<std::unique_ptr<AdminServer>> admin = AdminServer::Open(
       io_, EndpointOf(config_.admin_addr),
       {[this] { return NotReady(); },
-       [this] { return prometheus::TextSerializer().Serialize(metrics_->Collect()); }});
+       [this] { return prometheus::TextSerializer().Serialize(metrics_->Collect()); }},
+      front_end_->accept_errors);
   if (!admin.ok()) return admin.status();
   admin_ = *std::move(admin);
   absl::StatusOr<std::unique_ptr<Listener>> listener =
       Listener::Open(*front_end_, shards_, EndpointOf(config_.client_addr));
   if (!listener.ok()) return listener.status();
   listener_ = *std::move(listener);
+  listener_watch_ = std::make_unique<ListenerWatch>(
+      WatchedPorts(config_, *front_end_, listener_->endpoint().port(),
+                   static_cast<std::uint16_t>(grpc_->port())));
+  connection_watch_ = std::make_unique<ConnectionWatch>(*front_end_);
   LogInfo("listening", {{"client", Text(listener_->endpoint())},
                         {"grpc", ToString(Address{config_.grpc_addr.host,
                                                   static_cast<std::uint16_t>(grpc_->port())})},
                         {"admin", Text(admin_->endpoint())},
                         {"node", config_.node_name},
                         {"threads", shards_.size()},
+                        {"open_files", open_files_},
+                        {"max_connections", front_end_->options->max_connections},
+                        {"max_sessions", front_end_->options->max_sessions},
+                        {"max_unauthenticated", front_end_->options->max_unauthenticated},
                         {"version", HERALD_VERSION}});
   return absl::OkStatus();
 }
 
 void Server::EverySecond() {
   const absl::Time now = absl::Now();
+  connection_watch_->Log();
   stats_->Sample(now);
   grpc_->Tick(now);
   probe_->Send();
@@ -337,6 +363,7 @@ void Server::EveryTick() {
 
 std::string Server::NotReady() const {
   if (front_end_->draining) return "draining";
+  if (std::string problem = listener_watch_->Problem(); !problem.empty()) return problem;
   if (!probe_->Passed(absl::Now())) return "no message has passed broker and shards within 5 s";
   return "";
 }
@@ -362,6 +389,7 @@ Server::~Server() {
   if (drain_thread_.joinable()) drain_thread_.join();
   second_.cancel();
   tick_.cancel();
+  listener_watch_.reset();
   listener_.reset();
   admin_.reset();
   if (grpc_) grpc_->Shutdown(absl::ZeroDuration());

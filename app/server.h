@@ -11,7 +11,10 @@
 #include "absl/status/status.h"
 #include "app/admin_server.h"
 #include "app/config.h"
+#include "app/connection_watch.h"
+#include "app/descriptor_budget.h"
 #include "app/drain.h"
+#include "app/listener_watch.h"
 #include "app/metrics.h"
 #include "app/probe.h"
 #include "app/reload.h"
@@ -60,6 +63,7 @@ class Server {
   static absl::StatusOr<ProducerAuth> LoadProducerAuth(const Config& config);
   static std::uint64_t MaxMemoryBytes(const Config& config);
   std::size_t MaxOutboundBytesPerShard(const Config& config) const;
+  DescriptorBudget Descriptors(const Config& config) const;
   FrontEndOptions MakeFrontEndOptions(const Config& config) const;
   absl::StatusOr<AdminActions::Reloaded> TryReload();
   // What `change` says counts from now on, with the keys and tokens read for it.
@@ -113,6 +117,8 @@ class Server {
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<AdminServer> admin_;
   std::unique_ptr<Listener> listener_;
+  std::unique_ptr<ListenerWatch> listener_watch_;
+  std::unique_ptr<ConnectionWatch> connection_watch_;
 
   Mutex drain_mutex_;
   std::unique_ptr<Drain> drain_ ABSL_GUARDED_BY(drain_mutex_);  // null: it does not drain

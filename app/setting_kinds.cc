@@ -133,6 +133,24 @@ std::string Origins::Print(const std::vector<std::string>& value) const {
   return fmt::format("{}", fmt::join(value, ","));
 }
 
+absl::Status AddressRanges::Parse(std::string_view text, std::vector<AddressRange>& value) const {
+  if (absl::Status status = CheckLine(text); !status.ok()) return status;
+  std::vector<AddressRange> ranges;
+  for (const std::string& part : SplitAtCommas(text)) {
+    absl::StatusOr<AddressRange> range = AddressRange::Parse(part);
+    if (!range.ok()) return range.status();
+    ranges.push_back(*range);
+  }
+  value = std::move(ranges);
+  return absl::OkStatus();
+}
+
+std::string AddressRanges::Print(const std::vector<AddressRange>& value) const {
+  std::vector<std::string> ranges;
+  for (const AddressRange& range : value) ranges.push_back(range.ToString());
+  return fmt::format("{}", fmt::join(ranges, ","));
+}
+
 absl::Status Count::Parse(std::string_view text, std::uint32_t& value) const {
   const std::optional<std::uint32_t> number = ParseInteger<std::uint32_t>(text);
   if (!number || *number < min || *number > max) {

@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "app/address.h"
 #include "fmt/format.h"
+#include "session/address_range.h"
 
 namespace herald::setting {
 
@@ -49,6 +50,13 @@ struct ListenAddress {
   absl::Status Parse(std::string_view text, Address& value) const;
   std::string Print(const Address& value) const { return ToString(value); }
   std::string unit() const { return "ADDRESS"; }
+};
+
+// Ranges of IP addresses (CIDR), comma-separated.
+struct AddressRanges {
+  absl::Status Parse(std::string_view text, std::vector<AddressRange>& value) const;
+  std::string Print(const std::vector<AddressRange>& value) const;
+  std::string unit() const { return "LIST"; }
 };
 
 // `scheme://host[:port]` or `*`, parted by commas.

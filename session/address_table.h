@@ -26,6 +26,7 @@ struct AddressState {
   std::atomic<std::uint32_t> connections{0};      // all, with and without a session
   std::atomic<std::uint32_t> unauthenticated{0};  // of these, without a session
   RateBucket handshakes;
+  RateBucket tls_failures;
 
   // Taken from by those who check tokens and read frames.
   RateBucket token_failures;

@@ -56,6 +56,7 @@ AddressKey ClientAddress::key() const {
 std::string ClientAddress::ToString() const { return Text(bytes_); }
 
 std::string ClientEndpoint::ToString() const {
+  if (port == 0) return address.ToString();
   return address.is_v4() ? fmt::format("{}:{}", address.ToString(), port)
                          : fmt::format("[{}]:{}", address.ToString(), port);
 }

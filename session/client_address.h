@@ -66,12 +66,13 @@ class ClientAddress {
   Bytes bytes_{};
 };
 
-// A client's address with its port, as sessions, events and logs show it.
+// A client's address with its port, as sessions, events and logs show it. Port 0: a proxy has named
+// the address alone.
 struct ClientEndpoint {
   ClientAddress address;
   std::uint16_t port = 0;
 
-  // "192.0.2.1:80" or "[2001:db8::1]:80".
+  // "192.0.2.1:80" or "[2001:db8::1]:80"; without a port as the address alone.
   std::string ToString() const;
 
   friend auto operator<=>(const ClientEndpoint&, const ClientEndpoint&) = default;

@@ -27,8 +27,20 @@ struct Limits {
   std::uint32_t max_sessions_per_user = 32;
   // Sessions of one client address. The next handshake is answered 429. 0 = unlimited.
   std::uint32_t max_sessions_per_ip = 0;
+  // Connections that have not authenticated. Past it the oldest of the address that has the most is
+  // closed, or the new one answered 503. 0 = half of the open files that clients may use, or what a
+  // small share of memory holds.
+  std::uint32_t max_unauthenticated_connections = 0;
+  // Of one address. Past it the oldest of the address is closed, or the new one answered 429. 0 =
+  // half of all.
+  std::uint32_t max_unauthenticated_per_ip = 0;
   // Handshakes accepted a second. More are answered 503 with Retry-After. 0 = unlimited.
   std::uint32_t handshakes_per_second = 0;
+  // Of one address. More are answered 429 with Retry-After. 0 = unlimited.
+  std::uint32_t handshakes_per_second_per_ip = 0;
+  // TLS handshakes of one address that fail, in bursts of twice as many. More close its connections
+  // before TLS begins. 0 = unlimited.
+  std::uint32_t tls_failures_per_second_per_ip = 100;
 
   // From accept to the end of the request header. Later is answered 408.
   absl::Duration handshake_timeout = absl::Seconds(10);

@@ -1,9 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/message.hpp>
-#include <cassert>
+#include <climits>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -15,6 +16,8 @@
 #include "session/limits.h"
 #include "session/session_table.h"
 #include "session/topic_rules.h"
+#include "session/trusted_proxies.h"
+#include "ws/accept_errors.h"
 #include "ws/admission.h"
 #include "ws/auth/token_verifier.h"
 #include "ws/deflate_offer.h"
@@ -34,7 +37,17 @@ struct FrontEndOptions {
   bool allow_query_token = false;
   std::string token_cookie;                  // empty: tokens are not read from cookies
   std::vector<std::string> allowed_origins;  // empty: same host; `*`: any
+  // Shares of the open-files limit: client connections of all kinds, those with a session, and those
+  // without.
+  std::uint64_t max_connections = 19'500;
   std::uint64_t max_sessions = 19'000;
+  std::uint64_t max_unauthenticated = 9'750;
+  // An accepted client whose descriptor has this number or a higher one is refused: the kernel gives
+  // the lowest free number, so nearly all are in use, and the rest is for producers and operators.
+  int first_reserved_descriptor = INT_MAX;
+  TrustedProxies trusted_proxies;
+  ProxyProtocol proxy_protocol =
+      ProxyProtocol::kOptional;  // of trusted proxies; ignored from others
   // A user's client names a session of another node as the one it resumes: to be ended there. Any
   // thread. Empty where there are no other nodes.
   std::function<void(const std::string& session_id, const std::string& user)> fence;
@@ -58,7 +71,6 @@ struct FrontEnd {
         verifier(verifier),
         tls(tls),
         admission(AdmissionLimitsOf(this->options.Get())) {}
-  ~FrontEnd() { assert(admission.admitted() == 0); }  // no connection is left
   FrontEnd(const FrontEnd&) = delete;
   FrontEnd& operator=(const FrontEnd&) = delete;
 
@@ -70,8 +82,20 @@ struct FrontEnd {
   }
 
   static AdmissionLimits AdmissionLimitsOf(const FrontEndOptions& options) {
-    return {options.max_sessions, options.limits.max_sessions_per_ip,
-            options.limits.handshakes_per_second};
+    AdmissionLimits limits;
+    limits.max_connections = options.max_connections;
+    limits.max_sessions = options.max_sessions;
+    limits.max_unauthenticated = options.max_unauthenticated;
+    // Half of the pool: one address cannot take all of it, and a crowd behind one NAT gets in.
+    limits.max_unauthenticated_per_ip =
+        options.limits.max_unauthenticated_per_ip != 0
+            ? options.limits.max_unauthenticated_per_ip
+            : std::max<std::uint64_t>(options.max_unauthenticated / 2, 1);
+    limits.max_sessions_per_ip = options.limits.max_sessions_per_ip;
+    limits.handshakes_per_second = options.limits.handshakes_per_second;
+    limits.handshakes_per_second_per_ip = options.limits.handshakes_per_second_per_ip;
+    limits.tls_failures_per_second_per_ip = options.limits.tls_failures_per_second_per_ip;
+    return limits;
   }
 
   Current<FrontEndOptions> options;
@@ -79,13 +103,16 @@ struct FrontEnd {
   // Null: no keys, so no tokens. One that has been replaced lives on.
   std::atomic<const TokenVerifier*> verifier;
   const TlsContext* const tls;  // null: plain connections
-  Admission admission;
+  Admission admission;          // outlives all connections
+  AcceptErrors accept_errors;
   std::atomic<bool> draining{false};
   // Set by the process's memory watch: new handshakes are refused.
   std::atomic<bool> memory_full{false};
 
   std::atomic<std::uint64_t> handshakes_accepted{0};
   std::atomic<std::uint64_t> handshakes_refused{0};
+  // Connections of trusted proxies closed because their PROXY header was malformed or missing.
+  std::atomic<std::uint64_t> bad_proxy_headers{0};
   std::atomic<std::uint64_t> tls_handshakes[kTlsResults]{};
 };
 
@@ -98,6 +125,7 @@ struct UpgradeDetails {
   std::string subprotocol;  // to be answered; empty for raw
   DeflateAnswer deflate = DeflateAnswer::kDeclined;
   std::optional<Claims> claims;
+  bool authenticated = false;       // the claims are those of a token that was verified
   std::vector<std::string> topics;  // asked for in the URL
   std::string remote_address;       // with the port
   std::string user_agent;

@@ -191,6 +191,7 @@ absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end,
                     fmt::format("bad token: {}", std::string(claims.status().message())));
     }
     details.claims = *std::move(claims);
+    details.authenticated = true;
   } else if (options.dev) {
     absl::StatusOr<Claims> claims = DevClaims(*query);
     if (!claims.ok())

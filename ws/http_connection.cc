@@ -11,6 +11,7 @@
 #include "fmt/format.h"
 #include "ws/assets.h"
 #include "ws/handshake.h"
+#include "ws/refuse.h"
 #include "ws/ws_session.h"
 
 namespace herald {
@@ -23,11 +24,25 @@ using beast::error_code;
 
 class HttpConnection final : public std::enable_shared_from_this<HttpConnection>, private Timer {
  public:
-  HttpConnection(FrontEnd& front_end, Shard& shard, ClientSocket socket,
-                 const asio::ip::tcp::endpoint& peer)
-      : front_end_(front_end), shard_(shard), socket_(std::move(socket)), peer_(peer) {}
+  HttpConnection(FrontEnd& front_end, Shard& shard, ClientSocket socket, const ClientEndpoint& peer,
+                 Admission::Ticket ticket, std::string_view prefix)
+      : front_end_(front_end),
+        shard_(shard),
+        socket_(std::move(socket)),
+        peer_(peer),
+        ticket_(std::move(ticket)) {
+    buffer_.commit(asio::buffer_copy(buffer_.prepare(prefix.size()), asio::buffer(prefix)));
+  }
 
   void Start() {
+    const bool stays = ticket_.SetOwner(
+        weak_from_this(), [](void* self) { static_cast<HttpConnection*>(self)->Evict(); });
+    if (!stays) return;
+    if (front_end_.tls != nullptr) {
+      const auto verdict = ticket_.BeginTls(MonotonicNanos());
+      if (verdict != Admission::Verdict::kAdmitted)
+        return RefuseAtOnce(socket_.tcp(), /*tls=*/true, TextOf(verdict));
+    }
     shard_.timers().Schedule(*this, front_end_.options->limits.handshake_timeout);
     if (front_end_.tls == nullptr) return ReadHeader();
     securing_ = true;
@@ -55,11 +70,15 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
   void Respond(Response response);
   void Linger();
   void OnTimer() override;
+  // Another connection needs the place.
+  void Evict();
+  Admission::Verdict Admit();
 
   FrontEnd& front_end_;
   Shard& shard_;
   ClientSocket socket_;
-  const asio::ip::tcp::endpoint peer_;
+  ClientEndpoint peer_;  // the client's, also behind a trusted proxy
+  Admission::Ticket ticket_;
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::empty_body>> parser_;
   std::optional<Response> response_;
@@ -70,6 +89,14 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
 void HttpConnection::CountTls(TlsResult result) {
   securing_ = false;
   front_end_.tls_handshakes[static_cast<int>(result)].fetch_add(1, std::memory_order_relaxed);
+  if (result != TlsResult::kDone) ticket_.ChargeTlsFailure(MonotonicNanos());
+}
+
+void HttpConnection::Evict() {
+  if (securing_) CountTls(TlsResult::kTimeout);
+  shard_.timers().Cancel(*this);
+  error_code ignored;
+  socket_.close(ignored);
 }
 
 void HttpConnection::OnSecured(error_code error) {
@@ -133,33 +160,47 @@ void HttpConnection::OnUpgrade() {
     return Refuse(http::status::service_unavailable, "this replica is about to end");
   if (front_end_.memory_full)
     return Refuse(http::status::service_unavailable, "no memory for more sessions");
-  const std::string ip = peer_.address().to_string();
-  switch (front_end_.admission.Admit(ip, absl::Now())) {
-    case Admission::Verdict::kAdmitted:
-      break;
-    case Admission::Verdict::kFull:
-      return Refuse(http::status::service_unavailable,
-                    "this replica has as many sessions as it may");
-    case Admission::Verdict::kTooFast:
-      return Refuse(http::status::service_unavailable, "too many handshakes a second");
-    case Admission::Verdict::kTooManyFromAddress:
-      return Refuse(http::status::too_many_requests, "this address has as many sessions as it may");
-  }
+  const auto verdict = Admit();
+  if (verdict != Admission::Verdict::kAdmitted)
+    return Refuse(TextOf(verdict).status, TextOf(verdict).reason);
   Refusal refusal;
   absl::StatusOr<UpgradeDetails> details =
       CheckUpgrade(front_end_, parser_->get(), absl::Now(), refusal);
-  if (!details.ok()) {
-    front_end_.admission.Release(ip);
-    return Refuse(refusal.status, std::move(refusal.reason));
+  if (!details.ok()) return Refuse(refusal.status, std::move(refusal.reason));
+  // Without a token it stays among the unauthenticated until its `connect`. A raw client has none.
+  if (details->authenticated || details->protocol == Protocol::kRaw) {
+    const auto session = ticket_.BecomeSession();
+    if (session != Admission::Verdict::kAdmitted)
+      return Refuse(TextOf(session).status, TextOf(session).reason);
   }
-  details->remote_address = peer_.address().is_v6() ? fmt::format("[{}]:{}", ip, peer_.port())
-                                                    : fmt::format("{}:{}", ip, peer_.port());
+  details->remote_address = peer_.ToString();
   details->request = std::make_unique<const UpgradeRequest>(parser_->release());
   front_end_.handshakes_accepted.fetch_add(1, std::memory_order_relaxed);
   shard_.timers().Cancel(*this);
   const auto rest = buffer_.data();
-  StartWsSession(front_end_, shard_, std::move(socket_), *std::move(details),
+  StartWsSession(front_end_, shard_, std::move(socket_), *std::move(details), std::move(ticket_),
                  std::string(static_cast<const char*>(rest.data()), rest.size()));
+}
+
+Admission::Verdict HttpConnection::Admit() {
+  const FrontEndOptions& options = front_end_.options.Get();
+  if (options.trusted_proxies.Contains(peer_.address)) {
+    // RFC 9110 §5.3: lines of one list field combine.
+    std::string forwarded_for;
+    const auto [begin, end] = parser_->get().equal_range("X-Forwarded-For");
+    for (auto line = begin; line != end; ++line) {
+      if (!forwarded_for.empty()) forwarded_for += ',';
+      forwarded_for.append(line->value().data(), line->value().size());
+    }
+    peer_ = options.trusted_proxies.ClientOf(peer_, forwarded_for);
+    const auto verdict = ticket_.SetAddress(peer_.address.key(), MonotonicNanos());
+    if (verdict != Admission::Verdict::kAdmitted) return verdict;
+  }
+  if (front_end_.tls == nullptr) {
+    const auto verdict = ticket_.ChargeHandshake(MonotonicNanos());
+    if (verdict != Admission::Verdict::kAdmitted) return verdict;
+  }
+  return ticket_.MayBecomeSession();
 }
 
 void HttpConnection::OnPage(const UpgradeRequest& request) {
@@ -256,8 +297,9 @@ void HttpConnection::Linger() {
 }  // namespace
 
 void StartHttpConnection(FrontEnd& front_end, Shard& shard, TcpSocket socket,
-                         const asio::ip::tcp::endpoint& peer) {
-  std::make_shared<HttpConnection>(front_end, shard, ClientSocket(std::move(socket)), peer)
+                         const ClientEndpoint& peer, Admission::Ticket ticket, std::string prefix) {
+  std::make_shared<HttpConnection>(front_end, shard, ClientSocket(std::move(socket)), peer,
+                                   std::move(ticket), prefix)
       ->Start();
 }
 

@@ -23,28 +23,20 @@ constexpr std::size_t kReadBytes = 4096;
 // How long a peer may take to answer our close frame.
 constexpr absl::Duration kCloseTimeout = absl::Seconds(5);
 
-// `1.2.3.4:80` or `[::1]:80`, without the port.
-std::string IpOf(std::string_view address) {
-  address = address.substr(0, address.rfind(':'));
-  if (address.starts_with('[')) address = address.substr(1, address.size() - 2);
-  return std::string(address);
-}
-
 }  // namespace
 
 WsSession::WsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, UpgradeDetails details,
-                     std::string prefix)
+                     Admission::Ticket ticket, std::string prefix)
     : Session(shard, {details.protocol, details.deflate != DeflateAnswer::kDeclined},
               front_end.options->limits.max_outbound_bytes_per_session),
       front_end_(front_end),
+      ticket_(std::move(ticket)),
       ws_(std::move(socket), queue_, shard, std::move(prefix)),
       details_(std::make_unique<UpgradeDetails>(std::move(details))),
       remote_address_(std::move(details_->remote_address)),
       user_agent_(details_->user_agent.empty()
                       ? nullptr
                       : std::make_unique<std::string>(std::move(details_->user_agent))) {}
-
-WsSession::~WsSession() { front_end_.admission.Release(IpOf(remote_address_)); }
 
 void WsSession::Start() {
   ws_.next_layer().set_observer(*this);
@@ -69,6 +61,10 @@ void WsSession::Start() {
     if (type == websocket::frame_type::pong) Heard();
     if (type == websocket::frame_type::close) peer_closes_ = true;
   });
+  const bool stays = ticket_.SetOwner(weak_from_this(), [](void* self) {
+    static_cast<WsSession*>(static_cast<Session*>(self))->Evict();
+  });
+  if (!stays) return;
   shard().timers().Schedule(*this, Limit().connect_timeout);
   if (protocol() != Protocol::kRaw) return Answer();
   Open(*std::move(details_->claims), {}, "");
@@ -283,6 +279,14 @@ void WsSession::DoClose(CloseRequest request) {
   ws_.async_close(reason, [self = Self()](error_code) { self->EndAsTold(); });
 }
 
+void WsSession::Evict() {
+  if (ticket_.is_session()) return;
+  auto self = Self();
+  Close({CloseCode::kTryLater, "no room for connections without `connect`", {}});
+  // The descriptor is needed now: the client's answer to the close frame is not waited for.
+  if (ending_) EndAsTold();
+}
+
 void WsSession::EndAsTold() { End(ending_->code, ending_->reason); }
 
 void WsSession::End(CloseCode code, std::string reason) {
@@ -311,9 +315,9 @@ void WsSession::End(CloseCode code, std::string reason) {
 }
 
 void StartWsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, UpgradeDetails details,
-                    std::string prefix) {
+                    Admission::Ticket ticket, std::string prefix) {
   std::make_shared<WsSession>(front_end, shard, std::move(socket), std::move(details),
-                              std::move(prefix))
+                              std::move(ticket), std::move(prefix))
       ->Start();
 }
 

@@ -2,6 +2,7 @@
 #include "absl/time/clock.h"
 #include "fmt/format.h"
 #include "ws/client_content.h"
+#include "ws/refuse.h"
 #include "ws/ws_session_internal.h"
 
 namespace herald {
@@ -59,6 +60,8 @@ void WsSession::OnConnect(const v1::Connect& connect) {
              !front_end_.options->dev) {
     return Close({CloseCode::kUnauthenticated, "a token is needed", {}});
   }
+  if (const auto verdict = ticket_.BecomeSession(); verdict != Admission::Verdict::kAdmitted)
+    return Close({CloseCodeOf(verdict), TextOf(verdict).reason, {}});
   for (const auto& [key, value] : connect.labels()) {
     if (absl::Status bad = claims.labels.Set(std::string(kClientLabelPrefix) + key, value);
         !bad.ok()) {

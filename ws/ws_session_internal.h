@@ -36,10 +36,11 @@ namespace herald {
 class WsSession final : public Session, private Timer, private FrameStream::Observer {
  public:
   WsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, UpgradeDetails details,
-            std::string prefix);
-  ~WsSession() override;
+            Admission::Ticket ticket, std::string prefix);
 
   void Start();
+  // It has not said `connect` yet, and another connection needs the place.
+  void Evict();
 
   std::string remote_address() const override { return remote_address_; }
   std::string user_agent() const override { return user_agent_ ? *user_agent_ : std::string(); }
@@ -160,6 +161,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   static constexpr absl::Duration kComeBackWithin = absl::Seconds(2);
 
   FrontEnd& front_end_;
+  Admission::Ticket ticket_;
   boost::beast::websocket::stream<FrameStream, /*deflateSupported=*/false> ws_;
   std::unique_ptr<UpgradeDetails> details_;  // null once it is open
   std::string remote_address_;

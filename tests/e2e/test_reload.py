@@ -149,9 +149,12 @@ class ReloadTest(ServerTest):
         clients = [self.enter(herald.json_client()) for _ in range(2)]
         with self.assertRaises(InvalidStatus):
             herald.json_client()
-        self.config.write_text("max_sessions: 3\nmax_sessions_per_ip: 1\n")
+        # A new limit by address counts the sessions that are there.
+        self.config.write_text("max_sessions: 4\nmax_sessions_per_ip: 3\n")
         herald.ctl("reload")
         clients.append(self.enter(herald.json_client()))
+        with self.assertRaises(InvalidStatus):
+            herald.json_client()
         self.config.write_text("max_sessions: 1\n")
         herald.ctl("reload")
         for client in clients:

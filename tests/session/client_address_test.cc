@@ -57,6 +57,7 @@ TEST(ClientAddressTest, OnlyAddressesPass) {
 TEST(ClientAddressTest, AnEndpointShowsItsPort) {
   EXPECT_EQ((ClientEndpoint{Address("192.0.2.1"), 80}.ToString()), "192.0.2.1:80");
   EXPECT_EQ((ClientEndpoint{Address("2001:db8::1"), 65535}.ToString()), "[2001:db8::1]:65535");
+  EXPECT_EQ((ClientEndpoint{Address("2001:db8::1"), 0}.ToString()), "2001:db8::1");
 }
 
 }  // namespace

@@ -64,7 +64,7 @@ TEST(HttpTest, AnswersWithTheFittingStatus) {
   }
   EXPECT_EQ(server.front_end().handshakes_accepted, 0u);
   EXPECT_EQ(server.front_end().handshakes_refused, 14u);
-  EXPECT_EQ(server.front_end().admission.admitted(), 0u);
+  EXPECT_EQ(server.front_end().admission.connections(), 0u);
 }
 
 TEST(HttpTest, RefusesAHeaderThatIsTooLarge) {

@@ -65,7 +65,7 @@ class Server {
   }
   // All connections have ended, and gave back what they held.
   [[nodiscard]] bool WaitEmpty() {
-    return Eventually([&] { return front_end_->admission.admitted() == 0 && sessions() == 0; });
+    return Eventually([&] { return front_end_->admission.connections() == 0 && sessions() == 0; });
   }
 
   // The next event of this kind since the start or the last one found; null if it does not come.

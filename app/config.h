@@ -88,14 +88,17 @@ struct Config {
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kJson;
   std::uint32_t drain_seconds = 30;
-  std::uint64_t max_history_bytes_total = 256 * kMiB;
+  std::uint64_t max_history_bytes_total = 0;  // 0 = a share of max_memory_bytes
   std::uint32_t event_buffer_size = 65536;
+  std::uint64_t max_event_bytes = 0;  // 0 = a share of max_memory_bytes
+  std::uint32_t client_send_buffer_bytes = 32 * 1024;
+  std::uint32_t client_receive_buffer_bytes = 64 * 1024;
   absl::Duration presence_grace = absl::Seconds(5);
 
   Limits limits;
   TopicRules topic_rules;
 
-  // Setting → "flag", "environment", "file:line" or "default"; for --print_config.
+  // Setting → "flag", "environment", "file:line", "derived" or "default"; for --print_config.
   std::map<std::string, std::string, std::less<>> origins;
 
   bool has_client_keys() const {
@@ -114,7 +117,7 @@ using Environment = std::map<std::string, std::string>;
 // The variables of this process.
 Environment CurrentEnvironment();
 
-// Reads all sources. Unknown keys and bad values are errors, in whatever source; so is what
+// Reads all sources, and fills in what is a share of max_memory_bytes. Unknown keys and bad values are errors, in whatever source; so is what
 // Validate refuses, unless the action is not to run. Only `--name` arguments are taken.
 absl::StatusOr<Config> LoadConfig(int argc, const char* const* argv,
                                   const Environment& environment);

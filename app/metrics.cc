@@ -34,6 +34,52 @@ MetricFamily Family(MetricType type, std::string name, std::string help,
   return family;
 }
 
+void CollectMemory(const MemoryWatch& memory, const EventHub& events,
+                   std::vector<MetricFamily>& families) {
+  const MemoryBudget& budget = memory.budget();
+  const auto gauge = [&](const char* name, const char* help, double value) {
+    families.push_back(Family(MetricType::Gauge, name, help, {Value(MetricType::Gauge, value)}));
+  };
+  gauge("herald_memory_budget_bytes", "The memory budget (max_memory_bytes).",
+        static_cast<double>(budget.max_bytes()));
+  gauge("herald_memory_used_bytes", "Resident set and client sockets, against the budget.",
+        static_cast<double>(budget.used()));
+  gauge("herald_memory_level", "0: normal; 1: tight; 2: full.",
+        static_cast<double>(budget.level()));
+  std::vector<ClientMetric> accounts;
+  for (std::size_t i = 0; i < kMemoryAccounts; ++i) {
+    const auto held = budget.held(static_cast<MemoryAccount>(i));
+    accounts.push_back(
+        Value(MetricType::Gauge, static_cast<double>(held), {{"account", kMemoryAccountNames[i]}}));
+  }
+  families.push_back(Family(MetricType::Gauge, "herald_memory_bytes",
+                            "Memory held, by account of the budget.", std::move(accounts)));
+  std::vector<ClientMetric> shed;
+  const auto count = [&](const char* account, const char* reason, std::uint64_t value) {
+    shed.push_back(Value(MetricType::Counter, static_cast<double>(value),
+                         {{"account", account}, {"reason", reason}}));
+  };
+  for (std::size_t i = 0; i < SlowSessions::kReasons; ++i) {
+    count("sessions", SlowSessions::kReasonNames[i],
+          memory.sessions_closed(static_cast<SlowSessions::Reason>(i)));
+  }
+  for (const bool authenticated : {true, false}) {
+    const char* const account = authenticated ? "inbound" : "unauthenticated";
+    count(account, "full",
+          memory.messages_refused(authenticated, UnfinishedMessage::Refusal::kPoolFull));
+    count(account, "timeout",
+          memory.messages_refused(authenticated, UnfinishedMessage::Refusal::kTooSlow));
+  }
+  count("histories", "memory", memory.history_cuts());
+  const EventHub::Counts counts = events.counts();
+  count("events", "oldest", counts.dropped_oldest);
+  count("events", "owner_share", counts.dropped_own);
+  families.push_back(Family(MetricType::Counter, "herald_memory_shed_total",
+                            "Sessions, messages and events let go of for memory, by account and "
+                            "reason.",
+                            std::move(shed)));
+}
+
 }  // namespace
 
 std::vector<MetricFamily> Metrics::Collect() const {
@@ -108,6 +154,7 @@ std::vector<MetricFamily> Metrics::Collect() const {
             counts.bytes_out);
   }
   gauge("herald_resident_bytes", "Resident set of the process.", ResidentBytes());
+  CollectMemory(memory_, events_, families);
   std::vector<ClientMetric> dropped;
   for (std::size_t i = 0; i < kDropReasons; ++i) {
     dropped.push_back(Value(MetricType::Counter, static_cast<double>(totals.dropped[i]),

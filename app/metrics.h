@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "app/memory_watch.h"
 #include "service/event_service.h"
 #include "service/idempotency.h"
 #include "service/node_stats.h"
@@ -18,7 +19,7 @@ namespace herald {
 class Metrics final : public prometheus::Collectable {
  public:
   Metrics(const NodeStats& stats, const FrontEnd& front_end, SessionTable& table, Broker& broker,
-          EventHub& events, const Idempotency& idempotency,
+          EventHub& events, const Idempotency& idempotency, const MemoryWatch& memory,
           std::function<std::size_t()> push_streams, std::string broker_name)
       : stats_(stats),
         front_end_(front_end),
@@ -26,6 +27,7 @@ class Metrics final : public prometheus::Collectable {
         broker_(broker),
         events_(events),
         idempotency_(idempotency),
+        memory_(memory),
         push_streams_(std::move(push_streams)),
         broker_name_(std::move(broker_name)) {}
 
@@ -38,6 +40,7 @@ class Metrics final : public prometheus::Collectable {
   Broker& broker_;
   EventHub& events_;
   const Idempotency& idempotency_;
+  const MemoryWatch& memory_;
   const std::function<std::size_t()> push_streams_;
   const std::string broker_name_;
 };

@@ -13,8 +13,4 @@ std::uint64_t RaiseOpenFilesLimit();
 // listeners.
 std::uint64_t SessionsFor(std::uint64_t open_files);
 
-// The container's memory limit (cgroup v2 or v1), or the machine's memory, whichever is less. 0:
-// unknown.
-std::uint64_t MemoryLimit();
-
 }  // namespace herald

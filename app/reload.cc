@@ -37,6 +37,8 @@ constexpr auto kReloadable = std::to_array<std::string_view>({
     "handshakes_per_second",
     "handshake_timeout",
     "connect_timeout",
+    "max_connect_bytes",
+    "message_timeout",
     "max_sessions",
     "max_sessions_per_user",
     "max_sessions_per_ip",

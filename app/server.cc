@@ -26,10 +26,6 @@ namespace {
 namespace asio = boost::asio;
 using asio::ip::tcp;
 
-// Of the container's memory; the rest is for what is not counted before it is asked for.
-constexpr double kMemoryShare = 0.9;
-constexpr std::size_t kEventBytes = 64 << 20;
-
 tcp::endpoint EndpointOf(const Address& address) {
   return {asio::ip::make_address(address.host), address.port};
 }
@@ -64,7 +60,6 @@ absl::Status Server::Start() {
   absl::StatusOr<ProducerAuth> auth = LoadProducerAuth(config_);
   if (!auth.ok()) return auth.status();
   producer_auth_ = *std::move(auth);
-  max_memory_bytes_ = MaxMemoryBytes(config_);
   if (absl::Status status = MakeShards(); !status.ok()) return status;
   executor_ = std::make_unique<Executor>();
   const auto push_streams = [this] { return grpc_ ? grpc_->push_streams() : 0; };
@@ -77,8 +72,9 @@ absl::Status Server::Start() {
     replicas_->Attach(*runner_, *table_, *events_, *idempotency_);
     if (absl::Status status = replicas_->Start(); !status.ok()) return status;
   }
-  metrics_ = std::make_unique<Metrics>(*stats_, *front_end_, *table_, *broker_, *events_,
-                                       *idempotency_, push_streams, std::string(broker_->name()));
+  metrics_ =
+      std::make_unique<Metrics>(*stats_, *front_end_, *table_, *broker_, *events_, *idempotency_,
+                                *memory_, push_streams, std::string(broker_->name()));
   probe_ = std::make_unique<Probe>(*broker_, shards_, config_.node_name);
   if (absl::Status status = OpenPorts(); !status.ok()) return status;
   probe_->Send();
@@ -111,11 +107,6 @@ absl::StatusOr<ProducerAuth> Server::LoadProducerAuth(const Config& config) {
   return ProducerAuth::Load(config.producer_tokens_file);
 }
 
-std::uint64_t Server::MaxMemoryBytes(const Config& config) {
-  if (config.limits.max_memory_bytes != 0) return config.limits.max_memory_bytes;
-  return static_cast<std::uint64_t>(static_cast<double>(MemoryLimit()) * kMemoryShare);
-}
-
 std::size_t Server::MaxOutboundBytesPerShard(const Config& config) const {
   return config.limits.max_outbound_bytes_total / std::max<std::size_t>(shard_count_, 1);
 }
@@ -137,6 +128,8 @@ FrontEndOptions Server::MakeFrontEndOptions(const Config& config) const {
       replicas_->fence().Fence(session_id, user);
     };
   }
+  front.send_buffer_bytes = config.client_send_buffer_bytes;
+  front.receive_buffer_bytes = config.client_receive_buffer_bytes;
   front.max_sessions =
       config.limits.max_sessions != 0 ? config.limits.max_sessions : SessionsFor(open_files_);
   return front;
@@ -186,7 +179,7 @@ absl::Status Server::MakeShards() {
     deflate_ = std::make_unique<SharedDeflate>(config_.compression_threshold_bytes);
   rules_ = std::make_shared<TopicRules>(config_.topic_rules);
   presence_ = std::make_unique<PresenceNews>(shards_, index_, config_.presence_grace);
-  events_ = std::make_unique<EventHub>(config_.event_buffer_size, kEventBytes);
+  events_ = std::make_unique<EventHub>(config_.event_buffer_size, config_.max_event_bytes);
   for (int i = 0; i < static_cast<int>(shard_count_); ++i) {
     ShardOptions options;
     options.index = i;
@@ -210,6 +203,9 @@ absl::Status Server::MakeShards() {
                                       limits.max_message_bytes, limits.max_topics_per_session);
   idempotency_ =
       std::make_unique<Idempotency>(limits.idempotency_window, limits.max_idempotency_keys);
+  memory_ = std::make_unique<MemoryWatch>(
+      MemoryWatch::Parts{shards_, *broker_, *events_, *idempotency_, *runner_, *front_end_},
+      config_);
   for (auto& shard : shards_) shard->Start(*broker_);
   return absl::OkStatus();
 }
@@ -312,14 +308,6 @@ void Server::EverySecond() {
     }
   }
   ReloadClientTls();
-  const bool full = max_memory_bytes_ != 0 && ResidentBytes() > max_memory_bytes_;
-  if (full != runner_->memory_full) {
-    LogWarn(full ? "memory limit reached: new sessions and messages are refused"
-                 : "memory is below its limit again",
-            {{"resident_bytes", ResidentBytes()}, {"max_memory_bytes", max_memory_bytes_}});
-    runner_->memory_full = full;
-    front_end_->memory_full = full;
-  }
   second_.expires_after(std::chrono::seconds(1));
   second_.async_wait([this](boost::system::error_code error) {
     if (!error) EverySecond();
@@ -329,6 +317,7 @@ void Server::EverySecond() {
 void Server::EveryTick() {
   receipts_.Advance(absl::Now());
   presence_->Advance(absl::Now());
+  memory_->Tick(absl::Now());
   tick_.expires_after(absl::ToChronoMilliseconds(ReceiptClock::kTick));
   tick_.async_wait([this](boost::system::error_code error) {
     if (!error) EveryTick();

@@ -12,6 +12,7 @@
 #include "app/admin_server.h"
 #include "app/config.h"
 #include "app/drain.h"
+#include "app/memory_watch.h"
 #include "app/metrics.h"
 #include "app/probe.h"
 #include "app/reload.h"
@@ -58,7 +59,6 @@ class Server {
   // Null where there are no keys.
   static absl::StatusOr<std::shared_ptr<TokenVerifier>> MakeVerifier(const Config& config);
   static absl::StatusOr<ProducerAuth> LoadProducerAuth(const Config& config);
-  static std::uint64_t MaxMemoryBytes(const Config& config);
   std::size_t MaxOutboundBytesPerShard(const Config& config) const;
   FrontEndOptions MakeFrontEndOptions(const Config& config) const;
   absl::StatusOr<AdminActions::Reloaded> TryReload();
@@ -81,7 +81,6 @@ class Server {
   std::atomic<std::uint32_t> drain_seconds_;
   boost::asio::steady_timer second_;
   boost::asio::steady_timer tick_;
-  std::uint64_t max_memory_bytes_ = 0;
   std::uint64_t open_files_ = 0;
   std::size_t shard_count_ = 0;
   std::shared_ptr<TokenVerifier> verifier_;
@@ -105,6 +104,7 @@ class Server {
   std::unique_ptr<SessionTable> table_;
   ReceiptClock receipts_;
   std::unique_ptr<CommandRunner> runner_;
+  std::unique_ptr<MemoryWatch> memory_;
   std::unique_ptr<NodeStats> stats_;
   std::unique_ptr<Probe> probe_;
   std::unique_ptr<Executor> executor_;

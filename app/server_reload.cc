@@ -58,7 +58,7 @@ void Server::Apply(const ConfigChange& change, std::shared_ptr<TokenVerifier> ve
     shard->Post([shard = shard.get(), bytes = MaxOutboundBytesPerShard(next),
                  topics = limits.max_topics_per_session] { shard->Reconfigure(bytes, topics); });
   }
-  max_memory_bytes_ = MaxMemoryBytes(next);
+  memory_->SetLimits(next);
   drain_seconds_ = next.drain_seconds;
   SetLogLevel(next.log_level);
   config_ = next;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "app/config.h"
+#include "app/derive_memory.h"
 #include "fmt/format.h"
 
 namespace herald {
@@ -155,7 +156,7 @@ absl::Status ValidateLimits(const Limits& limits) {
 absl::Status Validate(const Config& config) {
   for (const absl::Status& status :
        {ValidateBroker(config), ValidateListening(config), ValidateClients(config),
-        ValidateProducers(config), ValidateLimits(config.limits)}) {
+        ValidateProducers(config), ValidateLimits(config.limits), ValidateMemory(config)}) {
     if (!status.ok()) return status;
   }
   return absl::OkStatus();

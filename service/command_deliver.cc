@@ -124,7 +124,7 @@ bool CommandRunner::RunDeliver(v1::Deliver& deliver, const Context& context,
     SetStatus(why, result);
     return true;
   };
-  if (memory_full) {
+  if (!TakesMessage(memory, deliver.message().payload().size())) {
     return refuse(
         absl::ResourceExhaustedError("the server is at its memory limit (max_memory_bytes)"));
   }

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "broker/broker.h"
 #include "herald/v1/push_service.pb.h"
+#include "session/memory_budget.h"
 #include "session/receipt_clock.h"
 #include "session/session_table.h"
 
@@ -105,8 +106,8 @@ class CommandRunner {
   // counts.
   std::uint64_t no_session() const { return no_session_.load(std::memory_order_relaxed); }
   std::uint64_t timeouts() const { return timeouts_.load(std::memory_order_relaxed); }
-  // While set, deliveries are answered RESOURCE_EXHAUSTED.
-  std::atomic<bool> memory_full{false};
+  // Deliveries that TakesMessage refuses at this level are answered RESOURCE_EXHAUSTED.
+  std::atomic<MemoryLevel> memory{MemoryLevel::kNormal};
   // While set, everything is answered UNAVAILABLE.
   std::atomic<bool> draining{false};
 

@@ -41,6 +41,8 @@ struct CloseRequest {
   CloseCode code = CloseCode::kNormal;
   std::string reason;                     // at most 123 bytes of UTF-8 (RFC 6455 §5.5)
   std::optional<ReconnectAdvice> advice;  // told in a `reconnect` frame before the close
+  // Do not wait for a peer that does not read: what the kernel holds for it is to be freed.
+  bool at_once = false;
 };
 
 // True if a client whose session ended like this is expected again (docs/client-protocol.md).

@@ -47,8 +47,8 @@ struct Limits {
   // Bytes queued for one session. More is `overflow` of the topic's rule: close 4413 or a drop.
   std::uint64_t max_outbound_bytes_per_session = kMiB;
   // Bytes queued for all sessions, shared frames counted once for each session. More closes the
-  // slowest sessions with 4413.
-  std::uint64_t max_outbound_bytes_total = kGiB;
+  // slowest sessions with 4413. 0 = a share of max_memory_bytes.
+  std::uint64_t max_outbound_bytes_total = 0;
 
   // Open Push streams. One more is answered RESOURCE_EXHAUSTED.
   std::uint32_t max_push_streams = 1024;
@@ -56,15 +56,22 @@ struct Limits {
   std::uint32_t max_commands_in_flight = 4096;
   // How long after a command succeeded its repeat is recognised.
   absl::Duration idempotency_window = absl::Minutes(2);
-  // Commands whose repeats are recognised. Past it the oldest are forgotten early.
-  std::uint32_t max_idempotency_keys = 1'000'000;
+  // Commands whose repeats are recognised. Past it the oldest are forgotten early. 0 = a share of
+  // max_memory_bytes.
+  std::uint32_t max_idempotency_keys = 0;
   // What waits in one shard's mailbox. Past either, Push streams are not read until the mailbox is
-  // down to half.
+  // down to half. Bytes: 0 = a share of max_memory_bytes.
   std::uint32_t mailbox_high_watermark_messages = 65536;
-  std::uint64_t mailbox_high_watermark_bytes = 64 * kMiB;
+  std::uint64_t mailbox_high_watermark_bytes = 0;
 
-  // Memory of the process at which new sessions are answered 503 and new messages
-  // RESOURCE_EXHAUSTED. 0 = a share of the container's limit.
+  // Bytes of a client's frame before it has said `connect`. More closes 1009.
+  std::uint64_t max_connect_bytes = 32 * kKiB;
+  // From the first bytes of a client's message to its last. Later closes 4408.
+  absl::Duration message_timeout = absl::Seconds(10);
+
+  // The memory budget, kernel socket buffers included: session/memory_shares.h divides it. Close to
+  // it new sessions are answered 503 and new messages RESOURCE_EXHAUSTED, at it the slowest sessions
+  // are closed. 0 = a share of the container's limit.
   std::uint64_t max_memory_bytes = 0;
 
   // A session that reaches `high` counts as slow until it is down to `low`.

@@ -180,6 +180,15 @@ bool Session::MakeRoom(const Outbound& out) {
   if (queue_.empty() || fits()) return true;
   DropExpired();
   if (fits()) return true;
+  if (queue_.Fits(bytes)) {
+    // All sessions together hold too much. This one may be the slowest.
+    shard_.slow_sessions().CloseForRoom(shard_.max_outbound_bytes() / 8);
+    if (closing_) {
+      Lose(out, DropReason::kDisconnected);
+      return false;
+    }
+    if (fits()) return true;
+  }
   if (out.overflow == Overflow::kDisconnect) {
     // Lost with all that is queued, so that it may be owed like them.
     shard_.CountQueued(static_cast<std::int64_t>(bytes), 0);

@@ -136,6 +136,11 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   // Loads what Flush will look at: first the session itself, and once that is there, where it points.
   void Prefetch() const;
   virtual void PrefetchSocket() const {}
+  // Ends a session that is closing and whose peer does not read, so that the kernel lets go of what
+  // it holds for it.
+  virtual void Abandon() {}
+  // What the kernel holds in the socket's buffers. Costs a system call.
+  virtual std::size_t KernelBytes() const { return 0; }
   // Begins the close; what is queued goes out first (for a slow consumer it is dropped).
   void Close(CloseRequest request);
 

@@ -28,10 +28,12 @@
 #include "session/mailbox.h"
 #include "session/message.h"
 #include "session/session.h"
+#include "session/slow_sessions.h"
 #include "session/string_map.h"
 #include "session/timer_wheel.h"
 #include "session/topic_feed.h"
 #include "session/topic_rules.h"
+#include "session/unfinished_messages.h"
 #include "session/wake_event.h"
 
 namespace herald {
@@ -171,6 +173,13 @@ class Shard {
   void Emit(const Session& session, EventKind kind, absl::FunctionRef<void(Event&)> fill);
   std::uint32_t max_topics_per_session() const { return options_.max_topics_per_session; }
 
+  // Memory of its sessions.
+  SlowSessions& slow_sessions() { return slow_sessions_; }
+  // Of connections that have said `connect`, and of those that have not.
+  UnfinishedMessages& unfinished() { return unfinished_; }
+  UnfinishedMessages& unauthenticated() { return unauthenticated_; }
+  std::size_t max_outbound_bytes() const { return options_.max_outbound_bytes; }
+
   // Accounting for sessions.
   bool outbound_full(std::size_t bytes) const;
   void CountQueued(std::int64_t bytes, std::uint64_t messages);
@@ -218,6 +227,9 @@ class Shard {
   std::atomic<std::thread::id> thread_id_;
 
   TimerWheel timers_;
+  UnfinishedMessages unfinished_{timers_};
+  UnfinishedMessages unauthenticated_{timers_};
+  SlowSessions slow_sessions_{*this};
   ClosingWave closing_wave_{*this};
   SessionSet sessions_;
   TopicSet topics_;

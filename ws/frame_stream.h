@@ -82,8 +82,11 @@ class FrameStream {
   int Socket() const;
   // Loads what Flush looks at first.
   void Prefetch() const { __builtin_prefetch(this), __builtin_prefetch(&failed_); }
-  // Closes the socket; what Beast still had to write ends with an error.
+  // Closes the socket; what Beast still had to write ends with an error. The kernel still delivers
+  // what was written, as long as the peer reads.
   void Abort() { Fail(boost::asio::error::operation_aborted); }
+  // Abort will reset the connection: the kernel frees what it holds at once.
+  void set_reset() { reset_ = true; }
 
   // What the peer's kernel has acknowledged (tcp(7), SIOCOUTQ).
   struct Acked {
@@ -92,6 +95,10 @@ class FrameStream {
   };
   // `written`: all bytes that were given to the socket.
   Acked AckedBytes(std::uint64_t written) const;
+  // The kernel's buffers of this socket, as it charges them (SO_MEMINFO, socket(7)).
+  std::size_t KernelBytes() const;
+  // The socket takes no more bytes for now.
+  bool blocked() const { return waiting_; }
 
   template <class Buffers, class Handler>
   auto async_read_some(const Buffers& buffers, Handler&& handler) {
@@ -204,6 +211,8 @@ class FrameStream {
   void WriteForBeast(FramePtr frame, Written done);
   void CompleteWritten(error_code error);
   void Fail(error_code error);
+  void Await(TcpSocket::wait_type type);
+  void set_waiting(bool waiting);
 
   ClientSocket socket_;
   OutboundQueue& queue_;
@@ -212,6 +221,7 @@ class FrameStream {
   bool failed_ = false;
   bool corked_ = false;
   bool torn_down_ = false;
+  bool reset_ = false;
   std::vector<BeastWrite> beast_writes_;  // empty at rest
   Observer* observer_ = nullptr;
   std::unique_ptr<std::string> prefix_;  // null once it is read

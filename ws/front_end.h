@@ -13,6 +13,7 @@
 
 #include "session/current.h"
 #include "session/limits.h"
+#include "session/memory_budget.h"
 #include "session/session_table.h"
 #include "session/topic_rules.h"
 #include "ws/admission.h"
@@ -35,6 +36,9 @@ struct FrontEndOptions {
   std::string token_cookie;                  // empty: tokens are not read from cookies
   std::vector<std::string> allowed_origins;  // empty: same host; `*`: any
   std::uint64_t max_sessions = 19'000;
+  // Kernel buffers of each client socket; 0: the kernel's own choice.
+  std::uint32_t send_buffer_bytes = 0;
+  std::uint32_t receive_buffer_bytes = 0;
   // A user's client names a session of another node as the one it resumes: to be ended there. Any
   // thread. Empty where there are no other nodes.
   std::function<void(const std::string& session_id, const std::string& user)> fence;
@@ -81,8 +85,9 @@ struct FrontEnd {
   const TlsContext* const tls;  // null: plain connections
   Admission admission;
   std::atomic<bool> draining{false};
-  // Set by the process's memory watch: new handshakes are refused.
-  std::atomic<bool> memory_full{false};
+  // Set by the process's memory watch: new handshakes are refused unless it is kNormal, and messages
+  // by TakesMessage.
+  std::atomic<MemoryLevel> memory{MemoryLevel::kNormal};
 
   std::atomic<std::uint64_t> handshakes_accepted{0};
   std::atomic<std::uint64_t> handshakes_refused{0};

@@ -131,7 +131,7 @@ void HttpConnection::OnHeader(error_code error) {
 void HttpConnection::OnUpgrade() {
   if (front_end_.draining)
     return Refuse(http::status::service_unavailable, "this replica is about to end");
-  if (front_end_.memory_full)
+  if (front_end_.memory != MemoryLevel::kNormal)
     return Refuse(http::status::service_unavailable, "no memory for more sessions");
   const std::string ip = peer_.address().to_string();
   switch (front_end_.admission.Admit(ip, absl::Now())) {

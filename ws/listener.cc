@@ -101,6 +101,13 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(
     error_code error = Bind(acceptor->socket(), endpoint, /*shared=*/true);
     // Connections have it from their listener, which saves a call for each.
     if (!error) acceptor->socket().set_option(tcp::no_delay(true), error);
+    // So are the buffers. The receive buffer must be set before the handshake (tcp(7)).
+    if (const int bytes = static_cast<int>(front_end.options->send_buffer_bytes);
+        bytes > 0 && !error)
+      acceptor->socket().set_option(asio::socket_base::send_buffer_size(bytes), error);
+    if (const int bytes = static_cast<int>(front_end.options->receive_buffer_bytes);
+        bytes > 0 && !error)
+      acceptor->socket().set_option(asio::socket_base::receive_buffer_size(bytes), error);
     if (!error) acceptor->socket().listen(kBacklog, error);
     if (error)
       return absl::UnavailableError(

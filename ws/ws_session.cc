@@ -18,8 +18,6 @@ namespace beast = boost::beast;
 namespace websocket = boost::beast::websocket;
 using beast::error_code;
 
-// Of a message that is longer than its first part, at a time.
-constexpr std::size_t kReadBytes = 4096;
 // How long a peer may take to answer our close frame.
 constexpr absl::Duration kCloseTimeout = absl::Seconds(5);
 
@@ -48,12 +46,8 @@ WsSession::~WsSession() { front_end_.admission.Release(IpOf(remote_address_)); }
 
 void WsSession::Start() {
   ws_.next_layer().set_observer(*this);
-  ws_.read_message_max(MaxFrameBytes());
-  if (encoding().compressed) {
-    ws_.next_layer().AllowCompressed();
-    // What does not shrink may grow a little.
-    ws_.read_message_max(MaxFrameBytes() + MaxFrameBytes() / 8 + 64);
-  }
+  if (encoding().compressed) ws_.next_layer().AllowCompressed();
+  LimitMessages();
   ws_.auto_fragment(false);
   ws_.set_option(websocket::stream_base::decorator([this](websocket::response_type& response) {
     if (!details_->subprotocol.empty()) {
@@ -72,6 +66,12 @@ void WsSession::Start() {
   shard().timers().Schedule(*this, Limit().connect_timeout);
   if (protocol() != Protocol::kRaw) return Answer();
   Open(*std::move(details_->claims), {}, "");
+}
+
+void WsSession::LimitMessages() {
+  const std::size_t bytes = MaxFrameBytes();
+  // What does not shrink by compression may grow a little.
+  ws_.read_message_max(encoding().compressed ? bytes + bytes / 8 + 64 : bytes);
 }
 
 void WsSession::Answer() {
@@ -97,18 +97,11 @@ void WsSession::OnAccept(error_code error) {
 }
 
 void WsSession::DoRead() {
-  asio::mutable_buffer room = asio::buffer(chunk_);
-  if (inbound_) {
-    const std::size_t have = inbound_->size();
-    inbound_->resize(have + kReadBytes);
-    room = asio::buffer(inbound_->data() + have, kReadBytes);
-  }
-  ws_.async_read_some(room, ReadDone{Self()});
+  ws_.async_read_some(inbound_ ? inbound_->Room() : asio::buffer(chunk_), ReadDone{Self()});
 }
 
 void WsSession::OnRead(error_code error, std::size_t n) {
   if (phase_ == Phase::kEnded) return;
-  if (inbound_) inbound_->resize(inbound_->size() - kReadBytes + n);
   if (error) {
     if (phase_ == Phase::kClosing) {
       if (beast_closes_ && !peer_closes_) ending_->reason = error.message();
@@ -116,15 +109,31 @@ void WsSession::OnRead(error_code error, std::size_t n) {
     }
     return End(CloseCode::kAbnormal, error.message());
   }
-  if (!ws_.is_message_done()) {
-    if (!inbound_) inbound_ = std::make_unique<std::string>(chunk_.data(), n);
-    return DoRead();
-  }
-  Heard();
-  if (phase_ != Phase::kClosing)
-    OnMessage(inbound_ ? std::string_view(*inbound_) : std::string_view(chunk_.data(), n));
-  inbound_ = nullptr;
+  const bool done = ws_.is_message_done();
+  if (done) Heard();
+  // What comes while the session closes is read and thrown away.
+  if (phase_ != Phase::kClosing && (inbound_ || !done)) TakePart(n);
+  if (phase_ == Phase::kEnded) return;
+  if (done && phase_ != Phase::kClosing)
+    OnMessage(inbound_ ? inbound_->bytes() : std::string_view(chunk_.data(), n));
+  if (done || phase_ == Phase::kClosing) inbound_ = nullptr;
   if (phase_ != Phase::kEnded) DoRead();
+}
+
+bool WsSession::TakePart(std::size_t n) {
+  if (inbound_) return inbound_->TakeRoom(n);
+  inbound_ = std::make_unique<InboundMessage>(
+      connected() ? shard().unfinished() : shard().unauthenticated(),
+      static_cast<InboundMessage::Owner&>(*this));
+  return inbound_->Append({chunk_.data(), n});
+}
+
+void WsSession::OnMessageRefused(InboundMessage::Refusal why) {
+  const bool slow = why == InboundMessage::Refusal::kTooSlow;
+  Close({slow ? CloseCode::kTimeout : CloseCode::kTryLater,
+         slow ? "a message was not complete in time (message_timeout)"
+              : "no memory for unfinished messages, and this one is the largest",
+         {}});
 }
 
 void WsSession::Heard() {
@@ -276,11 +285,21 @@ void WsSession::DoClose(CloseRequest request) {
   if (beast_closes_) return;
   Flush();
   if (phase_ != Phase::kClosing) return;
+  if (request.at_once && ws_.next_layer().blocked()) {
+    ws_.next_layer().set_reset();
+    return EndAsTold();
+  }
   websocket::close_reason reason(static_cast<websocket::close_code>(request.code));
   // RFC 6455 §5.5: 125 bytes with the code.
   const std::string_view text = CutUtf8(request.reason, 123);
   reason.reason.assign(text.data(), text.size());
   ws_.async_close(reason, [self = Self()](error_code) { self->EndAsTold(); });
+}
+
+void WsSession::Abandon() {
+  if (phase_ != Phase::kClosing || !ws_.next_layer().blocked()) return;
+  ws_.next_layer().set_reset();
+  EndAsTold();
 }
 
 void WsSession::EndAsTold() { End(ending_->code, ending_->reason); }

@@ -110,6 +110,8 @@ void WsSession::OnUnsubscribe(std::uint32_t id, const v1::Unsubscribe& unsubscri
 }
 
 absl::StatusOr<MessageBodyPtr> WsSession::Accept(MessageBody body) const {
+  if (!TakesMessage(front_end_.memory, body.payload.size()))
+    return absl::ResourceExhaustedError("the server is at its memory limit, try again later");
   body.sender = id_text();
   return AcceptMessage(std::move(body), Limit().max_message_bytes);
 }

@@ -16,6 +16,7 @@
 #include "ws/front_end.h"
 #include "ws/handler_memory.h"
 #include "ws/handshake.h"
+#include "ws/inbound_message.h"
 
 namespace herald {
 
@@ -33,7 +34,10 @@ namespace herald {
 //
 // Threads:   its shard.
 // Ownership: kept alive by the table while open, and by its pending read, write and close.
-class WsSession final : public Session, private Timer, private FrameStream::Observer {
+class WsSession final : public Session,
+                        private Timer,
+                        private FrameStream::Observer,
+                        private InboundMessage::Owner {
  public:
   WsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, UpgradeDetails details,
             std::string prefix);
@@ -50,6 +54,8 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
     return ws_.next_layer().PrepareSend(out, n);
   }
   bool OnSent(ssize_t result) override { return ws_.next_layer().OnSent(result); }
+  void Abandon() override;
+  std::size_t KernelBytes() const override { return ws_.next_layer().KernelBytes(); }
   void PrefetchSocket() const override {
     if (!queue_.empty()) queue_.Prefetch();
     ws_.next_layer().Prefetch();
@@ -75,8 +81,14 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   static constexpr std::size_t kEnvelopeBytes = 4096;
   std::size_t MaxFrameBytes() const {
     const std::size_t payload = Limit().max_message_bytes;
-    return protocol() == Protocol::kRaw ? payload : payload + payload / 3 + kEnvelopeBytes;
+    if (protocol() == Protocol::kRaw) return payload;
+    const std::size_t whole = payload + payload / 3 + kEnvelopeBytes;
+    return connected() ? whole : std::min<std::size_t>(whole, Limit().max_connect_bytes);
   }
+  // It has said `connect`, or need not.
+  bool connected() const { return phase_ != Phase::kUpgrading && phase_ != Phase::kConnecting; }
+  // Tells Beast; to be called again when `connected` changes.
+  void LimitMessages();
 
   // Reading.
   using ReadMemory = HandlerMemory<280>;
@@ -91,6 +103,9 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   void OnAccept(boost::beast::error_code error);
   void DoRead();
   void OnRead(boost::beast::error_code error, std::size_t n);
+  // A part of a message has come. False if there is no room for it: the session is closing.
+  bool TakePart(std::size_t n);
+  void OnMessageRefused(InboundMessage::Refusal why) override;
   // A whole message as it came; OnFrame gets it inflated.
   void OnMessage(std::string_view data);
   void OnFrame(std::string_view data, bool text);
@@ -106,6 +121,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   void OnAck(std::uint32_t id, const v1::Ack& ack);
   void OnRefresh(std::uint32_t id, const v1::Refresh& refresh);
   static void SetDuration(absl::Duration duration, google::protobuf::Duration* to);
+  // kResourceExhausted where memory is short.
   absl::StatusOr<MessageBodyPtr> Accept(MessageBody body) const;
   void Reply(std::uint32_t id, v1::Ok ok = {});
   void ReplyError(std::uint32_t id, const absl::Status& status);
@@ -170,7 +186,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   std::uint64_t ping_end_ = 0;       // of the bytes to this peer, where the last ping ends
   std::uint64_t acked_at_ping_ = 0;  // what its kernel had acknowledged when we last looked
   // Of a message that is read in parts; null at rest.
-  std::unique_ptr<std::string> inbound_;
+  std::unique_ptr<InboundMessage> inbound_;
   std::array<char, 40> chunk_;  // the first bytes of a message land here
   RateLimit rate_;
   // What follows it stands where its alignment leaves room.

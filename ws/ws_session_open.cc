@@ -97,7 +97,10 @@ void WsSession::Open(Claims claims,
   expires_at_ = claims.expires_at;
   set_labels(std::move(claims.labels));
   shard().Add(shared_from_this(), std::move(claims.subject));
-  if (codec() != nullptr) phase_ = Phase::kOpen;
+  if (codec() != nullptr) {
+    phase_ = Phase::kOpen;
+    LimitMessages();
+  }
   auto opening = std::make_shared<Opening>();
   opening->wanted = *std::move(wanted);
   opening->previous_session_id = previous_session_id;

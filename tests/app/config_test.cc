@@ -57,10 +57,10 @@ TEST_F(ConfigTest, DefaultsAreTheDocumentedOnes) {
   EXPECT_EQ(ToString(config->admin_addr), "127.0.0.1:9090");
   EXPECT_FALSE(config->node_name.empty());
   EXPECT_FALSE(config->enable_raw);
-  EXPECT_EQ(config->limits, Limits());
   EXPECT_EQ(config->limits.max_message_bytes, 65536u);
   EXPECT_EQ(config->limits.ping_interval, absl::Seconds(25));
-  EXPECT_EQ(config->max_history_bytes_total, 256 * kMiB);
+  EXPECT_EQ(config->origins.at("max_history_bytes_total"), "derived");
+  EXPECT_GT(config->limits.max_memory_bytes, config->max_history_bytes_total);
 }
 
 TEST_F(ConfigTest, FlagsBeatEnvironmentBeatsFileBeatsDefaults) {

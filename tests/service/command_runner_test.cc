@@ -264,9 +264,9 @@ TEST_F(CommandRunnerTest, TraceparentGoesIntoTheAttributes) {
 }
 
 TEST_F(CommandRunnerTest, RefusesWhileDrainingAndWithoutMemory) {
-  runner_.memory_full = true;
+  runner_.memory = MemoryLevel::kFull;
   EXPECT_EQ(Run(Deliver(ToUser("alice"))).code(), 8);
-  runner_.memory_full = false;
+  runner_.memory = MemoryLevel::kNormal;
   runner_.draining = true;
   EXPECT_EQ(Run(Deliver(ToUser("alice"))).code(), 14);
 }

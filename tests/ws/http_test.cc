@@ -98,9 +98,9 @@ TEST(HttpTest, RefusesWhenItIsFullOrDraining) {
   EXPECT_THAT(draining, StartsWith("HTTP/1.1 503"));
   EXPECT_THAT(draining, HasSubstr("Retry-After: "));
   server.front_end().draining = false;
-  server.front_end().memory_full = true;
+  server.front_end().memory = MemoryLevel::kTight;
   EXPECT_THAT(Exchange(server, UpgradeText()), StartsWith("HTTP/1.1 503"));
-  server.front_end().memory_full = false;
+  server.front_end().memory = MemoryLevel::kNormal;
   EXPECT_TRUE(JsonClient::Open(server));
 }
 

@@ -107,6 +107,23 @@ std::vector<MetricFamily> Metrics::Collect() const {
     counter("herald_compression_out_bytes_total", "Payloads of the compressed frames, after.",
             counts.bytes_out);
   }
+  std::vector<ClientMetric> rate_limited;
+  for (int i = 0; i < kRateReasons; ++i) {
+    const auto count = front_end_.rate_limited[i].load(std::memory_order_relaxed);
+    rate_limited.push_back(
+        Value(MetricType::Counter, static_cast<double>(count), {{"reason", kRateReasonNames[i]}}));
+  }
+  families.push_back(Family(MetricType::Counter, "herald_rate_limited_total",
+                            "Sessions closed, handshakes and subscribes refused because a client "
+                            "was over a rate, by reason.",
+                            std::move(rate_limited)));
+  const PresenceNews::Counts news = presence_.counts();
+  counter("herald_presence_news_total", "Joins and leaves sent to the subscribers of a topic.",
+          news.sent);
+  counter("herald_presence_unsent_total", "Joins and leaves that cancelled each other out.",
+          news.unsent);
+  counter("herald_presence_delayed_total",
+          "Joins and leaves that waited because of presence_frames_per_second.", news.delayed);
   gauge("herald_resident_bytes", "Resident set of the process.", ResidentBytes());
   std::vector<ClientMetric> dropped;
   for (std::size_t i = 0; i < kDropReasons; ++i) {

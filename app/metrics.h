@@ -7,6 +7,7 @@
 #include "service/event_service.h"
 #include "service/idempotency.h"
 #include "service/node_stats.h"
+#include "session/presence_news.h"
 #include "ws/front_end.h"
 
 namespace herald {
@@ -18,13 +19,14 @@ namespace herald {
 class Metrics final : public prometheus::Collectable {
  public:
   Metrics(const NodeStats& stats, const FrontEnd& front_end, SessionTable& table, Broker& broker,
-          EventHub& events, const Idempotency& idempotency,
+          EventHub& events, const PresenceNews& presence, const Idempotency& idempotency,
           std::function<std::size_t()> push_streams, std::string broker_name)
       : stats_(stats),
         front_end_(front_end),
         table_(table),
         broker_(broker),
         events_(events),
+        presence_(presence),
         idempotency_(idempotency),
         push_streams_(std::move(push_streams)),
         broker_name_(std::move(broker_name)) {}
@@ -37,6 +39,7 @@ class Metrics final : public prometheus::Collectable {
   SessionTable& table_;
   Broker& broker_;
   EventHub& events_;
+  const PresenceNews& presence_;
   const Idempotency& idempotency_;
   const std::function<std::size_t()> push_streams_;
   const std::string broker_name_;

@@ -77,8 +77,10 @@ absl::Status Server::Start() {
     replicas_->Attach(*runner_, *table_, *events_, *idempotency_);
     if (absl::Status status = replicas_->Start(); !status.ok()) return status;
   }
-  metrics_ = std::make_unique<Metrics>(*stats_, *front_end_, *table_, *broker_, *events_,
-                                       *idempotency_, push_streams, std::string(broker_->name()));
+  metrics_ =
+      std::make_unique<Metrics>(*stats_, *front_end_, *table_, *broker_, *events_, *presence_,
+                                *idempotency_, push_streams, std::string(broker_->name()));
+  rate_log_ = std::make_unique<RateLog>(*front_end_);
   probe_ = std::make_unique<Probe>(*broker_, shards_, config_.node_name);
   if (absl::Status status = OpenPorts(); !status.ok()) return status;
   probe_->Send();
@@ -185,7 +187,9 @@ absl::Status Server::MakeShards() {
   if (config_.compression)
     deflate_ = std::make_unique<SharedDeflate>(config_.compression_threshold_bytes);
   rules_ = std::make_shared<TopicRules>(config_.topic_rules);
-  presence_ = std::make_unique<PresenceNews>(shards_, index_, config_.presence_grace);
+  presence_ = std::make_unique<PresenceNews>(
+      shards_, index_,
+      PresenceNews::Options{config_.presence_grace, limits.presence_frames_per_second});
   events_ = std::make_unique<EventHub>(config_.event_buffer_size, kEventBytes);
   for (int i = 0; i < static_cast<int>(shard_count_); ++i) {
     ShardOptions options;
@@ -306,6 +310,7 @@ void Server::EverySecond() {
   probe_->Send();
   broker_->EverySecond(now);
   idempotency_->Sweep();
+  rate_log_->EverySecond();
   if (verifier_) {
     if (absl::Status status = verifier_->ReloadIfChanged(now); !status.ok()) {
       LogError("keys not reloaded, the old ones stay", {{"error", std::string(status.message())}});
@@ -328,7 +333,7 @@ void Server::EverySecond() {
 
 void Server::EveryTick() {
   receipts_.Advance(absl::Now());
-  presence_->Advance(absl::Now());
+  presence_->Advance(MonotonicNanos());
   tick_.expires_after(absl::ToChronoMilliseconds(ReceiptClock::kTick));
   tick_.async_wait([this](boost::system::error_code error) {
     if (!error) EveryTick();

@@ -14,6 +14,7 @@
 #include "app/drain.h"
 #include "app/metrics.h"
 #include "app/probe.h"
+#include "app/rate_log.h"
 #include "app/reload.h"
 #include "app/replicas.h"
 #include "broker/broker.h"
@@ -111,6 +112,7 @@ class Server {
   std::unique_ptr<Questions> questions_;
   std::unique_ptr<GrpcServer> grpc_;
   std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<RateLog> rate_log_;
   std::unique_ptr<AdminServer> admin_;
   std::unique_ptr<Listener> listener_;
 

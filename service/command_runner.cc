@@ -10,6 +10,9 @@
 namespace herald {
 namespace {
 
+// Keys that one SetLabels may remove: a session has at most kMaxLabels, but not all have the same.
+constexpr int kMaxRemovedLabels = 128;
+
 // The answer is there.
 bool Fail(const absl::Status& status, v1::CommandResult& result) {
   SetStatus(status, result);
@@ -174,6 +177,18 @@ bool CommandRunner::RunSetLabels(const v1::SetLabels& set_labels, v1::CommandRes
   if (!target.ok()) return Fail(target.status(), result);
   if (set_labels.set().empty() && set_labels.remove().empty()) {
     return Fail(absl::InvalidArgumentError("set and remove are both empty"), result);
+  }
+  // Each entry is looked up in each session that is meant.
+  if (set_labels.set().size() > kMaxLabels) {
+    return Fail(absl::InvalidArgumentError(fmt::format("set has {} entries, over the limit of {}",
+                                                       set_labels.set().size(), kMaxLabels)),
+                result);
+  }
+  if (set_labels.remove_size() > kMaxRemovedLabels) {
+    return Fail(
+        absl::InvalidArgumentError(fmt::format("remove has {} entries, over the limit of {}",
+                                               set_labels.remove_size(), kMaxRemovedLabels)),
+        result);
   }
   std::vector<std::pair<std::string, std::string>> set(set_labels.set().begin(),
                                                        set_labels.set().end());

@@ -31,6 +31,7 @@ struct AddressState {
   RateBucket token_failures;
   RateBucket frames;
   RateBucket frame_bytes;
+  RateBucket replayed_bytes;
 
  private:
   friend class AddressTable;

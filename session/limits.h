@@ -4,6 +4,7 @@
 // The settings of the same names (app/settings.inc) fill it; docs/configuration.md lists them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "absl/time/time.h"
@@ -39,8 +40,23 @@ struct Limits {
   // From a ping to its pong. Later closes 4408.
   absl::Duration pong_timeout = absl::Seconds(10);
 
-  // Frames a session may send, with bursts of twice as many. More closes 4429.
+  // Frames a session may send, with bursts of twice as many: each fragment, ping and pong counts.
+  // More closes 4429. 0 = unlimited.
   std::uint32_t inbound_messages_per_second = 100;
+  // Bytes a session may send, in frames and inflated, with bursts of twice as many, and at least of
+  // two messages of the largest size. More closes 4429. 0 = unlimited.
+  std::uint64_t inbound_bytes_per_second = kMiB;
+  // History that a session may have replayed, with bursts of two full outbound queues. Past it a
+  // `subscribe` with a position is answered RESOURCE_EXHAUSTED and a resume closes 4429.
+  // 0 = unlimited.
+  std::uint64_t replay_bytes_per_second = 256 * kKiB;
+  // What all sessions of one user may do together, in multiples of what one session may: frames,
+  // bytes and replayed history. The buckets outlive the sessions. More closes 4429. 0 = unlimited.
+  std::uint32_t user_rate_multiple = 4;
+  // The same for all sessions of one client address. A handshake is answered 429. 0 = unlimited.
+  std::uint32_t address_rate_multiple = 200;
+  // `join` and `leave` frames of one topic. More wait, and cancel each other out. 0 = unlimited.
+  std::uint32_t presence_frames_per_second = 20'000;
   // Topics of one session. One more is refused; the session stays.
   std::uint32_t max_topics_per_session = 128;
 
@@ -75,6 +91,12 @@ struct Limits {
   }
   std::uint64_t mailbox_low_watermark_bytes() const { return mailbox_high_watermark_bytes / 2; }
   std::uint32_t inbound_burst_messages() const { return 2 * inbound_messages_per_second; }
+  std::uint64_t inbound_burst_bytes() const {
+    return 2 * std::max(inbound_bytes_per_second, 2 * max_message_bytes + 4 * kKiB);
+  }
+  std::uint64_t replay_burst_bytes() const {
+    return 2 * std::max(replay_bytes_per_second, max_outbound_bytes_per_session);
+  }
 
   friend bool operator==(const Limits&, const Limits&) = default;
 };

@@ -11,7 +11,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "session/close.h"
@@ -113,8 +115,12 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   // receipt, which must have counted the session as matched already.
   void Deliver(const MessagePtr& message, Overflow overflow = Overflow::kDisconnect,
                Tracking tracking = Tracking::kNone);
-  // The client has handled all messages of `topic` up to `offset`.
-  void Acknowledge(std::string_view topic, std::uint64_t offset);
+  // The client has handled all messages of each topic up to `offset_of(topic)`; 0: it says nothing of
+  // the topic. Looks at each unacknowledged batch once, however many topics the client names.
+  void Acknowledge(absl::FunctionRef<std::uint64_t(std::string_view topic)> offset_of);
+  void Acknowledge(std::string_view topic, std::uint64_t offset) {
+    Acknowledge([&](std::string_view of) { return of == topic ? offset : 0; });
+  }
 
   // The news as a frame, the same for all sessions of a protocol; null where it has none.
   virtual FramePtr MakePresence(const PresenceChange& /*change*/) const { return nullptr; }
@@ -205,6 +211,9 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
     std::vector<Gap> gaps;
     std::vector<Unacked> unacked;  // written, and their receipts wait for the client
     std::vector<Owed> owed;        // by this session's own end, or that of the one before
+    // Where in `owed` a message is; filled by the first DeliverMissed. Messages that were delivered
+    // since then leave a null message behind.
+    absl::flat_hash_map<const Message*, std::size_t> owed_at;
     std::array<std::uint32_t, kDropReasons> dropped{};
   };
   Extras& extras() {
@@ -247,6 +256,7 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   bool closing_ = false;
   bool may_come_back_ = true;  // once closing, or ended
   bool touched_ = false;       // in the shard's list of sessions to flush
+  bool ended_by_producer_ = false;
   std::unique_ptr<Extras> extras_;
   std::string user_;
   std::unique_ptr<const Labels> labels_;  // null: it has none

@@ -47,20 +47,4 @@ void Admission::Release(const std::string& ip) {
   if (it != by_ip_.end() && --it->second == 0) by_ip_.erase(it);
 }
 
-bool RateLimit::Take(std::uint32_t per_second, std::int64_t now_ms) {
-  if (per_second == 0) return true;
-  const float burst = 2 * static_cast<float>(per_second);
-  if (tokens_ < 0) {
-    tokens_ = burst;
-  } else {
-    // A clock may be set back.
-    const auto elapsed_ms = static_cast<float>(std::max<std::int64_t>(now_ms - last_ms_, 0));
-    tokens_ = std::min(burst, tokens_ + elapsed_ms * static_cast<float>(per_second) / 1000);
-  }
-  last_ms_ = now_ms;
-  if (tokens_ < 1) return false;
-  tokens_ -= 1;
-  return true;
-}
-
 }  // namespace herald

@@ -59,16 +59,4 @@ class Admission {
   absl::Time refilled_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
 };
 
-// Frames a second of one session: a token bucket that holds two seconds' worth.
-// Threads:   the session's shard.
-class RateLimit {
- public:
-  // False if this one is too many.
-  bool Take(std::uint32_t per_second, std::int64_t now_ms);
-
- private:
-  std::int64_t last_ms_ = 0;
-  float tokens_ = -1;  // below zero: never used
-};
-
 }  // namespace herald

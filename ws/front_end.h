@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "session/address_table.h"
 #include "session/current.h"
 #include "session/limits.h"
 #include "session/session_table.h"
@@ -19,6 +20,7 @@
 #include "ws/auth/token_verifier.h"
 #include "ws/deflate_offer.h"
 #include "ws/tls_context.h"
+#include "ws/user_rates.h"
 
 namespace herald {
 
@@ -87,6 +89,14 @@ struct FrontEnd {
   std::atomic<std::uint64_t> handshakes_accepted{0};
   std::atomic<std::uint64_t> handshakes_refused{0};
   std::atomic<std::uint64_t> tls_handshakes[kTlsResults]{};
+
+  void CountRateLimited(RateReason reason) {
+    rate_limited[static_cast<int>(reason)].fetch_add(1, std::memory_order_relaxed);
+  }
+  AddressTable addresses;
+  UserRates user_rates;
+  // Sessions closed (4429), handshakes refused (429) and subscribes refused, by reason.
+  std::atomic<std::uint64_t> rate_limited[kRateReasons]{};
 };
 
 using UpgradeRequest = boost::beast::http::request<boost::beast::http::empty_body>;
@@ -100,6 +110,7 @@ struct UpgradeDetails {
   std::optional<Claims> claims;
   std::vector<std::string> topics;  // asked for in the URL
   std::string remote_address;       // with the port
+  AddressTable::Ref address;        // its state; null: it is not limited
   std::string user_agent;
 };
 

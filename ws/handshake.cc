@@ -69,14 +69,18 @@ struct Query {
   std::optional<std::string> token, user, labels;
 };
 
-std::optional<Query> ParseQuery(std::string_view target) {
+// Stops at the first topic past `max_topics`, which the list then holds.
+std::optional<Query> ParseQuery(std::string_view target, std::size_t max_topics) {
   const auto url = boost::urls::parse_origin_form(target);
   if (!url) return std::nullopt;
   Query query;
   for (const auto& param : url->params()) {
     const std::string value(param.value.begin(), param.value.end());
     if (param.key == "topics") {
-      for (std::string& topic : SplitList(value)) query.topics.push_back(std::move(topic));
+      for (absl::string_view topic : absl::StrSplit(value, ',', absl::SkipWhitespace())) {
+        if (query.topics.size() > max_topics) return query;
+        query.topics.emplace_back(absl::StripAsciiWhitespace(topic));
+      }
     } else if (param.key == "token") {
       query.token = value;
     } else if (param.key == "user") {
@@ -145,8 +149,13 @@ absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end,
   if (!GoodKey(Header(request, field::sec_websocket_key))) {
     return Refuse(refusal, status::bad_request, "Sec-WebSocket-Key must be 16 bytes in base64");
   }
-  const auto query = ParseQuery(request.target());
+  const auto query = ParseQuery(request.target(), options.limits.max_topics_per_session);
   if (!query) return Refuse(refusal, status::bad_request, "the URL's query is malformed");
+  if (query->topics.size() > options.limits.max_topics_per_session) {
+    return Refuse(
+        refusal, status::bad_request,
+        fmt::format("`topics` names more than {} topics", options.limits.max_topics_per_session));
+  }
   if (!OriginAllowed(options.allowed_origins, Header(request, field::origin),
                      Header(request, field::host), front_end.tls != nullptr)) {
     return Refuse(refusal, status::forbidden, "this origin is not allowed; see --allowed_origins");
@@ -203,11 +212,6 @@ absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end,
     return Refuse(refusal, status::unauthorized, "a token is needed");
   }
 
-  if (query->topics.size() > options.limits.max_topics_per_session) {
-    return Refuse(
-        refusal, status::bad_request,
-        fmt::format("`topics` names more than {} topics", options.limits.max_topics_per_session));
-  }
   for (const std::string& topic : query->topics) {
     if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) {
       return Refuse(refusal, status::bad_request,

@@ -11,6 +11,7 @@
 #include "fmt/format.h"
 #include "ws/assets.h"
 #include "ws/handshake.h"
+#include "ws/session_meter.h"
 #include "ws/ws_session.h"
 
 namespace herald {
@@ -145,6 +146,16 @@ void HttpConnection::OnUpgrade() {
     case Admission::Verdict::kTooManyFromAddress:
       return Refuse(http::status::too_many_requests, "this address has as many sessions as it may");
   }
+  AddressTable::Ref address;
+  if (const auto parsed = ClientAddress::Parse(ip))
+    address = front_end_.addresses.Find(parsed->key(), MonotonicNanos());
+  const SessionMeter::Payers payers{front_end_.options->limits, front_end_.user_rates, "",
+                                    address.get()};
+  if (const auto over = SessionMeter::MayOpen(payers, MonotonicNanos())) {
+    front_end_.admission.Release(ip);
+    front_end_.CountRateLimited(*over);
+    return Refuse(http::status::too_many_requests, Describe(*over, payers.limits));
+  }
   Refusal refusal;
   absl::StatusOr<UpgradeDetails> details =
       CheckUpgrade(front_end_, parser_->get(), absl::Now(), refusal);
@@ -154,6 +165,7 @@ void HttpConnection::OnUpgrade() {
   }
   details->remote_address = peer_.address().is_v6() ? fmt::format("[{}]:{}", ip, peer_.port())
                                                     : fmt::format("{}:{}", ip, peer_.port());
+  details->address = std::move(address);
   details->request = std::make_unique<const UpgradeRequest>(parser_->release());
   front_end_.handshakes_accepted.fetch_add(1, std::memory_order_relaxed);
   shard_.timers().Cancel(*this);

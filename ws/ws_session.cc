@@ -20,6 +20,8 @@ using beast::error_code;
 
 // Of a message that is longer than its first part, at a time.
 constexpr std::size_t kReadBytes = 4096;
+// `$all` and the user's own: a session is on these besides the topics it asked for.
+constexpr std::size_t kReservedTopics = 2;
 // How long a peer may take to answer our close frame.
 constexpr absl::Duration kCloseTimeout = absl::Seconds(5);
 
@@ -40,6 +42,7 @@ WsSession::WsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, Upg
       ws_(std::move(socket), queue_, shard, std::move(prefix)),
       details_(std::make_unique<UpgradeDetails>(std::move(details))),
       remote_address_(std::move(details_->remote_address)),
+      address_(std::move(details_->address)),
       user_agent_(details_->user_agent.empty()
                       ? nullptr
                       : std::make_unique<std::string>(std::move(details_->user_agent))) {}
@@ -149,6 +152,11 @@ void WsSession::OnMessage(std::string_view data) {
                   std::string(bad.message()),
                   {}});
   }
+  // What it inflates to was not counted on its way in.
+  if (inflated.size() > data.size()) {
+    OnReceived(0, inflated.size() - data.size());
+    if (closing()) return;
+  }
   const bool text = mark == Mark::kCompressedText;
   if (text && !IsUtf8(inflated)) return Close({CloseCode::kBadUtf8, "not UTF-8", {}});
   OnFrame(inflated, text);
@@ -157,11 +165,6 @@ void WsSession::OnMessage(std::string_view data) {
 void WsSession::OnFrame(std::string_view data, bool text) {
   CountIn(data.size());
   shard().stats().client_frames.fetch_add(1, std::memory_order_relaxed);
-  if (!rate_.Take(Limit().inbound_messages_per_second, absl::GetCurrentTimeNanos() / 1'000'000)) {
-    return Close({CloseCode::kTooMany,
-                  fmt::format("more than {} frames a second", Limit().inbound_messages_per_second),
-                  {}});
-  }
   if (protocol() == Protocol::kRaw) {
     return shard().Emit(*this, EventKind::kClientMessage, [&](Event& event) {
       event.payload.assign(data);
@@ -174,10 +177,32 @@ void WsSession::OnFrame(std::string_view data, bool text) {
                   {}});
   }
   v1::ClientFrame frame;
-  if (absl::Status bad = codec()->Decode(data, frame); !bad.ok()) {
+  const ClientFrameLimits limits{Limit().max_topics_per_session + kReservedTopics};
+  if (absl::Status bad = codec()->Decode(data, limits, frame); !bad.ok()) {
     return Close({CloseCode::kBadFrame, std::string(bad.message()), {}});
   }
   OnClientFrame(frame);
+}
+
+// --- rates ---
+
+void WsSession::OnReceived(std::uint32_t frames, std::size_t bytes) {
+  const auto over = meter_.Sent(frames, bytes, Payers(user()), MonotonicNanos());
+  if (over) CloseTooFast(*over);
+}
+
+void WsSession::CloseTooFast(RateReason reason) {
+  ws_.next_layer().SlowReads();
+  if (closing() || phase_ == Phase::kEnded) return;
+  front_end_.CountRateLimited(reason);
+  Close({CloseCode::kTooMany, Describe(reason, Limit()), {}});
+}
+
+absl::Status WsSession::MayReplay(std::string_view user) {
+  const auto over = meter_.MayReplay(Payers(user), MonotonicNanos());
+  if (!over) return absl::OkStatus();
+  front_end_.CountRateLimited(*over);
+  return absl::ResourceExhaustedError(Describe(*over, Limit()));
 }
 
 // --- ending ---
@@ -290,6 +315,8 @@ void WsSession::End(CloseCode code, std::string reason) {
   auto self = Self();
   const bool was_open = shard().FindAny(id()) == this;
   phase_ = Phase::kEnded;
+  // What it sent last counts for the sessions that follow.
+  (void)meter_.Settle(Payers(user()), MonotonicNanos());
   shard().timers().Cancel(*this);
   ws_.next_layer().Abort();
   if (!was_open) return DropQueued(DropReason::kDisconnected, /*ended=*/true);

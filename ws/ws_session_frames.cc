@@ -84,6 +84,7 @@ void WsSession::OnSubscribe(std::uint32_t id, const v1::Subscribe& subscribe) {
     absl::StatusOr<Position> position = Position::FromToken(subscribe.position());
     if (!position.ok()) return ReplyError(id, position.status());
     since = *position;
+    if (absl::Status over = MayReplay(user()); !over.ok()) return ReplyError(id, over);
   }
   shard().Subscribe(*this, topic, since, rule.max_subscribers,
                     [this, id, topic, asked = since.has_value()](absl::StatusOr<FeedStart> start) {
@@ -165,7 +166,10 @@ void WsSession::OnAck(std::uint32_t id, const v1::Ack& ack) {
   for (const auto& [topic, offset] : ack.offsets()) {
     if (topic.empty()) return ReplyError(id, absl::InvalidArgumentError("ack: a topic is empty"));
   }
-  for (const auto& [topic, offset] : ack.offsets()) Acknowledge(topic, offset);
+  Acknowledge([&offsets = ack.offsets()](std::string_view topic) -> std::uint64_t {
+    const auto it = offsets.find(std::string(topic));
+    return it == offsets.end() ? 0 : it->second;
+  });
   Reply(id);
 }
 

@@ -9,13 +9,14 @@
 #include <vector>
 
 #include "session/shard.h"
-#include "ws/admission.h"
 #include "ws/client_access.h"
 #include "ws/codec.h"
 #include "ws/frame_stream.h"
 #include "ws/front_end.h"
 #include "ws/handler_memory.h"
 #include "ws/handshake.h"
+#include "ws/session_meter.h"
+#include "ws/wanted_topics.h"
 
 namespace herald {
 
@@ -79,7 +80,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   }
 
   // Reading.
-  using ReadMemory = HandlerMemory<280>;
+  using ReadMemory = HandlerMemory<320>;
   struct ReadDone {
     std::shared_ptr<WsSession> self;
     using allocator_type = ReadMemory::Allocator<void>;
@@ -95,6 +96,15 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   void OnMessage(std::string_view data);
   void OnFrame(std::string_view data, bool text);
   void Heard();
+
+  // Rates.
+  void OnReceived(std::uint32_t frames, std::size_t bytes) override;
+  SessionMeter::Payers Payers(std::string_view user) const {
+    return {Limit(), front_end_.user_rates, user, address_.get()};
+  }
+  void CloseTooFast(RateReason reason);
+  // OK, or kResourceExhausted with the reason, which is counted.
+  absl::Status MayReplay(std::string_view user);
 
   // Client frames.
   void OnClientFrame(const v1::ClientFrame& frame);
@@ -112,13 +122,8 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   void Send(const v1::ServerFrame& frame) { Enqueue(codec()->EncodeFrame(frame)); }
 
   // Opening.
-  struct Wanted {
-    std::string topic;
-    std::optional<Position> since;
-    std::uint64_t max_subscribers = 0;
-  };
   struct Opening {
-    std::vector<Wanted> wanted;
+    std::vector<WantedTopics::Wanted> wanted;
     std::vector<v1::TopicState> states;
     std::vector<std::vector<MessagePtr>> missed;
     std::size_t pending = 0;
@@ -128,16 +133,16 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   };
   void Open(Claims claims, const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume,
             const std::string& previous_session_id);
-  absl::StatusOr<std::vector<Wanted>> WantedTopics(
+  absl::StatusOr<std::vector<WantedTopics::Wanted>> ChooseTopics(
       const Claims& claims, const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume);
   // Ends the session before this one, and goes on with what it was owed.
   void TakeOver(const std::string& previous_session_id,
                 absl::AnyInvocable<void(std::vector<Owed>)> then);
   void SubscribeAll(std::shared_ptr<Opening> opening);
   void OnAllSubscribed(Opening& opening);
-  // A recovery that would not fit into the outbound queue is none: with the `bytes` before it, it
-  // may take what the queue may. Adds its own.
-  void LimitMissed(FeedStart& start, std::size_t& bytes) const;
+  // Drops a recovery that would not fit into the outbound queue behind `bytes`. Otherwise adds its
+  // size to `bytes` and charges it as replayed.
+  void LimitMissed(FeedStart& start, std::size_t& bytes);
   // Messages of the log to this session, without those it published itself, now or as `previous`.
   void SendMissed(const std::string& topic, const std::vector<MessagePtr>& missed,
                   std::string_view previous = "");
@@ -163,6 +168,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   boost::beast::websocket::stream<FrameStream, /*deflateSupported=*/false> ws_;
   std::unique_ptr<UpgradeDetails> details_;  // null once it is open
   std::string remote_address_;
+  AddressTable::Ref address_;
   std::unique_ptr<std::string> user_agent_;  // null: it has not said
   ClientAccess access_;
   CompactTime expires_at_ = absl::InfiniteFuture();
@@ -172,7 +178,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   // Of a message that is read in parts; null at rest.
   std::unique_ptr<std::string> inbound_;
   std::array<char, 40> chunk_;  // the first bytes of a message land here
-  RateLimit rate_;
+  SessionMeter meter_;
   // What follows it stands where its alignment leaves room.
   [[no_unique_address]] ReadMemory read_memory_;
   Phase phase_ = Phase::kUpgrading;

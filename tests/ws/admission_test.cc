@@ -77,34 +77,5 @@ TEST(AdmissionTest, ReleasesAreExactUnderConcurrency) {
   EXPECT_EQ(admission.Admit("0", kNow), Verdict::kTooManyFromAddress);
 }
 
-int Taken(RateLimit& limit, std::uint32_t per_second, std::int64_t now_ms, int tries = 1000) {
-  int taken = 0;
-  for (int i = 0; i < tries; ++i) taken += limit.Take(per_second, now_ms) ? 1 : 0;
-  return taken;
-}
-
-TEST(RateLimitTest, AllowsTwoSecondsWorthAtOnceAndThenTheRate) {
-  RateLimit limit;
-  EXPECT_EQ(Taken(limit, 10, 1'000'000), 20);
-  EXPECT_EQ(Taken(limit, 10, 1'000'050), 0);
-  EXPECT_EQ(Taken(limit, 10, 1'000'550), 5);
-  EXPECT_EQ(Taken(limit, 10, 1'001'550), 10);
-  EXPECT_EQ(Taken(limit, 10, 9'999'999), 20);
-}
-
-TEST(RateLimitTest, ZeroIsNoLimit) {
-  RateLimit limit;
-  EXPECT_EQ(Taken(limit, 0, 5), 1000);
-}
-
-// Neither a close for a client that did nothing wrong, nor a new burst for one that did.
-TEST(RateLimitTest, AClockSetBackChangesNothing) {
-  RateLimit limit;
-  EXPECT_EQ(Taken(limit, 10, 1'000'000, 5), 5);
-  EXPECT_EQ(Taken(limit, 10, 10'000), 15);
-  EXPECT_EQ(Taken(limit, 10, 9'000), 0);
-  EXPECT_EQ(Taken(limit, 10, 10'000), 10);
-}
-
 }  // namespace
 }  // namespace herald

@@ -51,18 +51,17 @@ class AmplificationTest(ServerTest):
         self.assertLess(sent, 400_000, "120 small frames")
         # And in the end all know the truth.
         if news[-1:] != ["leave"]:
-            self.assertEqual(watcher.wait(lambda frame: "leave" in frame)["leave"]["user_id"], "mallory")
+            watcher.wait(lambda frame: frame.get("leave", {}).get("user_id") == "mallory")
 
     def test_g15_news_past_the_budget_wait(self):
         herald = self.start("--presence_frames_per_second=100", "--presence_grace=1s")
         watcher = self.enter(herald.json_client("?user=watcher"))
         watcher.request(subscribe={"topic": "room/b"})
-        guests = [self.enter(herald.json_client(f"?user=guest{n}")) for n in range(40)]
-        for number, guest in enumerate(guests):
-            guest.send({"subscribe": {"topic": "room/b"}})
         joined = set()
-        while len(joined) < len(guests):
-            joined.add(watcher.wait(lambda frame: "join" in frame)["join"]["user_id"])
+        with Fleet(herald) as fleet:
+            fleet.open([Spec(f"s{n}", f"?user=guest{n}&topics=room/b") for n in range(40)])
+            while len(joined) < 40:
+                joined.add(watcher.wait(lambda frame: "join" in frame)["join"]["user_id"])
         self.assertEqual(joined, {f"guest{n}" for n in range(40)})
         self.assertGreater(herald.metric("herald_presence_delayed_total"), 0)
 

@@ -86,9 +86,9 @@ void PresenceNews::EndGraces(Stripe& stripe, std::int64_t now_ns) {
 }
 
 void PresenceNews::SendWaiting(Stripe& stripe, std::int64_t now_ns) {
-  for (std::size_t topics = stripe.waiting.size(); topics > 0; --topics) {
-    const std::string topic = std::move(stripe.waiting.front());
-    stripe.waiting.pop_front();
+  for (std::size_t topics = stripe.unsettled.size(); topics > 0; --topics) {
+    std::string topic = std::move(stripe.unsettled.front());
+    stripe.unsettled.pop_front();
     const auto it = stripe.rooms.find(topic);
     if (it == stripe.rooms.end()) continue;
     Room& room = it->second;
@@ -100,10 +100,12 @@ void PresenceNews::SendWaiting(Stripe& stripe, std::int64_t now_ns) {
       user->second.waiting = false;
       Settle(room, topic, key, now_ns);
     }
-    if (!room.waiting.empty()) {
-      stripe.waiting.push_back(topic);
-    } else if (room.users.empty()) {
+    if (IsForgettable(room, now_ns)) {
       stripe.rooms.erase(it);
+    } else if (!room.waiting.empty() || room.users.empty()) {
+      stripe.unsettled.push_back(std::move(topic));
+    } else {
+      room.listed = false;
     }
   }
 }
@@ -117,19 +119,30 @@ void PresenceNews::Update(Stripe& stripe, const std::string& topic, const std::s
   const bool news = here != present.announced;
   if (!news || (room.waiting.empty() && HasBudget(room, now_ns))) {
     Settle(room, topic, key, now_ns);
-    if (room.users.empty() && room.waiting.empty()) stripe.rooms.erase(it);
-    return;
+    if (IsForgettable(room, now_ns) && !room.listed) {
+      stripe.rooms.erase(it);
+      return;
+    }
+    if (!room.users.empty()) return;
+  } else if (!std::exchange(present.waiting, true)) {
+    Count(delayed_);
+    room.waiting.push_back(key);
+    DropStaleKeys(room);
   }
-  if (std::exchange(present.waiting, true)) return;
-  Count(delayed_);
-  if (room.waiting.empty()) stripe.waiting.push_back(topic);
-  room.waiting.push_back(key);
-  if (room.waiting.size() > 2 * room.users.size() + kMaxStaleKeys) {
-    std::erase_if(room.waiting, [&](const std::string& waiting) {
-      const auto user = room.users.find(waiting);
-      return user == room.users.end() || !user->second.waiting;
-    });
-  }
+  if (!std::exchange(room.listed, true)) stripe.unsettled.push_back(topic);
+}
+
+void PresenceNews::DropStaleKeys(Room& room) {
+  if (room.waiting.size() <= 2 * room.users.size() + kMaxStaleKeys) return;
+  std::erase_if(room.waiting, [&](const std::string& key) {
+    const auto user = room.users.find(key);
+    return user == room.users.end() || !user->second.waiting;
+  });
+}
+
+bool PresenceNews::IsForgettable(const Room& room, std::int64_t now_ns) const {
+  return room.users.empty() && room.waiting.empty() &&
+         room.budget->Has(Budget().burst, Budget(), now_ns);
 }
 
 void PresenceNews::Settle(Room& room, const std::string& topic, const std::string& key,

@@ -91,6 +91,7 @@ class PresenceNews {
     // By user, or by session for anonymous ones (`#` and its id).
     StringMap<Present> users;
     std::deque<std::string> waiting;  // keys of `users`, for the budget
+    bool listed = false;              // in Stripe::unsettled
     std::unique_ptr<RateBucket> budget = std::make_unique<RateBucket>();
   };
   struct Leaving {
@@ -101,8 +102,9 @@ class PresenceNews {
   struct alignas(64) Stripe {
     Mutex mutex;
     StringMap<Room> rooms ABSL_GUARDED_BY(mutex);
-    std::deque<Leaving> leaving ABSL_GUARDED_BY(mutex);      // users in the grace
-    std::deque<std::string> waiting ABSL_GUARDED_BY(mutex);  // topics with Room::waiting
+    std::deque<Leaving> leaving ABSL_GUARDED_BY(mutex);  // users in the grace
+    // Topics whose users wait, or that nobody is on while their budget fills up again.
+    std::deque<std::string> unsettled ABSL_GUARDED_BY(mutex);
   };
 
   Stripe& StripeOf(std::string_view topic) {
@@ -115,9 +117,12 @@ class PresenceNews {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   // Sends what the subscribers do not know of the user, and forgets a user who has left.
   void Settle(Room& room, const std::string& topic, const std::string& key, std::int64_t now_ns);
+  static void DropStaleKeys(Room& room);
   void EndGraces(Stripe& stripe, std::int64_t now_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   void SendWaiting(Stripe& stripe, std::int64_t now_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   bool HasBudget(const Room& room, std::int64_t now_ns) const;
+  // Nobody is on the topic, and its budget is like new.
+  bool IsForgettable(const Room& room, std::int64_t now_ns) const;
   void Send(Room& room, PresenceChange change, std::int64_t now_ns);
   RateBucket::Rate Budget() const {
     return {options_.frames_per_second, options_.frames_per_second};

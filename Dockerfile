@@ -3,7 +3,9 @@
 #
 #   docker build -t herald --build-arg REVISION="$(git rev-parse HEAD)" .
 #   docker run --read-only --cap-drop ALL -v "$PWD/herald.yaml:/etc/herald/herald.yaml:ro" herald --config=/etc/herald/herald.yaml
-FROM debian:bookworm-slim AS build
+# The base of the build only; to pin it: --build-arg BASE_IMAGE=debian@sha256:… (docs/kubernetes.md, "Pinning images").
+ARG BASE_IMAGE=debian:bookworm-slim
+FROM ${BASE_IMAGE} AS build
 WORKDIR /src
 # The packages are named in install-deps, and a changed source does not install them anew.
 COPY scripts/install-deps scripts/lib.sh scripts/

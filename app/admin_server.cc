@@ -1,82 +1,28 @@
 #include "app/admin_server.h"
 
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
-#include <boost/beast/http/empty_body.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/read.hpp>
-#include <boost/beast/http/string_body.hpp>
-#include <boost/beast/http/write.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <list>
 
+#include "app/admin_connection.h"
 #include "fmt/format.h"
 
 namespace herald {
 namespace {
 
 namespace asio = boost::asio;
-namespace beast = boost::beast;
-namespace http = boost::beast::http;
 using asio::ip::tcp;
-using beast::error_code;
-
-// One request, one answer.
-class Connection : public std::enable_shared_from_this<Connection> {
- public:
-  Connection(tcp::socket socket, const AdminServer::Handlers& handlers)
-      : stream_(std::move(socket)), handlers_(handlers) {}
-
-  void Start() {
-    stream_.expires_after(std::chrono::seconds(10));
-    parser_.header_limit(8 * 1024);
-    http::async_read(
-        stream_, buffer_, parser_,
-        [self = shared_from_this()](error_code error, std::size_t) { self->OnRead(error); });
-  }
-
- private:
-  void OnRead(error_code error) {
-    if (error) return;
-    const auto& request = parser_.get();
-    response_.version(11);
-    response_.keep_alive(false);
-    response_.set(http::field::server, "herald");
-    response_.set(http::field::content_type, "text/plain; charset=utf-8");
-    const std::string path(request.target().substr(0, request.target().find('?')));
-    if (path != "/healthz" && path != "/readyz" && path != "/metrics") {
-      response_.result(http::status::not_found);
-      response_.body() = "there are /healthz, /readyz and /metrics\n";
-    } else if (request.method() != http::verb::get && request.method() != http::verb::head) {
-      response_.result(http::status::method_not_allowed);
-      response_.set(http::field::allow, "GET, HEAD");
-      response_.body() = "use GET\n";
-    } else if (path == "/metrics") {
-      response_.set(http::field::content_type, "text/plain; version=0.0.4; charset=utf-8");
-      response_.body() = handlers_.metrics();
-    } else {
-      const std::string not_ready = path == "/readyz" ? handlers_.not_ready() : "";
-      response_.result(not_ready.empty() ? http::status::ok : http::status::service_unavailable);
-      response_.body() = not_ready.empty() ? "ok\n" : not_ready + "\n";
-    }
-    response_.prepare_payload();
-    if (request.method() == http::verb::head) response_.body().clear();
-    http::async_write(stream_, response_, [self = shared_from_this()](error_code, std::size_t) {
-      error_code ignored;
-      self->stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
-    });
-  }
-
-  beast::tcp_stream stream_;
-  const AdminServer::Handlers& handlers_;
-  beast::flat_buffer buffer_{16 * 1024};
-  http::request_parser<http::empty_body> parser_;
-  http::response<http::string_body> response_;
-};
+using boost::system::error_code;
 
 }  // namespace
 
 class AdminServer::Impl : public std::enable_shared_from_this<Impl> {
  public:
-  Impl(asio::io_context& io, Handlers handlers) : handlers_(std::move(handlers)), acceptor_(io) {}
+  Impl(asio::io_context& io, Handlers handlers, AcceptErrors& errors)
+      : handlers_(std::make_shared<const Handlers>(std::move(handlers))),
+        errors_(errors),
+        acceptor_(io),
+        retry_(io) {}
 
   absl::Status Open(const tcp::endpoint& endpoint) {
     error_code error;
@@ -92,26 +38,54 @@ class AdminServer::Impl : public std::enable_shared_from_this<Impl> {
 
   void DoAccept() {
     acceptor_.async_accept([self = shared_from_this()](error_code error, tcp::socket socket) {
-      if (!self->acceptor_.is_open()) return;
-      if (!error) std::make_shared<Connection>(std::move(socket), self->handlers_)->Start();
-      self->DoAccept();
+      self->OnAccept(error, std::move(socket));
     });
   }
+
   void Close() {
     error_code ignored;
     acceptor_.close(ignored);
+    retry_.cancel();
   }
   tcp::endpoint endpoint() const { return acceptor_.local_endpoint(); }
 
  private:
-  const Handlers handlers_;
+  void OnAccept(error_code error, tcp::socket socket) {
+    if (!acceptor_.is_open()) return;
+    if (!error) {
+      backoff_.Reset();
+      MakeRoom();
+      connections_.push_back(AdminConnection::Start(std::move(socket), handlers_));
+      return DoAccept();
+    }
+    errors_.Count(error);
+    retry_.expires_after(backoff_.Next());
+    retry_.async_wait([self = shared_from_this()](error_code cancelled) {
+      if (!cancelled && self->acceptor_.is_open()) self->DoAccept();
+    });
+  }
+
+  // For one more connection.
+  void MakeRoom() {
+    connections_.remove_if([](const auto& connection) { return connection.expired(); });
+    if (connections_.size() < AdminServer::kMaxConnections) return;
+    if (const auto oldest = connections_.front().lock()) oldest->Close();
+    connections_.pop_front();
+  }
+
+  const std::shared_ptr<const Handlers> handlers_;
+  AcceptErrors& errors_;
   tcp::acceptor acceptor_;
+  asio::steady_timer retry_;
+  AcceptBackoff backoff_;
+  std::list<std::weak_ptr<AdminConnection>> connections_;  // the oldest first
 };
 
 absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Open(asio::io_context& io,
                                                                const tcp::endpoint& endpoint,
-                                                               Handlers handlers) {
-  auto impl = std::make_shared<Impl>(io, std::move(handlers));
+                                                               Handlers handlers,
+                                                               AcceptErrors& errors) {
+  auto impl = std::make_shared<Impl>(io, std::move(handlers), errors);
   if (absl::Status status = impl->Open(endpoint); !status.ok()) return status;
   impl->DoAccept();
   return std::unique_ptr<AdminServer>(new AdminServer(std::move(impl)));

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "ws/accept_errors.h"
 
 namespace herald {
 
@@ -14,15 +15,18 @@ namespace herald {
 // if not) and /metrics (Prometheus text format).
 //
 // Threads:   runs on the `io` it is given, which one thread runs.
+// Limits:    kMaxConnections; one more closes the oldest. See AdminConnection.
 class AdminServer {
  public:
+  static constexpr std::size_t kMaxConnections = 64;
+
   struct Handlers {
     std::function<std::string()> not_ready;  // why not; empty: ready
     std::function<std::string()> metrics;
   };
   static absl::StatusOr<std::unique_ptr<AdminServer>> Open(
       boost::asio::io_context& io, const boost::asio::ip::tcp::endpoint& endpoint,
-      Handlers handlers);
+      Handlers handlers, AcceptErrors& errors);
   ~AdminServer();
   boost::asio::ip::tcp::endpoint endpoint() const;
 

@@ -19,8 +19,10 @@
 #include "absl/status/statusor.h"
 #include "app/address.h"
 #include "app/logging.h"
+#include "session/address_range.h"
 #include "session/limits.h"
 #include "session/topic_rules.h"
+#include "session/trusted_proxies.h"
 
 namespace herald {
 
@@ -53,10 +55,18 @@ struct Config {
   std::string jwt_secret_file;
   std::string jwt_public_key_file;
   std::string jwks_file;
+  std::string jwks_url;
+  absl::Duration jwks_refresh = absl::Minutes(5);
+  std::string jwks_ca_file;
   JwtAlgorithm jwt_algorithm = JwtAlgorithm::kNotSet;
   std::string jwt_audience;
   std::string jwt_issuer;
-  std::vector<std::string> allowed_origins;  // empty = same host; "*" = any
+  bool jwt_require_exp = true;
+  absl::Duration jwt_max_lifetime = absl::ZeroDuration();  // zero = any
+  std::vector<std::string> allowed_origins;                // empty = same host; "*" = any
+  std::vector<std::string> allowed_hosts;  // empty = any; "loopback" = names of this machine
+  std::vector<AddressRange> trusted_proxies;
+  ProxyProtocol proxy_protocol = ProxyProtocol::kOptional;
   bool compression = false;
   std::uint64_t compression_threshold_bytes = 512;
 
@@ -64,9 +74,10 @@ struct Config {
   std::string grpc_tls_cert_file;
   std::string grpc_tls_key_file;
   std::string grpc_tls_client_ca_file;
-  std::string producer_tokens_file;
+  std::string producers_file;
   bool insecure_grpc = false;
   bool enable_reflection = false;
+  absl::Duration grpc_request_timeout = absl::Seconds(10);
   absl::Duration grpc_max_connection_age = absl::Minutes(30);
   absl::Duration grpc_max_connection_age_grace = absl::Seconds(30);
 
@@ -88,18 +99,22 @@ struct Config {
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kJson;
   std::uint32_t drain_seconds = 30;
-  std::uint64_t max_history_bytes_total = 256 * kMiB;
+  std::uint64_t max_history_bytes_total = 0;  // 0 = a share of max_memory_bytes
   std::uint32_t event_buffer_size = 65536;
+  std::uint64_t max_event_bytes = 0;  // 0 = a share of max_memory_bytes
+  std::uint32_t client_send_buffer_bytes = 32 * 1024;
+  std::uint32_t client_receive_buffer_bytes = 64 * 1024;
   absl::Duration presence_grace = absl::Seconds(5);
 
   Limits limits;
   TopicRules topic_rules;
 
-  // Setting → "flag", "environment", "file:line" or "default"; for --print_config.
+  // Setting → "flag", "environment", "file:line", "derived" or "default"; for --print_config.
   std::map<std::string, std::string, std::less<>> origins;
 
   bool has_client_keys() const {
-    return !jwt_secret_file.empty() || !jwt_public_key_file.empty() || !jwks_file.empty();
+    return !jwt_secret_file.empty() || !jwt_public_key_file.empty() || !jwks_file.empty() ||
+           !jwks_url.empty();
   }
   bool has_grpc_mtls() const { return !grpc_tls_client_ca_file.empty(); }
   // The algorithm that tokens must have: a secret alone means HS256. kNotSet: as the JWKS says.
@@ -114,7 +129,7 @@ using Environment = std::map<std::string, std::string>;
 // The variables of this process.
 Environment CurrentEnvironment();
 
-// Reads all sources. Unknown keys and bad values are errors, in whatever source; so is what
+// Reads all sources, and fills in what is a share of max_memory_bytes. Unknown keys and bad values are errors, in whatever source; so is what
 // Validate refuses, unless the action is not to run. Only `--name` arguments are taken.
 absl::StatusOr<Config> LoadConfig(int argc, const char* const* argv,
                                   const Environment& environment);

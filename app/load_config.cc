@@ -4,7 +4,9 @@
 #include <string>
 #include <utility>
 
+#include "app/cgroup_memory.h"
 #include "app/config.h"
+#include "app/derive_memory.h"
 #include "app/environment.h"
 #include "app/flags.h"
 #include "app/settings.h"
@@ -35,6 +37,7 @@ absl::Status ApplyDev(Config& config) {
       {"client_addr", "127.0.0.1:8080"},
       {"grpc_addr", "127.0.0.1:50051"},
       {"admin_addr", "127.0.0.1:9090"},
+      {"allowed_hosts", "loopback"},
       {"allow_anonymous", "true"},
       {"enable_raw", "true"},
       {"enable_demo", "true"},
@@ -103,6 +106,7 @@ absl::StatusOr<Config> LoadConfig(int argc, const char* const* argv,
     if (absl::Status status = ApplyDev(config); !status.ok()) return status;
   }
   if (config.node_name.empty()) config.node_name = HostNodeName();
+  DeriveMemorySettings(DefaultMemoryBudget(), config);
   if (config.action == Config::Action::kRun) {
     if (absl::Status status = Validate(config); !status.ok()) return status;
   }

@@ -8,6 +8,7 @@
 #include "app/config.h"
 #include "app/logging.h"
 #include "app/server.h"
+#include "service/grpc_library.h"
 
 // Read by jemalloc, where it is linked (jemalloc(3), TUNING). Messages are allocated on gRPC's threads and freed on the
 // shards': with an arena for each of many threads, each would keep a burst's worth of pages.
@@ -17,8 +18,8 @@ const char* malloc_conf = "narenas:2,background_thread:true,dirty_decay_ms:1000,
 namespace {
 
 constexpr char kDevBanner[] =
-    "herald --dev: no tokens, raw mode, reflection and all topics open, for one developer on this "
-    "machine only.\n";
+    "herald --dev: for one developer on this machine only. Unless set otherwise, no tokens are "
+    "needed, raw mode and reflection are on, and all topics are open.\n";
 
 int Fail(const absl::Status& status) {
   std::cerr << "herald: " << std::string(status.message()) << "\n";
@@ -40,7 +41,7 @@ int main(int argc, char** argv) {
       std::cout << herald::HelpText();
       return 0;
     case herald::Config::Action::kVersion:
-      std::cout << herald::VersionText();
+      std::cout << herald::VersionText() << " (gRPC " << herald::GrpcLibraryVersion() << ")\n";
       return 0;
     case herald::Config::Action::kPrintConfig:
       std::cout << herald::PrintConfig(*config);

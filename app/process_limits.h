@@ -9,12 +9,4 @@ namespace herald {
 // Raises the soft limit of open files to the hard one and returns it (getrlimit(2)).
 std::uint64_t RaiseOpenFilesLimit();
 
-// Client sessions that `open_files` descriptors carry: some are kept for producers, key files and
-// listeners.
-std::uint64_t SessionsFor(std::uint64_t open_files);
-
-// The container's memory limit (cgroup v2 or v1), or the machine's memory, whichever is less. 0:
-// unknown.
-std::uint64_t MemoryLimit();
-
 }  // namespace herald

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "broker/nats_cluster.h"
 #include "broker/receipt_relay.h"
+#include "service/ban_exchange.h"
 #include "service/cluster_commands.h"
 #include "service/event_exchange.h"
 #include "service/producer_moves.h"
@@ -30,9 +31,10 @@ class Replicas {
   ReceiptRelay& relay() { return relay_; }
   // To be called once, before Start.
   void Attach(CommandRunner& runner, SessionTable& table, EventHub& events,
-              Idempotency& idempotency);
+              Idempotency& idempotency, BanList& bans);
   ProducerMoves& moves() { return *moves_; }
   SessionFence& fence() { return *fence_; }
+  BanExchange& bans() { return *bans_; }
 
   // When all have registered. kAlreadyExists, in one line, if a live replica has this name.
   absl::Status Start();
@@ -46,6 +48,7 @@ class Replicas {
   std::optional<EventExchange> events_;
   std::optional<ProducerMoves> moves_;
   std::optional<SessionFence> fence_;
+  std::optional<BanExchange> bans_;
 };
 
 }  // namespace herald

@@ -11,9 +11,18 @@
 #include "absl/status/status.h"
 #include "app/admin_server.h"
 #include "app/config.h"
+#include "app/connection_watch.h"
+#include "app/descriptor_budget.h"
 #include "app/drain.h"
+#include "app/file_watch.h"
+#include "app/grpc_warnings.h"
+#include "app/jwks_keys.h"
+#include "app/listener_watch.h"
+#include "app/memory_watch.h"
 #include "app/metrics.h"
+#include "app/nats_watch.h"
 #include "app/probe.h"
+#include "app/rate_log.h"
 #include "app/reload.h"
 #include "app/replicas.h"
 #include "broker/broker.h"
@@ -57,17 +66,26 @@ class Server {
  private:
   // Null where there are no keys.
   static absl::StatusOr<std::shared_ptr<TokenVerifier>> MakeVerifier(const Config& config);
-  static absl::StatusOr<ProducerAuth> LoadProducerAuth(const Config& config);
-  static std::uint64_t MaxMemoryBytes(const Config& config);
+  // Logs what is strange about the file.
+  static absl::StatusOr<std::shared_ptr<const ProducerTable>> LoadProducers(const Config& config);
   std::size_t MaxOutboundBytesPerShard(const Config& config) const;
+  DescriptorBudget Descriptors(const Config& config) const;
   FrontEndOptions MakeFrontEndOptions(const Config& config) const;
   absl::StatusOr<AdminActions::Reloaded> TryReload();
   // What `change` says counts from now on, with the keys and tokens read for it.
   void Apply(const ConfigChange& change, std::shared_ptr<TokenVerifier> verifier,
-             const ProducerAuth& auth);
+             std::shared_ptr<const ProducerTable> producers);
+  // `table` counts from now on; says in the log whose rights have changed.
+  void ReplaceProducers(std::shared_ptr<const ProducerTable> table);
+  void ReloadProducersIfChanged();
   absl::Status LoadClientTls();
   absl::Status CheckIoUring();
   void ReloadClientTls();
+  void ReloadKeys(absl::Time now);
+  // Lets all sessions check their rights, soon.
+  void CheckRights();
+  // The same, if a key that was there is gone.
+  void CheckKeys();
   absl::Status MakeShards();
   absl::Status MakeBroker(std::shared_ptr<const TopicRules> rules);
   absl::Status OpenPorts();
@@ -81,14 +99,17 @@ class Server {
   std::atomic<std::uint32_t> drain_seconds_;
   boost::asio::steady_timer second_;
   boost::asio::steady_timer tick_;
-  std::uint64_t max_memory_bytes_ = 0;
   std::uint64_t open_files_ = 0;
   std::size_t shard_count_ = 0;
   std::shared_ptr<TokenVerifier> verifier_;
   std::vector<std::shared_ptr<TokenVerifier>> old_verifiers_;  // a handshake may still be at one
+  std::shared_ptr<const KeySet> checked_keys_;  // those that the sessions were last checked against
+  std::unique_ptr<JwksKeys> jwks_keys_;         // null without jwks_url
+  BanList bans_;
   std::unique_ptr<TlsContext> client_tls_;
   bool use_io_uring_ = false;
   ProducerAuth producer_auth_;
+  FileWatch producers_file_;
 
   std::unique_ptr<Idempotency> idempotency_;  // shards may hold callbacks into it
   std::shared_ptr<TopicRules> rules_;
@@ -99,20 +120,26 @@ class Server {
   // Outlives the shards, whose contexts hold connections to the end.
   std::unique_ptr<FrontEnd> front_end_;
   std::vector<std::unique_ptr<Shard>> shards_;
-  std::unique_ptr<NatsConnection> nats_;  // null with the embedded broker
-  std::unique_ptr<Replicas> replicas_;    // the same; outlives the broker
+  std::unique_ptr<NatsWatch> nats_watch_;  // null with the embedded broker
+  std::unique_ptr<NatsConnection> nats_;   // the same
+  std::unique_ptr<Replicas> replicas_;     // the same; outlives the broker
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<SessionTable> table_;
   ReceiptClock receipts_;
   std::unique_ptr<CommandRunner> runner_;
+  std::unique_ptr<MemoryWatch> memory_;
   std::unique_ptr<NodeStats> stats_;
   std::unique_ptr<Probe> probe_;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<Questions> questions_;
   std::unique_ptr<GrpcServer> grpc_;
+  RefusalLog refusal_log_;
   std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<RateLog> rate_log_;
   std::unique_ptr<AdminServer> admin_;
   std::unique_ptr<Listener> listener_;
+  std::unique_ptr<ListenerWatch> listener_watch_;
+  std::unique_ptr<ConnectionWatch> connection_watch_;
 
   Mutex drain_mutex_;
   std::unique_ptr<Drain> drain_ ABSL_GUARDED_BY(drain_mutex_);  // null: it does not drain

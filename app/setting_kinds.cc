@@ -9,6 +9,8 @@
 #include "absl/strings/numbers.h"
 #include "fmt/ranges.h"
 #include "session/utf8.h"
+#include "ws/host.h"
+#include "ws/origin.h"
 
 namespace herald::setting {
 namespace {
@@ -50,12 +52,18 @@ std::vector<std::string> SplitAtCommas(std::string_view text) {
   return parts;
 }
 
-bool IsOrigin(std::string_view text) {
-  if (text == "*") return true;
-  const std::size_t scheme_end = text.find("://");
-  if (scheme_end == std::string_view::npos || scheme_end == 0) return false;
-  const std::string_view host = text.substr(scheme_end + 3);
-  return !host.empty() && host.find_first_of("/?#@* ") == std::string_view::npos;
+// Brings each entry of a comma-separated list to its normal form.
+template <class ParseOne>
+absl::Status ParseList(std::string_view text, ParseOne parse_one, std::vector<std::string>& value) {
+  if (absl::Status status = CheckLine(text); !status.ok()) return status;
+  std::vector<std::string> entries = SplitAtCommas(text);
+  for (std::string& entry : entries) {
+    absl::StatusOr<std::string> parsed = parse_one(entry);
+    if (!parsed.ok()) return parsed.status();
+    entry = *std::move(parsed);
+  }
+  value = std::move(entries);
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -117,20 +125,37 @@ absl::Status ListenAddress::Parse(std::string_view text, Address& value) const {
 }
 
 absl::Status Origins::Parse(std::string_view text, std::vector<std::string>& value) const {
-  if (absl::Status status = CheckLine(text); !status.ok()) return status;
-  std::vector<std::string> origins = SplitAtCommas(text);
-  for (const std::string& origin : origins) {
-    if (!IsOrigin(origin)) {
-      return absl::InvalidArgumentError(
-          fmt::format("\"{}\" is not an origin like https://example.com (no path) or *", origin));
-    }
-  }
-  value = std::move(origins);
-  return absl::OkStatus();
+  return ParseList(text, ParseAllowedOrigin, value);
+}
+
+absl::Status Hosts::Parse(std::string_view text, std::vector<std::string>& value) const {
+  return ParseList(text, ParseAllowedHost, value);
+}
+
+std::string Hosts::Print(const std::vector<std::string>& value) const {
+  return fmt::format("{}", fmt::join(value, ","));
 }
 
 std::string Origins::Print(const std::vector<std::string>& value) const {
   return fmt::format("{}", fmt::join(value, ","));
+}
+
+absl::Status AddressRanges::Parse(std::string_view text, std::vector<AddressRange>& value) const {
+  if (absl::Status status = CheckLine(text); !status.ok()) return status;
+  std::vector<AddressRange> ranges;
+  for (const std::string& part : SplitAtCommas(text)) {
+    absl::StatusOr<AddressRange> range = AddressRange::Parse(part);
+    if (!range.ok()) return range.status();
+    ranges.push_back(*range);
+  }
+  value = std::move(ranges);
+  return absl::OkStatus();
+}
+
+std::string AddressRanges::Print(const std::vector<AddressRange>& value) const {
+  std::vector<std::string> ranges;
+  for (const AddressRange& range : value) ranges.push_back(range.ToString());
+  return fmt::format("{}", fmt::join(ranges, ","));
 }
 
 absl::Status Count::Parse(std::string_view text, std::uint32_t& value) const {
@@ -172,12 +197,13 @@ std::string Bytes::Print(std::uint64_t value) const {
 }
 
 absl::Status Duration::Parse(std::string_view text, absl::Duration& value) const {
+  const std::string hours_only = fmt::format("{}h", absl::ToInt64Hours(max));
   absl::Duration duration;
   if (!absl::ParseDuration(std::string(text), &duration) || duration < absl::ZeroDuration() ||
-      (duration == absl::ZeroDuration() && !may_be_zero) || duration > absl::Hours(24)) {
+      (duration == absl::ZeroDuration() && !may_be_zero) || duration > max) {
     return absl::InvalidArgumentError(
-        fmt::format("\"{}\" is not a duration like 500ms, 25s or 2m, {} and at most 24h", text,
-                    may_be_zero ? "not negative" : "more than 0"));
+        fmt::format("\"{}\" is not a duration like 500ms, 25s or 2m, {} and at most {}", text,
+                    may_be_zero ? "not negative" : "more than 0", hours_only));
   }
   value = duration;
   return absl::OkStatus();

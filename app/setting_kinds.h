@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "app/address.h"
 #include "fmt/format.h"
+#include "session/address_range.h"
 
 namespace herald::setting {
 
@@ -51,8 +52,22 @@ struct ListenAddress {
   std::string unit() const { return "ADDRESS"; }
 };
 
-// `scheme://host[:port]` or `*`, parted by commas.
+// Ranges of IP addresses (CIDR), comma-separated.
+struct AddressRanges {
+  absl::Status Parse(std::string_view text, std::vector<AddressRange>& value) const;
+  std::string Print(const std::vector<AddressRange>& value) const;
+  std::string unit() const { return "LIST"; }
+};
+
+// `scheme://host[:port]`, `null` or `*`, comma-separated; kept in the form that browsers send.
 struct Origins {
+  absl::Status Parse(std::string_view text, std::vector<std::string>& value) const;
+  std::string Print(const std::vector<std::string>& value) const;
+  std::string unit() const { return "LIST"; }
+};
+
+// Host names or addresses without ports, or `loopback`, comma-separated; kept in lower case.
+struct Hosts {
   absl::Status Parse(std::string_view text, std::vector<std::string>& value) const;
   std::string Print(const std::vector<std::string>& value) const;
   std::string unit() const { return "LIST"; }
@@ -77,9 +92,10 @@ struct Bytes {
   std::string unit() const { return "BYTES"; }
 };
 
-// 25s, 500ms, 2m30s: as absl::ParseDuration, more than nothing and at most a day.
+// 25s, 500ms, 2m30s: as absl::ParseDuration, more than nothing and at most `max`.
 struct Duration {
   bool may_be_zero = false;
+  absl::Duration max = absl::Hours(24);
 
   absl::Status Parse(std::string_view text, absl::Duration& value) const;
   std::string Print(absl::Duration value) const { return absl::FormatDuration(value); }

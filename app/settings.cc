@@ -24,6 +24,9 @@ constexpr std::array kJwtAlgorithms = {Word<JwtAlgorithm>{"", JwtAlgorithm::kNot
 constexpr std::array kIoUring = {Word<IoUring>{"auto", IoUring::kAuto},
                                  Word<IoUring>{"on", IoUring::kOn},
                                  Word<IoUring>{"off", IoUring::kOff}};
+constexpr std::array kProxyProtocols = {Word<ProxyProtocol>{"off", ProxyProtocol::kOff},
+                                        Word<ProxyProtocol>{"optional", ProxyProtocol::kOptional},
+                                        Word<ProxyProtocol>{"required", ProxyProtocol::kRequired}};
 constexpr std::array kBrokers = {Word<BrokerKind>{"memory", BrokerKind::kMemory},
                                  Word<BrokerKind>{"nats", BrokerKind::kNats}};
 constexpr std::array kLogLevels = {
@@ -43,7 +46,7 @@ std::vector<Setting> MakeSettings() {
        .help = help_text,                                                                     \
        .unit = (kind).unit(),                                                                 \
        .is_switch = std::is_same_v<decltype(kind), Switch>,                                   \
-       .is_list = std::is_same_v<decltype(kind), Origins>,                                    \
+       .is_list = (kind).unit() == "LIST",                                                    \
        .parse = [](std::string_view text, Config& c) { return (kind).Parse(text, c.field); }, \
        .print = [](const Config& c) { return (kind).Print(c.field); }});
 #include "app/settings.inc"

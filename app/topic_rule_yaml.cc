@@ -21,8 +21,11 @@ using setting::Count;
 using setting::Duration;
 using setting::Switch;
 
-constexpr std::array<std::pair<std::string_view, Access>, 3> kAccess = {
-    {{"none", Access::kNone}, {"token", Access::kToken}, {"any", Access::kAny}}};
+constexpr std::array<std::pair<std::string_view, Access>, 4> kAccess = {
+    {{"none", Access::kNone},
+     {"granted", Access::kGranted},
+     {"user", Access::kUser},
+     {"anyone", Access::kAnyone}}};
 constexpr std::array<std::pair<std::string_view, Overflow>, 3> kOverflow = {
     {{"disconnect", Overflow::kDisconnect},
      {"drop_oldest", Overflow::kDropOldest},

@@ -5,6 +5,8 @@
 
 #include "absl/strings/ascii.h"
 #include "app/config.h"
+#include "app/derive_memory.h"
+#include "app/jwks_url.h"
 #include "fmt/format.h"
 
 namespace herald {
@@ -40,24 +42,33 @@ absl::Status ValidateListening(const Config& config) {
 }
 
 absl::Status ValidateClients(const Config& config) {
-  const int key_files = !config.jwt_secret_file.empty() + !config.jwt_public_key_file.empty() +
-                        !config.jwks_file.empty();
+  const bool key_sets = !config.jwks_file.empty() || !config.jwks_url.empty();
+  const int key_files =
+      !config.jwt_secret_file.empty() + !config.jwt_public_key_file.empty() + key_sets;
   if (key_files > 1) {
-    return Invalid("set one of jwt_secret_file, jwt_public_key_file and jwks_file, not several");
+    return Invalid(
+        "set one of jwt_secret_file, jwt_public_key_file and jwks_file (or jwks_url, or both), not "
+        "several");
   }
   if (key_files == 0 && !config.allow_anonymous) {
     return Invalid(
-        "no client could connect, for there are no keys: set jwt_secret_file, jwt_public_key_file "
-        "or "
-        "jwks_file, or --allow_anonymous to accept clients without a token, or --dev");
+        "no client could connect, for there are no keys: set jwt_secret_file, jwt_public_key_file, "
+        "jwks_file or jwks_url, or --allow_anonymous to accept clients without a token, or --dev");
   }
   const bool token_rules = config.jwt_algorithm != JwtAlgorithm::kNotSet ||
-                           !config.jwt_audience.empty() || !config.jwt_issuer.empty();
+                           !config.jwt_audience.empty() || !config.jwt_issuer.empty() ||
+                           config.jwt_max_lifetime != absl::ZeroDuration();
   if (key_files == 0 && token_rules) {
     return Invalid(
-        "jwt_algorithm, jwt_audience and jwt_issuer check nothing without jwt_secret_file, "
-        "jwt_public_key_file or jwks_file");
+        "jwt_algorithm, jwt_audience, jwt_issuer and jwt_max_lifetime check nothing without "
+        "jwt_secret_file, jwt_public_key_file, jwks_file or jwks_url");
   }
+  if (!config.jwks_url.empty()) {
+    const absl::StatusOr<JwksUrl> url = ParseJwksUrl(config.jwks_url, config.dev);
+    if (!url.ok()) return Invalid("jwks_url: {}", std::string(url.status().message()));
+  }
+  if (!config.jwks_ca_file.empty() && config.jwks_url.empty())
+    return Invalid("jwks_ca_file is only for jwks_url");
   // A public key taken as an HMAC secret is the classic forgery.
   const bool hs256 = config.pinned_jwt_algorithm() == JwtAlgorithm::kHs256;
   if (!config.jwt_secret_file.empty() && !hs256) {
@@ -71,13 +82,16 @@ absl::Status ValidateClients(const Config& config) {
     return Invalid("client_tls_cert_file and client_tls_key_file need each other");
   }
   if (!IsCookieName(config.token_cookie)) return Invalid("token_cookie is not a cookie name");
-  const bool any_origin =
-      std::ranges::find(config.allowed_origins, "*") != config.allowed_origins.end();
-  if (any_origin && !config.token_cookie.empty()) {
+  // Any page can have the origin `null`: it puts itself into a sandboxed frame.
+  for (const char* origin : {"*", "null"}) {
+    if (config.token_cookie.empty() ||
+        std::ranges::find(config.allowed_origins, origin) == config.allowed_origins.end()) {
+      continue;
+    }
     return Invalid(
-        "allowed_origins=* with token_cookie would let any web page use its visitors' cookies; "
-        "list "
-        "the origins");
+        "allowed_origins={} with token_cookie would let any web page use its visitors' cookies; "
+        "list the origins",
+        origin);
   }
   return absl::OkStatus();
 }
@@ -89,12 +103,12 @@ absl::Status ValidateProducers(const Config& config) {
   if (config.has_grpc_mtls() && config.grpc_tls_cert_file.empty()) {
     return Invalid("grpc_tls_client_ca_file needs grpc_tls_cert_file and grpc_tls_key_file");
   }
-  const bool guarded = config.has_grpc_mtls() || !config.producer_tokens_file.empty();
+  const bool guarded = config.has_grpc_mtls() || !config.producers_file.empty();
   if (!IsLoopback(config.grpc_addr) && !guarded && !config.insecure_grpc) {
     return Invalid(
         "grpc_addr {} is beyond loopback and open to anyone: set grpc_tls_client_ca_file (mTLS), "
         "or "
-        "producer_tokens_file (bearer tokens), or --insecure_grpc if the network is closed",
+        "producers_file (bearer tokens), or --insecure_grpc if the network is closed",
         ToString(config.grpc_addr));
   }
   return absl::OkStatus();
@@ -155,7 +169,7 @@ absl::Status ValidateLimits(const Limits& limits) {
 absl::Status Validate(const Config& config) {
   for (const absl::Status& status :
        {ValidateBroker(config), ValidateListening(config), ValidateClients(config),
-        ValidateProducers(config), ValidateLimits(config.limits)}) {
+        ValidateProducers(config), ValidateLimits(config.limits), ValidateMemory(config)}) {
     if (!status.ok()) return status;
   }
   return absl::OkStatus();

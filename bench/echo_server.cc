@@ -12,7 +12,7 @@
 #include <string>
 #include <utility>
 
-#include "herald/v1/push_service.grpc.pb.h"
+#include "herald/v1/push_service.pb.h"
 #include "service/rpc/call_threads.h"
 #include "service/rpc/stream_reactor.h"
 #include "session/mutex.h"
@@ -82,18 +82,20 @@ class Echo final : public Reactor {
 // `PushService.Push`, of which nothing is decoded. It is served as Herald's is.
 class QueueService {
  public:
-  grpc::Service* async() { return &async_; }
-  void Serve(grpc::ServerCompletionQueue& queue) {
-    ServeStream(async_, *this, queue, &Async::RequestPush, &QueueService::Push);
+  grpc::Service* methods() { return &methods_; }
+  void Serve(CallQueue& queue) {
+    ServeStream(methods_["Push"], queue, anyone_, *this, &QueueService::Push);
   }
 
  private:
-  // The other methods are asked for by nobody, and so start no threads either.
-  using Async = v1::PushService::WithRawMethod_Push<v1::PushService::WithRawMethod_Send<
-      v1::PushService::WithRawMethod_Broadcast<v1::PushService::Service>>>;
   void Push(std::unique_ptr<EchoCall> call) { new Echo<QueueReactor>(answer_, std::move(call)); }
 
-  Async async_;
+  // Calls of the other methods are never asked for.
+  Methods methods_{"herald.v1.PushService"};
+  struct AnyoneGate final : CallGate {
+    absl::StatusOr<Caller> Admit(const grpc::ServerContext&) const override { return Caller{}; }
+  };
+  const AnyoneGate anyone_;
   const grpc::ByteBuffer answer_ = Answer(64);
 };
 
@@ -116,8 +118,8 @@ int ServeEcho(int port, bool callbacks) {
   if (callbacks) {
     builder.RegisterCallbackGenericService(&by_callbacks);
   } else {
-    builder.RegisterService(by_queue.async());
-    threads.emplace(builder, 1);
+    builder.RegisterService(by_queue.methods());
+    threads.emplace(builder, 1, absl::Seconds(10));
   }
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) {

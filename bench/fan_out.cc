@@ -15,9 +15,9 @@ namespace herald::bench {
 namespace {
 
 constexpr std::string_view kWithoutHistory =
-    "topic_rules:\n  - {pattern: load, client_subscribe: any}\n";
+    "topic_rules:\n  - {pattern: load, client_subscribe: anyone}\n";
 constexpr std::string_view kWithHistory =
-    "topic_rules:\n  - {pattern: load, client_subscribe: any, history_size: 1000}\n";
+    "topic_rules:\n  - {pattern: load, client_subscribe: anyone, history_size: 1000}\n";
 
 absl::Duration OwnCpu() {
   timespec time;

@@ -12,7 +12,7 @@ namespace herald::bench {
 namespace {
 
 constexpr std::string_view kRules =
-    "topic_rules:\n  - {pattern: load, client_subscribe: any, overflow: drop_oldest}\n";
+    "topic_rules:\n  - {pattern: load, client_subscribe: anyone, overflow: drop_oldest}\n";
 constexpr int kBurst = 8;  // messages that are due together
 
 // Publishes `rate` messages a second for `duration`, from a thread of its own.

@@ -73,6 +73,8 @@ class Broker : public TopicFeed {
   // `memory` or `nats`.
   virtual std::string_view name() const = 0;
   // What the logs hold on this node, in bytes.
+  // Lets go of histories in memory until they hold `max_bytes` at most.
+  virtual void EvictTo(std::uint64_t /*max_bytes*/) {}
   virtual std::uint64_t history_bytes() const = 0;
   // Messages that left the logs before their time, since all logs together were full, and logs of
   // quiet topics that were forgotten; since the start.

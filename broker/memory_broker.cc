@@ -24,13 +24,13 @@ MemoryBroker::MemoryBroker(std::vector<std::unique_ptr<Shard>>& shards, TopicInd
   }
 }
 
-TopicLog* MemoryBroker::LogOf(Stripe& stripe, std::string_view topic) {
+MemoryBroker::RankedLog* MemoryBroker::LogOf(Stripe& stripe, std::string_view topic) {
   auto it = stripe.logs.find(topic);
   if (it != stripe.logs.end()) return it->second.get();
   const TopicRule& rule = rules_->Find(topic);
   if (rule.history_size == 0) return nullptr;
   auto log =
-      std::make_unique<TopicLog>(StartOf(stripe, topic), rule.history_size, rule.history_ttl);
+      std::make_unique<RankedLog>(StartOf(stripe, topic), rule.history_size, rule.history_ttl);
   stripe.forgotten.erase(StringHash{}(topic));
   return stripe.logs.try_emplace(std::string(topic), std::move(log)).first->second.get();
 }
@@ -42,8 +42,43 @@ Position MemoryBroker::StartOf(const Stripe& stripe, std::string_view topic) con
   return {stripe.epoch, 0, absl::HashOf(stripe.epoch, hash)};
 }
 
-void MemoryBroker::CountHistory(std::size_t before, std::size_t after) {
+void MemoryBroker::Recount(Stripe& stripe, RankedLog& log, std::size_t before) {
+  const std::size_t after = log.bytes();
+  if (after == before) return;
   history_bytes_.fetch_add(after - before, std::memory_order_relaxed);  // wraps where it shrinks
+  stripe.by_size.Update(log, after);
+  highest_[IndexOf(stripe)].store(stripe.by_size.highest(), std::memory_order_relaxed);
+}
+
+void MemoryBroker::EvictTo(std::uint64_t max_bytes) {
+  while (history_bytes() > max_bytes && EvictFromLargest(max_bytes)) {
+  }
+}
+
+bool MemoryBroker::EvictFromLargest(std::uint64_t max_bytes) {
+  std::size_t largest = 0;
+  std::uint8_t rank = 0;
+  for (std::size_t i = 0; i < kStripes; ++i) {
+    const std::uint8_t highest = highest_[i].load(std::memory_order_relaxed);
+    if (highest > rank) rank = highest, largest = i;
+  }
+  if (rank == 0) return false;
+  Stripe& stripe = stripes_[largest];
+  MutexLock lock(stripe.mutex);
+  RankedLog* const log = stripe.by_size.Largest();
+  if (log == nullptr) return true;  // another thread was faster
+  const std::size_t before = log->bytes();
+  const std::size_t half = before / 2;
+  const std::uint64_t all = history_bytes();
+  // Down to half at most: then another one may be the largest.
+  std::uint64_t evicted = 0;
+  do {
+    log->PopOldest();
+    ++evicted;
+  } while (!log->empty() && log->bytes() > half && all - (before - log->bytes()) > max_bytes);
+  evicted_.fetch_add(evicted, std::memory_order_relaxed);
+  Recount(stripe, *log, before);
+  return true;
 }
 
 void MemoryBroker::Subscribe(Shard& shard, const std::string& topic, std::optional<Position> since,
@@ -59,13 +94,13 @@ void MemoryBroker::Subscribe(Shard& shard, const std::string& topic, std::option
     } else if (HasHistory(topic)) {
       const auto it = stripe.logs.find(topic);
       // Most personal topics have had no message: what needs no log gets none.
-      TopicLog none(StartOf(stripe, topic), 0, absl::ZeroDuration());
-      TopicLog& log = it != stripe.logs.end() ? *it->second : none;
+      RankedLog none(StartOf(stripe, topic), 0, absl::ZeroDuration());
+      RankedLog& log = it != stripe.logs.end() ? *it->second : none;
       start.position = log.current();
       if (since) {
         const std::size_t before = log.bytes();
         TopicLog::Missed missed = log.After(*since, absl::Now());
-        CountHistory(before, log.bytes());
+        Recount(stripe, log, before);
         start.reason = missed.reason;
         start.recovered = missed.reason == NotRecovered::kNone;
         start.missed = std::move(missed.messages);
@@ -90,7 +125,7 @@ Published MemoryBroker::PublishNow(Publication publication) {
   {
     Stripe& stripe = StripeOf(publication.topic);
     MutexLock lock(stripe.mutex);
-    TopicLog* log = publication.keep ? LogOf(stripe, publication.topic) : nullptr;
+    RankedLog* log = publication.keep ? LogOf(stripe, publication.topic) : nullptr;
     const TopicIndex::Found found = index_.Find(publication.topic);
     published.matched = found.subscribers;
     if (log != nullptr || found.shards != 0) {
@@ -101,13 +136,7 @@ Published MemoryBroker::PublishNow(Publication publication) {
       if (log != nullptr) {
         const std::size_t before = log->bytes();
         log->Append(message, absl::FromUnixMillis(message->body().accepted_unix_ms));
-        while (history_bytes_.load(std::memory_order_relaxed) + log->bytes() - before >
-                   max_history_bytes_ &&
-               !log->empty()) {
-          log->PopOldest();
-          evicted_.fetch_add(1, std::memory_order_relaxed);
-        }
-        CountHistory(before, log->bytes());
+        Recount(stripe, *log, before);
       }
       for (std::uint64_t left = found.shards; left != 0; left &= left - 1) {
         if (publication.tally) publication.tally->Expect();
@@ -117,6 +146,7 @@ Published MemoryBroker::PublishNow(Publication publication) {
       }
     }
   }
+  EvictTo(max_history_bytes_);
   if (publication.tally) publication.tally->Answer(0);
   return published;
 }
@@ -143,14 +173,14 @@ void MemoryBroker::Read(ReadRequest request, ReadDone done) {
       if (HasHistory(request.topic)) result.current = StartOf(stripe, request.topic);
       result.complete = !request.since || *request.since == result.current;
     } else {
-      TopicLog& log = *it->second;
+      RankedLog& log = *it->second;
       const absl::Time now = absl::Now();
       const std::size_t before = log.bytes();
       if (request.since)
         result.complete = log.After(*request.since, now).reason == NotRecovered::kNone;
       result.messages = log.Read(request.since, request.limit, request.reverse, now);
       result.current = log.current();
-      CountHistory(before, log.bytes());
+      Recount(stripe, log, before);
     }
   }
   done(std::move(result));
@@ -170,12 +200,12 @@ void MemoryBroker::ChangeRules(const TopicRules& next, absl::FunctionRef<void()>
   const absl::Time now = absl::Now();
   for (Stripe& stripe : stripes_) {
     MutexLock lock(stripe.mutex);
-    absl::erase_if(stripe.logs, [&](const auto& entry) {
-      TopicLog& log = *entry.second;
+    absl::erase_if(stripe.logs, [&](const auto& entry) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      RankedLog& log = *entry.second;
       const TopicRule& rule = rules_->Find(entry.first);
       const std::size_t before = log.bytes();
       log.SetLimits(rule.history_size, rule.history_ttl, now);
-      CountHistory(before, log.bytes());
+      Recount(stripe, log, before);
       return rule.history_size == 0;
     });
   }
@@ -185,11 +215,11 @@ void MemoryBroker::Sweep(absl::Time now, std::size_t stripes) {
   for (; stripes > 0; --stripes) {
     Stripe& stripe = stripes_[swept_++ % kStripes];
     MutexLock lock(stripe.mutex);
-    absl::erase_if(stripe.logs, [&](const auto& entry) {
-      TopicLog& log = *entry.second;
+    absl::erase_if(stripe.logs, [&](const auto& entry) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      RankedLog& log = *entry.second;
       const std::size_t before = log.bytes();
       log.Expire(now);
-      CountHistory(before, log.bytes());
+      Recount(stripe, log, before);
       const bool forget = log.empty() && log.last_used() + kForgotten < now &&
                           index_.Find(entry.first).subscribers == 0;
       if (forget) Forget(stripe, entry.first, log.current());

@@ -14,6 +14,7 @@
 #include "broker/topic_log.h"
 #include "session/mutex.h"
 #include "session/shard.h"
+#include "session/size_ranks.h"
 #include "session/string_map.h"
 #include "session/topic_index.h"
 #include "session/topic_rules.h"
@@ -26,7 +27,7 @@ namespace herald {
 //            message is posted to the shards' mailboxes: that is what makes the order the same on
 //            all of them.
 // Limits:    each topic's history_size and history_ttl; `max_history_bytes` for all logs together:
-//            past it the stripe that appends lets go of its own oldest messages. Logs that have
+//            past it the topic that holds the most lets go of its oldest messages. Logs that have
 //            been empty and unused for kForgotten are forgotten but for their position, so that a
 //            quiet topic resumes; of those kMaxForgotten are kept, the newest.
 class MemoryBroker final : public Broker {
@@ -73,16 +74,24 @@ class MemoryBroker final : public Broker {
   // was kept.
   void ChangeRules(const TopicRules& next, absl::FunctionRef<void()> change) override;
 
+  // Lets go of the oldest messages of the largest topics, until all logs hold `max_bytes` at most.
+  void EvictTo(std::uint64_t max_bytes) override;
+
   // Lets go of expired messages and forgotten logs in the next `stripes` of kStripes, round and
   // round: a part at a time, since looking at a million logs would stall the others' work. To be
   // called now and then, by one thread.
   void Sweep(absl::Time now, std::size_t stripes = kStripes);
 
  private:
+  struct RankedLog : TopicLog {
+    using TopicLog::TopicLog;
+    SizeRanks<RankedLog>::Place place;
+  };
   struct alignas(64) Stripe {
     Mutex mutex;
     // Of the topics that have had a message.
-    StringMap<std::unique_ptr<TopicLog>> logs ABSL_GUARDED_BY(mutex);
+    StringMap<std::unique_ptr<RankedLog>> logs ABSL_GUARDED_BY(mutex);
+    SizeRanks<RankedLog> by_size ABSL_GUARDED_BY(mutex);
     // Of logs made from now on. A new one when the position of a forgotten log is lost, since that
     // topic begins anew then.
     std::uint64_t epoch ABSL_GUARDED_BY(mutex) = 0;
@@ -95,16 +104,23 @@ class MemoryBroker final : public Broker {
   Stripe& StripeOf(std::string_view topic) {
     return stripes_[(StringHash{}(topic) >> 7) % stripes_.size()];
   }
+  std::size_t IndexOf(const Stripe& stripe) const {
+    return static_cast<std::size_t>(&stripe - stripes_.data());
+  }
   Published PublishNow(Publication publication);
   // The topic's log, made if it is not there; null if the topic keeps none.
-  TopicLog* LogOf(Stripe& stripe, std::string_view topic)
+  RankedLog* LogOf(Stripe& stripe, std::string_view topic)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   // Where a topic without a log is.
   Position StartOf(const Stripe& stripe, std::string_view topic) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   void Forget(Stripe& stripe, std::string_view topic, const Position& position)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
-  void CountHistory(std::size_t before, std::size_t after);
+  // `log` held `before` bytes.
+  void Recount(Stripe& stripe, RankedLog& log, std::size_t before)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
+  // Takes from the largest log of all; false if there is none.
+  bool EvictFromLargest(std::uint64_t max_bytes);
 
   std::vector<std::unique_ptr<Shard>>& shards_;
   TopicIndex& index_;
@@ -115,6 +131,8 @@ class MemoryBroker final : public Broker {
   std::atomic<std::uint64_t> evicted_{0};
   std::size_t swept_ = 0;  // stripes, since the start
   std::array<Stripe, kStripes> stripes_;
+  // The highest rank of each stripe, so that the largest log is found without their locks.
+  std::array<std::atomic<std::uint8_t>, kStripes> highest_{};
 };
 
 }  // namespace herald

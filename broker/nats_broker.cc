@@ -132,9 +132,11 @@ Broker::Counters NatsBroker::counters() const {
   for (const auto& stream : streams_) epochs += stream->epoch_changes();
   return {{"nats_reconnects", connection_.reconnects()},
           {"nats_dropped", connection_.dropped()},
+          {"nats_not_permitted", connection_.refusals()},
           {"nats_repairs", value(repairs_)},
           {"nats_repaired_messages", value(repaired_)},
           {"nats_gaps", value(gaps_)},
+          {"nats_contradictions", value(contradictions_)},
           {"nats_replays", value(replays_)},
           {"nats_checks", value(checks_)},
           {"nats_refused_publications", value(refused_)},

@@ -33,6 +33,9 @@ struct NatsBrokerOptions {
   // Brings receipts back from other replicas; null: receipts tell of this one alone. Outlives the
   // broker, and is not started yet when that is made.
   ReceiptRelay* relay = nullptr;
+  // The log of a stream is not what it was: it went back, was lost or was made anew. Its subscribers
+  // receive a gap. For the operator's log; on the connection's threads.
+  std::function<void(const std::string& stream)> on_new_log = [](const std::string&) {};
 };
 
 // Many replicas with one order: NATS.
@@ -162,11 +165,12 @@ class NatsBroker : public Broker, public NatsConnection::Receiver {
   // What is remembered of a publication until it is acknowledged.
   struct Asked {
     std::uint64_t fence = 0;
+    std::uint64_t epoch = 0;  // of the stream, when it was sent
     std::string topic, fingerprint, receipt;
   };
   void OnAcknowledged(Asked asked, absl::StatusOr<NatsMessage> answer, PublishDone done);
-  void AnswerRepeat(std::uint64_t sequence, std::string fingerprint, int partition,
-                    PublishDone done);
+  void AnswerTaken(Asked asked, std::uint64_t sequence, PublishDone done);
+  void AnswerRepeat(std::uint64_t sequence, Asked asked, PublishDone done);
   std::string OutgoingReceipt(const Publication& publication);
   void Expect(std::uint64_t fence, const Publication& publication);
   Sent Take(std::uint64_t fence);
@@ -182,9 +186,12 @@ class NatsBroker : public Broker, public NatsConnection::Receiver {
   void OnJoined(const std::string& name, std::uint64_t generation, const Position& head,
                 absl::StatusOr<NatsStream::Fetched> last);
   void StartOver(const std::string& name, NatsTopic& topic, NotRecovered reason);
+  void StartFrom(const std::string& name, NatsTopic& topic, std::uint64_t first,
+                 std::uint64_t newest);
   void Look(const std::string& name, NatsTopic& topic, absl::Time now, std::size_t& budget);
   void Check(const std::string& name, NatsTopic& topic);
-  void OnChecked(const std::string& name, NatsTopic& topic, std::uint64_t sequence);
+  void OnChecked(const std::string& name, NatsTopic& topic, const Position& asked,
+                 const Position& newest);
 
   // nats_receive.cc: what comes, in order, and what did not come.
   void OnNewsOfStream(const NatsMessage& message);
@@ -192,6 +199,8 @@ class NatsBroker : public Broker, public NatsConnection::Receiver {
   void Repair(const std::string& name, NatsTopic& topic, std::uint64_t up_to);
   void OnRepaired(const std::string& name, NatsTopic& topic,
                   absl::StatusOr<std::vector<NatsStream::Fetched>> read);
+  // The stream contradicts a position that was delivered: it is asked for it before it is trusted again.
+  void Accuse(NatsTopic& topic, const Position& position);
   void GoLive(const std::string& name, NatsTopic& topic);
   void TellGap(const std::string& name, NatsTopic& topic, NotRecovered reason);
   void Deliver(const std::string& name, NatsTopic& topic, StoredMessage message,
@@ -245,7 +254,7 @@ class NatsBroker : public Broker, public NatsConnection::Receiver {
   std::atomic<bool> check_all_{false};
   std::atomic<std::uint64_t> history_bytes_{0};
   std::atomic<std::uint64_t> repairs_{0}, repaired_{0}, gaps_{0}, replays_{0}, checks_{0},
-      refused_{0};
+      refused_{0}, contradictions_{0};
 };
 
 }  // namespace herald

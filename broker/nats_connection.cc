@@ -1,8 +1,11 @@
 #include "broker/nats_connection.h"
 
+#include <algorithm>
+
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "broker/nats_url.h"
 #include "fmt/format.h"
 
 namespace herald {
@@ -13,11 +16,12 @@ constexpr std::int64_t kPingMs = 2'000;
 constexpr std::int64_t kConnectMs = 2'000;
 constexpr std::int64_t kReconnectMs = 200;
 constexpr auto kTick = std::chrono::milliseconds(50);
+constexpr absl::Duration kConfirmTimeout = absl::Seconds(5);
 
 absl::Status Error(std::string_view what, natsStatus status) {
   const char* detail = nats_GetLastError(nullptr);
-  const std::string text = fmt::format(
-      "{}: {}", what, detail != nullptr && *detail != '\0' ? detail : natsStatus_GetText(status));
+  const std::string text = WithoutSecrets(fmt::format(
+      "{}: {}", what, detail != nullptr && *detail != '\0' ? detail : natsStatus_GetText(status)));
   switch (status) {
     case NATS_CONNECTION_AUTH_FAILED:
     case NATS_NOT_PERMITTED:
@@ -25,9 +29,16 @@ absl::Status Error(std::string_view what, natsStatus status) {
     case NATS_INVALID_ARG:
     case NATS_SSL_ERROR:
       return absl::InvalidArgumentError(text);
+    case NATS_SECURE_CONNECTION_WANTED:
+      return absl::InvalidArgumentError(text + ": nats_url says tls://, and it does not speak TLS");
     default:
       return absl::UnavailableError(text);
   }
+}
+
+absl::Status NotPermitted(std::string_view subject) {
+  return absl::FailedPreconditionError(
+      fmt::format("NATS does not permit Herald's user to publish to {}", subject));
 }
 
 }  // namespace
@@ -81,6 +92,11 @@ absl::Status NatsConnection::Connect() {
     set(natsOptions_SetUserCredentialsFromFiles(options, options_.credentials_file.c_str(),
                                                 nullptr));
   }
+  // Without authorities of its own the library takes the system's.
+  if (std::any_of(options_.servers.begin(), options_.servers.end(),
+                  [](const std::string& url) { return url.starts_with("tls://"); })) {
+    set(natsOptions_SetSecure(options, true));
+  }
   if (!options_.tls_ca_file.empty()) {
     set(natsOptions_LoadCATrustedCertificates(options, options_.tls_ca_file.c_str()));
     set(natsOptions_SetSecure(options, true));
@@ -101,10 +117,7 @@ absl::Status NatsConnection::Connect() {
   set(natsOptions_SetErrorHandler(
       options,
       [](natsConnection*, natsSubscription*, natsStatus error, void* self) {
-        auto& connection = *static_cast<NatsConnection*>(self);
-        if (error != NATS_SLOW_CONSUMER) return;
-        connection.dropped_.fetch_add(1, std::memory_order_relaxed);
-        for (const auto& watcher : connection.drop_watchers_) watcher();
+        static_cast<NatsConnection*>(self)->OnError(error);
       },
       this));
   set(natsOptions_SetClosedCB(
@@ -126,6 +139,7 @@ absl::Status NatsConnection::Connect() {
   if (status = natsInbox_Create(&inbox); status != NATS_OK) return Error(where, status);
   inbox_prefix_ = std::string(inbox) + ".";
   natsInbox_Destroy(inbox);
+  max_payload_.store(static_cast<std::uint64_t>(natsConnection_GetMaxPayload(connection_)));
   connected_.store(true, std::memory_order_release);
   return absl::OkStatus();
 }
@@ -160,10 +174,53 @@ void NatsConnection::WatchDrops(std::function<void()> watcher) {
   drop_watchers_.push_back(std::move(watcher));
 }
 
+void NatsConnection::WatchRefusals(std::function<void(const std::string&)> watcher) {
+  refusal_watchers_.push_back(std::move(watcher));
+}
+
+std::string NatsConnection::server() const {
+  char url[1024];
+  if (natsConnection_GetConnectedUrl(connection_, url, sizeof(url)) != NATS_OK) return "";
+  return HostAndPort(url);
+}
+
+void NatsConnection::OnError(natsStatus error) {
+  if (error == NATS_SLOW_CONSUMER) {
+    dropped_.fetch_add(1, std::memory_order_relaxed);
+    for (const auto& watcher : drop_watchers_) watcher();
+    return;
+  }
+  const std::string what = LastRefusal();
+  if (error != NATS_NOT_PERMITTED || what.empty()) return;
+  refusals_total_.fetch_add(1, std::memory_order_relaxed);
+  if (std::optional<std::string> subject = NatsDenied::SubjectOf(what)) {
+    denied_.Add(*subject);
+    FailPendingOn(*subject);
+  }
+  for (const auto& watcher : refusal_watchers_) watcher(what);
+}
+
+void NatsConnection::FailPendingOn(std::string_view subject) {
+  std::vector<std::uint64_t> tokens;
+  {
+    const std::lock_guard lock(pending_mutex_);
+    for (const auto& [token, pending] : pending_) {
+      if (pending.subject == StringHash{}(subject)) tokens.push_back(token);
+    }
+  }
+  for (const std::uint64_t token : tokens) {
+    if (Done done = TakePending(token)) done(NotPermitted(subject));
+  }
+}
+
 void NatsConnection::OnState(bool connected) {
   {
     const std::lock_guard lock(outbox_mutex_);
     if (stopping_) return;
+  }
+  if (connected) {
+    denied_.Clear();
+    max_payload_.store(static_cast<std::uint64_t>(natsConnection_GetMaxPayload(connection_)));
   }
   connected_.store(connected, std::memory_order_release);
   if (connected) {
@@ -176,11 +233,27 @@ void NatsConnection::OnState(bool connected) {
   for (const auto& watcher : state_watchers_) watcher(connected);
 }
 
-absl::Status NatsConnection::Send(std::string_view subject, const char* reply,
-                                  std::string_view data, const Headers& headers) {
+absl::Status NatsConnection::Check(std::string_view subject, std::string_view data,
+                                   const Headers& headers) const {
   if (!connected()) return absl::UnavailableError("there is no connection to NATS");
+  if (denied_.Contains(subject)) return NotPermitted(subject);
+  // "NATS/1.0", a line for each header, an empty one.
+  std::size_t bytes = data.size() + (headers.empty() ? 0 : 12);
+  for (const auto& [name, value] : headers) bytes += name.size() + value.size() + 4;
+  if (bytes > max_payload()) {
+    return absl::InvalidArgumentError(fmt::format(
+        "the message takes {} bytes in NATS, whose max_payload is {}", bytes, max_payload()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status NatsConnection::Send(std::string_view subject, How how, std::string_view data,
+                                  const Headers& headers) {
+  if (absl::Status status = Check(subject, data, headers); !status.ok()) return status;
+  const std::string reply = how.request == 0 ? "" : inbox_prefix_ + std::to_string(how.request);
   natsMsg* message = nullptr;
-  natsStatus status = natsMsg_Create(&message, std::string(subject).c_str(), reply, data.data(),
+  natsStatus status = natsMsg_Create(&message, std::string(subject).c_str(),
+                                     reply.empty() ? nullptr : reply.c_str(), data.data(),
                                      static_cast<int>(data.size()));
   for (const auto& [name, value] : headers) {
     if (status == NATS_OK) status = natsMsgHeader_Set(message, name.c_str(), value.c_str());
@@ -196,34 +269,49 @@ absl::Status NatsConnection::Send(std::string_view subject, const char* reply,
       return absl::UnavailableError("NATS does not take messages as fast as they come");
     }
     outbox_bytes_ += data.size();
-    outbox_.emplace_back(message);
+    std::string waits_on = how.sent ? std::string(subject) : "";
+    outbox_.emplace_back(Outgoing{message, how.request, std::move(how.sent), std::move(waits_on)});
   }
   outbox_changed_.notify_one();
   return absl::OkStatus();
 }
 
-std::uint64_t NatsConnection::AddPending(absl::Duration timeout, Done done) {
+std::uint64_t NatsConnection::AddPending(std::string_view subject, absl::Duration timeout,
+                                         Done done) {
   const std::lock_guard lock(pending_mutex_);
   const std::uint64_t token = next_token_++;
   const auto deadline = deadlines_.emplace(absl::Now() + timeout, token);
-  pending_.emplace(token, Pending{std::move(done), deadline});
+  pending_.emplace(token, Pending{std::move(done), deadline, StringHash{}(subject)});
   return token;
 }
 
 void NatsConnection::Request(std::string_view subject, std::string_view data,
                              absl::Duration timeout, Done done, const Headers& headers) {
-  const std::uint64_t token = AddPending(timeout, std::move(done));
-  const std::string reply = inbox_prefix_ + std::to_string(token);
-  if (absl::Status sent = Send(subject, reply.c_str(), data, headers); !sent.ok())
+  const std::uint64_t token = AddPending(subject, timeout, std::move(done));
+  if (absl::Status sent = Send(subject, {.request = token}, data, headers); !sent.ok())
     Refuse(token, std::move(sent));
+}
+
+void NatsConnection::PublishConfirmed(std::string_view subject, std::string_view data, Sent done) {
+  // Send drops what it does not take.
+  auto kept = std::make_shared<Sent>(std::move(done));
+  absl::Status sent = Send(
+      subject, {.sent = [kept](absl::Status status) { (*kept)(std::move(status)); }}, data, {});
+  if (sent.ok()) return;
+  {
+    const std::lock_guard lock(outbox_mutex_);
+    refused_.emplace_back([kept](const absl::StatusOr<NatsMessage>& why) { (*kept)(why.status()); },
+                          std::move(sent));
+  }
+  outbox_changed_.notify_one();
 }
 
 void NatsConnection::Echo(absl::Duration timeout, absl::AnyInvocable<void(absl::Status)> done) {
   const std::uint64_t token =
-      AddPending(timeout, [done = std::move(done)](absl::StatusOr<NatsMessage> answer) mutable {
+      AddPending("", timeout, [done = std::move(done)](absl::StatusOr<NatsMessage> answer) mutable {
         done(answer.status());
       });
-  if (absl::Status sent = Send(inbox_prefix_ + std::to_string(token), nullptr, "", {}); !sent.ok())
+  if (absl::Status sent = Send(inbox_prefix_ + std::to_string(token), {}, "", {}); !sent.ok())
     Refuse(token, std::move(sent));
 }
 
@@ -307,6 +395,7 @@ void NatsConnection::RunOutbox() {
     }
     for (Out& out : batch) Carry(out);
     batch.clear();
+    Confirm();
     for (auto& [done, status] : refused) done(std::move(status));
     refused.clear();
     FailPending(absl::Now(), absl::DeadlineExceededError("NATS has not answered in time"));
@@ -314,10 +403,24 @@ void NatsConnection::RunOutbox() {
 }
 
 void NatsConnection::Carry(Out& out) {
-  if (auto** message = std::get_if<natsMsg*>(&out)) {
-    // One that fails is lost with the connection, and then its request fails too.
-    if (connected()) natsConnection_PublishMsg(connection_, *message);
-    natsMsg_Destroy(*message);
+  if (auto* outgoing = std::get_if<Outgoing>(&out)) {
+    const natsStatus status = connected()
+                                  ? natsConnection_PublishMsg(connection_, outgoing->message)
+                                  : NATS_CONNECTION_DISCONNECTED;
+    natsMsg_Destroy(outgoing->message);
+    if (status == NATS_OK) {
+      if (outgoing->sent)
+        unconfirmed_.push_back({std::move(outgoing->subject), std::move(outgoing->sent)});
+      return;
+    }
+    absl::Status why =
+        status == NATS_MAX_PAYLOAD
+            ? absl::InvalidArgumentError(fmt::format(
+                  "the message is more than NATS takes, whose max_payload is {}", max_payload()))
+            : absl::UnavailableError("the connection to NATS is lost");
+    Done done = outgoing->request == 0 ? nullptr : TakePending(outgoing->request);
+    if (done) done(why);
+    if (outgoing->sent) outgoing->sent(why);
     return;
   }
   Subscription& wanted = std::get<Subscription>(out);
@@ -341,6 +444,32 @@ void NatsConnection::Carry(Out& out) {
   }
   natsSubscription_SetOnCompleteCB(subscription, CompleteCallback, this);
   subscriptions_.emplace(std::move(wanted.subject), subscription);
+}
+
+void NatsConnection::Confirm() {
+  if (unconfirmed_.empty()) return;
+  Echo(kConfirmTimeout,
+       [this, unconfirmed = std::move(unconfirmed_)](const absl::Status& status) mutable {
+         // The server answers in order, but what it refuses is told on another thread.
+         const std::string refusal = status.ok() ? LastRefusal() : "";
+         const std::string refused = NatsDenied::SubjectOf(refusal).value_or("");
+         for (Unconfirmed& one : unconfirmed) {
+           if (!status.ok()) {
+             one.sent(absl::UnavailableError(status.message()));  // it may have come through
+           } else if (one.subject == refused || denied_.Contains(one.subject)) {
+             one.sent(NotPermitted(one.subject));
+           } else {
+             one.sent(absl::OkStatus());
+           }
+         }
+       });
+  unconfirmed_.clear();
+}
+
+std::string NatsConnection::LastRefusal() const {
+  const char* text = nullptr;
+  const natsStatus last = natsConnection_GetLastError(connection_, &text);
+  return last == NATS_NOT_PERMITTED && text != nullptr ? text : "";
 }
 
 void NatsConnection::MessageCallback(natsConnection*, natsSubscription*, natsMsg* message,

@@ -19,13 +19,14 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "broker/nats_denied.h"
 #include "broker/nats_message.h"
 #include "session/string_map.h"
 
 namespace herald {
 
 struct NatsConnectionOptions {
-  std::vector<std::string> servers;  // nats://host:port
+  std::vector<std::string> servers;  // nats://host:port; tls:// in one of them: TLS to all
   std::string name;                  // how the server's monitoring calls this client
   std::string user, password;        // or
   std::string credentials_file;      // a .creds file (JWT and NKey seed)
@@ -48,6 +49,10 @@ struct NatsConnectionOptions {
 // Ownership: receivers and watchers must be there until Close has returned.
 // Limits:    max_outbox_bytes; past it, and while there is no connection, Publish and Request fail
 //            with kUnavailable at once. Nothing is kept for a later connection.
+// Errors:    kUnavailable and kDeadlineExceeded may pass. Permanent are kInvalidArgument, more than the
+//            server's max_payload, and kFailedPrecondition, the server does not permit the subject.
+// TLS:       certificates must be of nats_tls_ca_file, else of the system's authorities, and name the
+//            host of the URL. Nothing secret is sent to a server that does not speak TLS.
 // Source:    docs.nats.io/reference/reference-protocols/nats-protocol.
 class NatsConnection {
  public:
@@ -58,8 +63,10 @@ class NatsConnection {
   };
   using Headers = std::vector<std::pair<std::string, std::string>>;
   using Done = absl::AnyInvocable<void(absl::StatusOr<NatsMessage>)>;
+  using Sent = absl::AnyInvocable<void(absl::Status)>;
 
-  // Tries for connect_timeout. kUnavailable or kPermissionDenied, in one line for the operator.
+  // Tries for connect_timeout. kUnavailable, kPermissionDenied or kInvalidArgument, in one line for
+  // the operator, without secrets.
   static absl::StatusOr<std::unique_ptr<NatsConnection>> Open(NatsConnectionOptions options);
   ~NatsConnection() { Close(); }
   // Ends it: when this returns no callback runs any more, and none will.
@@ -72,10 +79,16 @@ class NatsConnection {
   // Called where messages were dropped because they were not taken in time.
   void WatchDrops(std::function<void()> watcher);
 
+  // Called with what the server refused, such as "Permissions Violation for Publish to …".
+  void WatchRefusals(std::function<void(const std::string& what)> watcher);
+
+  // OK: it is queued, and may be lost with the connection.
   absl::Status Publish(std::string_view subject, std::string_view data,
                        const Headers& headers = {}) {
-    return Send(subject, nullptr, data, headers);
+    return Send(subject, {}, data, headers);
   }
+  // `done` runs once, never before this returns: OK once the server has the message.
+  void PublishConfirmed(std::string_view subject, std::string_view data, Sent done);
   // `done` runs once, never before this returns: with the answer, with kUnavailable (nobody serves the subject, or the connection
   // is or gets lost) or with kDeadlineExceeded. With the last two it may have been carried out.
   void Request(std::string_view subject, std::string_view data, absl::Duration timeout, Done done,
@@ -87,6 +100,11 @@ class NatsConnection {
   void Subscribe(std::string subject, Receiver& receiver);
   void Unsubscribe(std::string subject);
 
+  // The largest message that the server takes, headers included, in bytes.
+  std::uint64_t max_payload() const { return max_payload_.load(std::memory_order_relaxed); }
+  // `host:port` of the server; empty while there is no connection.
+  std::string server() const;
+  std::uint64_t refusals() const { return refusals_total_.load(std::memory_order_relaxed); }
   std::uint64_t reconnects() const { return reconnects_.load(std::memory_order_relaxed); }
   std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
@@ -95,10 +113,22 @@ class NatsConnection {
     std::string subject;
     Receiver* receiver;  // null: unsubscribe
   };
-  using Out = std::variant<natsMsg*, Subscription>;
+  // On its way to the client library. What is to be told if it cannot go is `request` or `sent`.
+  struct Outgoing {
+    natsMsg* message;
+    std::uint64_t request = 0;  // 0: none
+    Sent sent;
+    std::string subject;  // with `sent`
+  };
+  struct Unconfirmed {
+    std::string subject;
+    Sent sent;
+  };
+  using Out = std::variant<Outgoing, Subscription>;
   struct Pending {
     Done done;
     std::multimap<absl::Time, std::uint64_t>::iterator deadline;
+    std::size_t subject;  // its hash
   };
   class Inbox final : public Receiver {
    public:
@@ -111,11 +141,22 @@ class NatsConnection {
 
   explicit NatsConnection(NatsConnectionOptions options);
   absl::Status Connect();
-  absl::Status Send(std::string_view subject, const char* reply, std::string_view data,
+  // How it goes out: `request` asks for an answer, `sent` to know that it is there.
+  struct How {
+    std::uint64_t request = 0;
+    Sent sent = nullptr;
+  };
+  absl::Status Send(std::string_view subject, How how, std::string_view data,
                     const Headers& headers);
-  std::uint64_t AddPending(absl::Duration timeout, Done done);
+  absl::Status Check(std::string_view subject, std::string_view data, const Headers& headers) const;
+  std::uint64_t AddPending(std::string_view subject, absl::Duration timeout, Done done);
   Done TakePending(std::uint64_t token);
   void Refuse(std::uint64_t token, absl::Status status);
+  void OnError(natsStatus error);
+  void FailPendingOn(std::string_view subject);
+  // What the server did not permit last; empty for nothing.
+  std::string LastRefusal() const;
+  void Confirm();
   void OnReply(NatsMessage message);
   void OnState(bool connected);
   void FailPending(absl::Time until, const absl::Status& status);
@@ -132,6 +173,10 @@ class NatsConnection {
   std::atomic<std::uint64_t> dropped_{0};
   std::vector<std::function<void(bool)>> state_watchers_;
   std::vector<std::function<void()>> drop_watchers_;
+  std::vector<std::function<void(const std::string&)>> refusal_watchers_;
+  std::atomic<std::uint64_t> max_payload_{0};
+  std::atomic<std::uint64_t> refusals_total_{0};
+  NatsDenied denied_;
   Inbox inbox_{*this};
   std::string inbox_prefix_;  // with the dot
 
@@ -145,6 +190,7 @@ class NatsConnection {
   std::vector<Out> outbox_;
   std::size_t outbox_bytes_ = 0;
   std::vector<std::pair<Done, absl::Status>> refused_;  // to be told
+  std::vector<Unconfirmed> unconfirmed_;                // the outbox thread's: the library has them
   bool stopping_ = false;
 
   StringMap<natsSubscription*> subscriptions_;  // the outbox thread's

@@ -1,4 +1,6 @@
 // How a topic comes to be followed, and is again after NATS was away.
+#include <algorithm>
+
 #include "absl/time/clock.h"
 #include "broker/nats_accounting.h"
 #include "broker/nats_broker.h"
@@ -53,6 +55,7 @@ void NatsBroker::OnVerified(int partition, absl::StatusOr<NatsStream::Verdict> v
   if (!verdict.ok() || *verdict == NatsStream::Verdict::kUnsure) return stream.Doubt();
   // Before it is trusted, or what comes of the new stream would be taken for the old one's.
   if (*verdict == NatsStream::Verdict::kNewEpoch) {
+    options_.on_new_log(stream.name());
     ForEachTopicOf(partition, [&](const std::string& name, NatsTopic& topic) {
       if (topic.history) StartOver(name, topic, NotRecovered::kEpoch);
     });
@@ -61,6 +64,7 @@ void NatsBroker::OnVerified(int partition, absl::StatusOr<NatsStream::Verdict> v
   std::vector<std::string> to_join;
   ForEachTopicOf(partition, [&](const std::string& name, NatsTopic& topic) {
     if (topic.state == State::kJoining && !topic.busy) to_join.push_back(name);
+    if (topic.state == State::kRepairing && !topic.busy) Repair(name, topic, topic.repair_target);
     // What came and who came while it was doubted.
     if (topic.state != State::kLive || !topic.history) return;
     if (!topic.held.empty()) {
@@ -142,21 +146,52 @@ void NatsBroker::OnJoined(const std::string& name, std::uint64_t generation, con
     if ((!last.ok() && !none) || stream.epoch() != head.epoch) return;  // asked again soon
     const Position newest = none ? head : Position{head.epoch, last->sequence, last->message.fence};
     stream.Saw(newest);
+    if (!topic.known() && !none && topic.deliver_from > 0 && topic.deliver_from <= newest.offset)
+      return StartFrom(name, topic, topic.deliver_from, newest.offset);
     if (!topic.known()) {
       Accounting accounting(history_bytes_, topic.log);
       topic.StartAt(newest, /*head=*/none);
       return GoLive(name, topic);
     }
     const Position& current = topic.log.current();
-    if (none || newest == current) return GoLive(name, topic);
-    if (newest.offset > current.offset) return Repair(name, topic, newest.offset);
-    // The stream is behind what it has given out. Either it is about to be found out (Verify), or
-    // whoever answered is.
+    if (newest == current) return GoLive(name, topic);
+    if (newest.offset > current.offset && !none) return Repair(name, topic, newest.offset);
+    // The stream is behind what it has given out: it went back, or has let go of all of the topic's
+    // messages, or whoever answered is behind.
+    if (!topic.at_head && topic.accused != current.offset) {
+      topic.accused = current.offset;
+      return Accuse(topic, current);
+    }
+    if (none) return GoLive(name, topic);
     if (++topic.puzzled < kMaxPuzzled) return;
     topic.lost = NotRecovered::kRollback;
     Accounting accounting(history_bytes_, topic.log);
     topic.StartAt(newest, /*head=*/false);
     GoLive(name, topic);
+  });
+}
+
+void NatsBroker::StartFrom(const std::string& name, NatsTopic& topic, std::uint64_t first,
+                           std::uint64_t newest) {
+  topic.busy = true;
+  const std::uint64_t generation = topic.generation = NewGeneration();
+  NatsStream& stream = StreamOf(topic);
+  // Whoever resumes from the place before `first` has to name the nonce of the message there.
+  stream.GetAt(first - 1, [this, name, generation, newest, first, epoch = stream.epoch()](
+                              const absl::StatusOr<NatsStream::Fetched>& fetched) {
+    Position before = NatsStream::StartOf(epoch);
+    if (first > 1) before = {epoch, first - 1, fetched.ok() ? fetched->message.fence : 0};
+    With(name, generation, [&](NatsTopic& topic) {
+      topic.busy = false;
+      const bool answered = fetched.ok() || absl::IsNotFound(fetched.status()) || first == 1;
+      if (!answered || StreamOf(topic).epoch() != epoch) return;  // joined again soon
+      {
+        Accounting accounting(history_bytes_, topic.log);
+        topic.StartAt(before, /*head=*/true);
+      }
+      if (topic.lost != NotRecovered::kNone) TellGap(name, topic, topic.lost);
+      Repair(name, topic, newest);
+    });
   });
 }
 
@@ -170,6 +205,10 @@ void NatsBroker::StartOver(const std::string& name, NatsTopic& topic, NotRecover
   topic.generation = NewGeneration();
   topic.busy = false;
   topic.replay = 0;
+  // What is stored from now on, and what has come already, follows the gap.
+  if (topic.deliver_from == 0) topic.deliver_from = StreamOf(topic).head().offset + 1;
+  for (const NatsTopic::Held& held : topic.held)
+    topic.deliver_from = std::min(topic.deliver_from, held.sequence);
   topic.held.clear();
 }
 
@@ -195,27 +234,51 @@ void NatsBroker::Look(const std::string& name, NatsTopic& topic, absl::Time now,
 
 void NatsBroker::Check(const std::string& name, NatsTopic& topic) {
   checks_.fetch_add(1, std::memory_order_relaxed);
-  StreamOf(topic).GetLast(
+  NatsStream& stream = StreamOf(topic);
+  const Position asked = topic.log.current();
+  auto checked = [this, name, asked,
+                  generation = topic.generation](const absl::StatusOr<NatsStream::Fetched>& last) {
+    if (!last.ok() && !absl::IsNotFound(last.status())) return;
+    With(name, generation, [&](NatsTopic& topic) {
+      // The topic has no message any more: 0.
+      OnChecked(name, topic, asked,
+                last.ok() ? Position{asked.epoch, last->sequence, last->message.fence}
+                          : Position{asked.epoch});
+    });
+  };
+  stream.GetLast(
       name, NatsStream::From::kAny,
-      [this, name, generation = topic.generation](absl::StatusOr<NatsStream::Fetched> last) {
-        if (!last.ok()) return;
-        With(name, generation, [&](NatsTopic& topic) { OnChecked(name, topic, last->sequence); });
+      [&stream, name, asked, checked](const absl::StatusOr<NatsStream::Fetched>& last) mutable {
+        const bool same =
+            last.ok() && last->sequence == asked.offset && last->message.fence == asked.fence;
+        if (!same) stream.GetLast(name, NatsStream::From::kLeader, std::move(checked));
       });
 }
 
-void NatsBroker::OnChecked(const std::string& name, NatsTopic& topic, std::uint64_t sequence) {
-  if (topic.state != State::kLive || sequence <= topic.log.current().offset) {
+void NatsBroker::OnChecked(const std::string& name, NatsTopic& topic, const Position& asked,
+                           const Position& newest) {
+  const Position& current = topic.log.current();
+  if (topic.state != State::kLive || StreamOf(topic).doubted() || asked.epoch != current.epoch) {
     topic.suspect = 0;
     return;
   }
-  if (topic.suspect == 0 || topic.suspect <= topic.log.current().offset) {
+  if (newest.offset <= current.offset) {
+    topic.suspect = 0;
+    if (topic.at_head || newest.offset > asked.offset || newest == asked) return;
+    // The leader's log ends before what was delivered, or has another message there. Messages that
+    // the stream has let go of are looked for once.
+    if (newest.offset < asked.offset && topic.accused == asked.offset) return;
+    topic.accused = asked.offset;
+    return Accuse(topic, asked);
+  }
+  if (topic.suspect == 0 || topic.suspect <= current.offset) {
     // It may be on its way: looked at again in a second.
-    topic.suspect = sequence;
+    topic.suspect = newest.offset;
     topic.checked = absl::Now() - kCheckEvery;
     return;
   }
   topic.suspect = 0;
-  Repair(name, topic, sequence);
+  Repair(name, topic, newest.offset);
 }
 
 }  // namespace herald

@@ -23,8 +23,9 @@ absl::StatusOr<Acknowledgement> ParseAcknowledgement(std::string_view text) {
   if (const std::int64_t code = jetstream::ErrorCode(answer); code != 0) {
     const std::string why =
         fmt::format("NATS: {}", jetstream::Text(jetstream::Part(answer, "error"), "description"));
-    constexpr std::int64_t kTooLarge = 10054;
+    constexpr std::int64_t kTooLarge = 10054, kSealed = 10109;
     if (code == kTooLarge) return absl::InvalidArgumentError(why);
+    if (code == kSealed) return absl::FailedPreconditionError(why);
     // Of the store's errors those of a limit; the others may pass.
     return why.find("maximum") != std::string::npos ? absl::ResourceExhaustedError(why)
                                                     : absl::UnavailableError(why);
@@ -36,6 +37,11 @@ absl::StatusOr<Acknowledgement> ParseAcknowledgement(std::string_view text) {
   if (acknowledgement.sequence == 0)
     return absl::UnavailableError("NATS answered a publication without a sequence");
   return acknowledgement;
+}
+
+// May pass, and the publication may have been stored. Other errors would come again.
+bool Transient(const absl::Status& status) {
+  return !absl::IsInvalidArgument(status) && !absl::IsFailedPrecondition(status);
 }
 
 }  // namespace
@@ -60,30 +66,43 @@ void NatsBroker::PublishLive(Publication publication, PublishDone done) {
   const std::uint64_t fence = RandomUint64();
   Expect(fence, publication);
   const std::string receipt = OutgoingReceipt(publication);
-  const absl::Status sent = connection_.Publish(subjects_.Live(publication.topic),
-                                                Serialize(publication, fence, receipt, ""));
-  if (!sent.ok()) {
-    refused_.fetch_add(1, std::memory_order_relaxed);
-    Take(fence).Release();
-    if (!receipt.empty()) options_.relay->Failed(receipt);
-    done(sent);
-    return;
-  }
-  Published published;
-  published.matched = index_.Find(publication.topic).subscribers;
-  published.elsewhere = options_.relay != nullptr;
-  // Nobody here is on the topic, so it will not come back here.
-  if (published.matched == 0) {
-    const Sent sent_here = Take(fence);
-    if (sent_here.tally) sent_here.tally->Answer(0);
-    sent_here.Release();
-  }
-  if (!receipt.empty()) options_.relay->Published(receipt, std::move(publication.topic), 0);
-  done(published);
+  const std::string bytes = Serialize(publication, fence, receipt, "");
+  const std::uint64_t matched = index_.Find(publication.topic).subscribers;
+  const std::string subject = subjects_.Live(publication.topic);  // before the topic moves on
+  connection_.PublishConfirmed(subject, bytes,
+                               [this, fence, receipt, matched, topic = std::move(publication.topic),
+                                done = std::move(done)](const absl::Status& sent) mutable {
+                                 if (!sent.ok()) {
+                                   refused_.fetch_add(1, std::memory_order_relaxed);
+                                   Take(fence).Release();
+                                   if (!receipt.empty()) options_.relay->Failed(receipt);
+                                   return done(sent);
+                                 }
+                                 Published published;
+                                 published.matched = matched;
+                                 published.elsewhere = options_.relay != nullptr;
+                                 // Nobody here is on the topic, so it will not come back here.
+                                 if (matched == 0) {
+                                   const Sent sent_here = Take(fence);
+                                   if (sent_here.tally) sent_here.tally->Answer(0);
+                                   sent_here.Release();
+                                 }
+                                 if (!receipt.empty())
+                                   options_.relay->Published(receipt, std::move(topic), 0);
+                                 done(published);
+                               });
 }
 
 void NatsBroker::PublishKept(Publication publication, PublishDone done) {
+  const NatsStream& stream =
+      *streams_[static_cast<std::size_t>(subjects_.PartitionOf(publication.topic))];
+  if (stream.suspected()) {
+    refused_.fetch_add(1, std::memory_order_relaxed);
+    return done(absl::UnavailableError(
+        "the stream in NATS has lost messages and is being checked: send this again"));
+  }
   Asked asked;
+  asked.epoch = stream.epoch();
   asked.fence = RandomUint64();
   Expect(asked.fence, publication);
   asked.receipt = OutgoingReceipt(publication);
@@ -110,7 +129,9 @@ void NatsBroker::OnAcknowledged(Asked asked, absl::StatusOr<NatsMessage> answer,
   absl::StatusOr<Acknowledgement> taken =
       answer.ok()
           ? ParseAcknowledgement(answer->data())
-          : absl::StatusOr<Acknowledgement>(absl::UnavailableError(answer.status().message()));
+          : absl::StatusOr<Acknowledgement>(Transient(answer.status())
+                                                ? absl::UnavailableError(answer.status().message())
+                                                : answer.status());
   const int partition = subjects_.PartitionOf(asked.topic);
   if (!taken.ok() || taken->duplicate) {
     Take(asked.fence).Release();
@@ -121,35 +142,59 @@ void NatsBroker::OnAcknowledged(Asked asked, absl::StatusOr<NatsMessage> answer,
     return done(taken.status());
   }
   if (taken->duplicate) {
-    return AnswerRepeat(taken->sequence, std::move(asked.fingerprint), partition, std::move(done));
+    return AnswerRepeat(taken->sequence, std::move(asked), std::move(done));
   }
   NatsStream& stream = *streams_[static_cast<std::size_t>(partition)];
+  if (!stream.suspected() && stream.epoch() == asked.epoch)
+    return AnswerTaken(std::move(asked), taken->sequence, std::move(done));
+  // Stored in a log that may be gone by now.
+  stream.GetAt(taken->sequence, [this, asked = std::move(asked), sequence = taken->sequence,
+                                 done = std::move(done)](
+                                    absl::StatusOr<NatsStream::Fetched> stored) mutable {
+    if (stored.ok() && stored->message.fence == asked.fence)
+      return AnswerTaken(std::move(asked), sequence, std::move(done));
+    Take(asked.fence).Release();
+    if (!asked.receipt.empty()) options_.relay->Failed(asked.receipt);
+    refused_.fetch_add(1, std::memory_order_relaxed);
+    done(absl::UnavailableError("the stream in NATS has lost the message: send it again"));
+  });
+}
+
+void NatsBroker::AnswerTaken(Asked asked, std::uint64_t sequence, PublishDone done) {
+  NatsStream& stream = *streams_[static_cast<std::size_t>(subjects_.PartitionOf(asked.topic))];
   Published published;
-  published.position = {stream.epoch(), taken->sequence, asked.fence};
+  published.position = {stream.epoch(), sequence, asked.fence};
   stream.Saw(published.position);
   published.matched = index_.Find(asked.topic).subscribers;
   published.elsewhere = options_.relay != nullptr;
   if (!asked.receipt.empty())
-    options_.relay->Published(asked.receipt, std::move(asked.topic), taken->sequence);
+    options_.relay->Published(asked.receipt, std::move(asked.topic), sequence);
   done(published);
 }
 
-void NatsBroker::AnswerRepeat(std::uint64_t sequence, std::string fingerprint, int partition,
-                              PublishDone done) {
-  NatsStream& stream = *streams_[static_cast<std::size_t>(partition)];
+void NatsBroker::AnswerRepeat(std::uint64_t sequence, Asked asked, PublishDone done) {
+  NatsStream& stream = *streams_[static_cast<std::size_t>(subjects_.PartitionOf(asked.topic))];
   stream.GetAt(
-      sequence, [epoch = stream.epoch(), fingerprint = std::move(fingerprint),
-                 done = std::move(done)](absl::StatusOr<NatsStream::Fetched> first) mutable {
+      sequence, [&stream, sequence, epoch = stream.epoch(), asked = std::move(asked),
+                 done = std::move(done)](const absl::StatusOr<NatsStream::Fetched>& first) mutable {
         Published published;
         published.duplicate = true;
+        if (!first.ok() && !absl::IsNotFound(first.status()))
+          return done(absl::UnavailableError(first.status().message()));
+        // It may have left the stream by its topic's limit. But a place that the stream has not reached, or
+        // has given to another topic, is that of a log which is gone.
+        const bool lost =
+            first.ok() ? first->topic != asked.topic : sequence > stream.head().offset;
+        if (lost) {
+          return done(absl::UnavailableError(
+              "the stream in NATS has lost the message that this one repeats: send it again"));
+        }
         if (first.ok()) {
-          if (first->message.fingerprint != fingerprint) {
+          if (first->message.fingerprint != asked.fingerprint) {
             return done(absl::AlreadyExistsError(
                 "another message was sent under this key: use a new one for a new message"));
           }
           published.position = {epoch, first->sequence, first->message.fence};
-        } else if (!absl::IsNotFound(first.status())) {
-          return done(absl::UnavailableError(first.status().message()));
         }
         done(published);
       });

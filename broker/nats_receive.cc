@@ -39,8 +39,10 @@ void NatsBroker::OnMessage(NatsMessage message) {
       Post(*name, *std::move(stored), Position{}, nullptr);
     } else {
       NatsTopic::Held held{*std::move(stored), sequence, NumberIn(message, "Nats-Last-Sequence")};
+      const NatsStream::Arrival arrival = StreamOf(topic).Receive(sequence);
+      if (arrival == NatsStream::Arrival::kAgain) Verify(topic.partition);
       // While it is not known whether the stream is still what it was, its messages may be another life's.
-      if (topic.state == State::kLive && !StreamOf(topic).doubted()) {
+      if (topic.state == State::kLive && arrival == NatsStream::Arrival::kTrusted) {
         Receive(*name, topic, std::move(held));
       } else if (topic.held.size() < NatsTopic::kMaxHeld) {
         topic.held.push_back(std::move(held));
@@ -70,13 +72,10 @@ void NatsBroker::Receive(const std::string& name, NatsTopic& topic, NatsTopic::H
     const bool same = held.sequence == current.offset
                           ? current.fence == held.message.fence
                           : known == nullptr || known->position().fence == held.message.fence;
-    if (!same) {
-      StreamOf(topic).Doubt();
-      Verify(topic.partition);
-    }
+    if (!same) Accuse(topic, known == nullptr ? current : known->position());
     return;
   }
-  if (!topic.Follows(held.previous)) {
+  if (!topic.Follows(held)) {
     const std::uint64_t up_to = held.sequence - 1;
     topic.held.push_front(std::move(held));
     return Repair(name, topic, up_to);
@@ -108,14 +107,20 @@ void NatsBroker::Repair(const std::string& name, NatsTopic& topic, std::uint64_t
 void NatsBroker::OnRepaired(const std::string& name, NatsTopic& topic,
                             absl::StatusOr<std::vector<NatsStream::Fetched>> read) {
   const Position current = topic.log.current();
-  if (!read->empty() && read->front().sequence == current.offset &&
-      read->front().message.fence != current.fence) {
-    StreamOf(topic).Doubt();
-    return Verify(topic.partition);
+  const bool there = !read->empty() && read->front().sequence == current.offset;
+  if (there && read->front().message.fence != current.fence) return Accuse(topic, current);
+  if (!there && !topic.at_head && topic.known() && topic.accused != current.offset) {
+    // The stream has let go of it, or has gone back and counts on from an earlier place.
+    topic.accused = current.offset;
+    return Accuse(topic, current);
   }
-  // What the stream itself has let go of may have been this topic's.
-  if (StreamOf(topic).first_sequence() > current.offset + 1)
+  // What the stream has let go of may have been this topic's: all before its first message, or, if
+  // that is older, all before the topic's first.
+  const bool evicted = !there && !topic.at_head && topic.known() && !read->empty();
+  if (StreamOf(topic).first_sequence() > current.offset + 1 ||
+      (evicted && StreamOf(topic).first_sequence() <= current.offset)) {
     TellGap(name, topic, NotRecovered::kExpired);
+  }
   const bool more = read->size() == kRepairStep;
   for (NatsStream::Fetched& fetched : *read) {
     if (fetched.sequence > current.offset) repaired_.fetch_add(1, std::memory_order_relaxed);
@@ -126,8 +131,15 @@ void NatsBroker::OnRepaired(const std::string& name, NatsTopic& topic,
   GoLive(name, topic);
 }
 
+void NatsBroker::Accuse(NatsTopic& topic, const Position& position) {
+  contradictions_.fetch_add(1, std::memory_order_relaxed);
+  StreamOf(topic).Accuse(position);
+  Verify(topic.partition);
+}
+
 void NatsBroker::GoLive(const std::string& name, NatsTopic& topic) {
   topic.state = State::kLive;
+  topic.deliver_from = 0;
   topic.checked = absl::Now();
   if (topic.lost != NotRecovered::kNone) TellGap(name, topic, topic.lost);
   while (!topic.held.empty() && topic.state == State::kLive && !StreamOf(topic).doubted()) {
@@ -156,6 +168,7 @@ void NatsBroker::Deliver(const std::string& name, NatsTopic& topic, StoredMessag
   if (sequence <= topic.log.current().offset) return;
   Post(name, std::move(message), position, &topic.log);
   topic.at_head = false;
+  if (topic.deliver_from != 0) topic.deliver_from = sequence + 1;
   StreamOf(topic).Saw(position);
 }
 

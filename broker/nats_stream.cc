@@ -50,10 +50,9 @@ std::uint64_t EpochOf(std::uint64_t described, std::string_view created) {
 // Never 0, which means "no position".
 std::uint64_t NewEpoch() { return RandomUint64() | 1; }
 
-// Before the first message; the same on all replicas.
-Position StartOf(std::uint64_t epoch) { return {epoch, 0, epoch * 0x9e3779b97f4a7c15}; }
-
 }  // namespace
+
+Position NatsStream::StartOf(std::uint64_t epoch) { return {epoch, 0, epoch * 0x9e3779b97f4a7c15}; }
 
 NatsStream::NatsStream(NatsConnection& connection, const NatsSubjects& subjects, int partition,
                        NatsStreamOptions options)
@@ -174,12 +173,19 @@ void NatsStream::Verify(VerifyDone done) {
   });
 }
 
+struct NatsStream::Trial {
+  State state;
+  std::vector<Position> evidence;
+  std::size_t next = 0;
+  VerifyDone done;
+};
+
 void NatsStream::Compare(const State& state, VerifyDone done) {
-  Position head;
+  auto trial = std::make_shared<Trial>();
   std::uint64_t epoch = 0;
   {
     MutexLock lock(mutex_);
-    head = head_;
+    trial->evidence = witness_.Evidence();
     epoch = epoch_;
     first_ = state.first;
     missing_since_ = absl::InfinitePast();
@@ -187,34 +193,47 @@ void NatsStream::Compare(const State& state, VerifyDone done) {
   if (state.epoch != epoch) {
     return Adopt(state, epoch == 0 ? Verdict::kSame : Verdict::kNewEpoch, std::move(done));
   }
-  // The head may have moved on since the state was asked for: what matters is whether it is there.
-  if (head.offset == 0 || head.offset < state.first) {
-    return Adopt(state, Verdict::kSame, std::move(done));
+  trial->state = state;
+  trial->done = std::move(done);
+  Try(std::move(trial));
+}
+
+void NatsStream::Try(std::shared_ptr<Trial> trial) {
+  while (trial->next < trial->evidence.size() &&
+         trial->evidence[trial->next].offset < trial->state.first) {
+    ++trial->next;  // too old to be kept
   }
-  GetAt(head.offset, [self = shared_from_this(), head, state,
-                      done = std::move(done)](absl::StatusOr<Fetched> fetched) mutable {
-    if (fetched.ok() && fetched->message.fence == head.fence)
-      return self->Adopt(state, Verdict::kSame, std::move(done));
-    if (!fetched.ok() && !absl::IsNotFound(fetched.status())) return done(fetched.status());
-    // Inside the stream a message may be gone by its topic's limit. But not once it has been seen to end
-    // before: then it was overtaken.
-    if (!fetched.ok() && head.offset < state.last && !self->suspected())
-      return self->Adopt(state, Verdict::kSame, std::move(done));
-    self->Suspect(std::move(done));
+  if (trial->next == trial->evidence.size()) {
+    {
+      MutexLock lock(mutex_);
+      witness_.Confirm(trial->evidence);
+    }
+    return Adopt(trial->state, Verdict::kSame, std::move(trial->done));
+  }
+  const Position& position = trial->evidence[trial->next];
+  GetAt(position.offset, [self = shared_from_this(), position,
+                          trial](absl::StatusOr<Fetched> fetched) {
+    if (!fetched.ok() && !absl::IsNotFound(fetched.status())) return trial->done(fetched.status());
+    // Inside the stream a message may be gone by its topic's limit. But not once it has been
+    // seen to end before: then it was overtaken.
+    const bool there = fetched.ok() ? fetched->message.fence == position.fence
+                                    : position.offset < trial->state.last && !self->suspected();
+    if (!there) return self->Suspect(position, std::move(trial->done));
+    ++trial->next;
+    self->Try(trial);
   });
 }
 
-void NatsStream::Suspect(VerifyDone done) {
+void NatsStream::Suspect(const Position& missing, VerifyDone done) {
   bool sure = false, first = false;
-  std::string evidence;
   {
     MutexLock lock(mutex_);
     first = ++suspicions_ == 1;
     sure = suspicions_ >= kSuspicions;
-    evidence = head_.ToToken();
+    witness_.Accuse(missing);
   }
   // Lost where there is no connection: the next one who notices tells.
-  if (first) (void)connection_.Publish(subjects_.Doubt(partition_), evidence);
+  if (first) (void)connection_.Publish(subjects_.Doubt(partition_), missing.ToToken());
   if (!sure) return done(Verdict::kUnsure);
   Update(NewEpoch(),
          [self = shared_from_this(), done = std::move(done)](absl::StatusOr<State> state) mutable {
@@ -233,10 +252,10 @@ void NatsStream::Adopt(const State& state, Verdict verdict, VerifyDone done) {
       epoch_ = state.epoch;
       known_.clear();
       known_order_.clear();
-      head_ = StartOf(state.epoch);
+      witness_.Reset(StartOf(state.epoch));
       if (verdict == Verdict::kNewEpoch) epoch_changes_.fetch_add(1, std::memory_order_relaxed);
     }
-    behind = head_.offset < state.last;
+    behind = witness_.newest().offset < state.last;
   }
   if (!behind) return done(verdict);
   GetAt(state.last, [self = shared_from_this(), epoch = state.epoch, verdict,
@@ -261,7 +280,7 @@ std::uint64_t NatsStream::first_sequence() const {
 
 Position NatsStream::head() const {
   MutexLock lock(mutex_);
-  return head_;
+  return witness_.newest();
 }
 
 void NatsStream::Saw(const Position& position) {
@@ -270,7 +289,22 @@ void NatsStream::Saw(const Position& position) {
 
 void NatsStream::MoveHead(const Position& position) {
   MutexLock lock(mutex_);
-  if (position.epoch == epoch_ && position.offset > head_.offset) head_ = position;
+  witness_.Saw(position);
+}
+
+NatsStream::Arrival NatsStream::Receive(std::uint64_t sequence) {
+  MutexLock lock(mutex_);
+  if (trusted_ < doubts_) return Arrival::kDoubted;
+  if (witness_.Receive(sequence)) return Arrival::kTrusted;
+  ++doubts_;
+  return Arrival::kAgain;
+}
+
+void NatsStream::Accuse(const Position& position) {
+  MutexLock lock(mutex_);
+  if (position.epoch != epoch_) return;
+  witness_.Accuse(position);
+  ++doubts_;
 }
 
 void NatsStream::Doubt() {
@@ -286,9 +320,9 @@ void NatsStream::Trust() {
 bool NatsStream::Hear(std::string_view evidence) {
   const absl::StatusOr<Position> position = Position::FromToken(evidence);
   MutexLock lock(mutex_);
-  if (!position.ok() || position->epoch != epoch_ || *position == head_) return false;
+  if (!position.ok() || position->epoch != epoch_ || witness_.accused(*position)) return false;
   // If it is wrong, the next look finds it in the stream.
-  head_ = *position;
+  witness_.Accuse(*position);
   suspicions_ = std::max(suspicions_, 1);
   ++doubts_;
   return true;
@@ -307,7 +341,7 @@ bool NatsStream::doubted() const {
 bool NatsStream::Known(const Position& position) const {
   MutexLock lock(mutex_);
   if (position.epoch != epoch_) return false;
-  if (position == head_) return true;
+  if (position == witness_.newest()) return true;
   if (position == StartOf(epoch_)) return first_ <= 1;
   const auto it = known_.find(position.offset);
   return it != known_.end() && it->second == position.fence;

@@ -14,6 +14,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "broker/log_witness.h"
 #include "broker/nats_connection.h"
 #include "broker/nats_subjects.h"
 #include "broker/stored_message.h"
@@ -36,11 +37,12 @@ struct NatsStreamOptions {
 //
 // Truth: the stream's `epoch` is made of its description, where replicas write a number, and of the time
 //        at which it was created. A stream that was deleted and made again has a new one, whoever did so.
-//        A stream that went back to an older state has not, so this remembers the newest
-//        message it knows (`head`: its sequence and the nonce stored with it) and looks whether it is
-//        still there: if not, it tells the others what is missing, so that they doubt too, and after
-//        some looks gives the stream a new epoch. All positions from before are then answered with
-//        `recovered: false`.
+//        A stream that went back to an older state has not. So this remembers positions that it has
+//        seen (LogWitness) and asks the leader whether they are still there. If one is not, it tells
+//        the other replicas which, so that they doubt too, and after some looks gives the stream a
+//        new epoch. All positions from before are then answered with `recovered: false`.
+// Reads: from the stream's leader. A follower may be behind, and with nats-server 2.9 its log may
+//        differ from the leader's for good.
 //
 // Threads: any. Callbacks run on the connection's threads.
 // Source:  JetStream's API (docs.nats.io/reference/reference-protocols/nats_api_reference) through
@@ -68,18 +70,33 @@ class NatsStream : public std::enable_shared_from_this<NatsStream> {
   // seen meanwhile does not move the head, or a stream that went back could outgrow the evidence.
   void Doubt();
   bool doubted() const;
+  // `position` was delivered here, and what has been read or received since contradicts it. The next
+  // Verify asks the leader for it.
+  void Accuse(const Position& position);
+  // A position that was seen is missing, and it is not decided yet whether the log has to begin anew.
+  // What is stored meanwhile may be lost.
+  bool suspected() const;
   // What Verify has found is in force: on a new epoch, nothing that follows the old one is left. A doubt
   // that came after that Verify began stays.
   void Trust();
   // Another replica says that this position is missing. True if that is news, to be verified.
   bool Hear(std::string_view evidence);
 
+  // The position before the first message of an epoch; the same on all replicas.
+  static Position StartOf(std::uint64_t epoch);
   // 0 before the first Verify.
   std::uint64_t epoch() const;
   // A position at the newest message of the stream that is known, of whatever topic.
   Position head() const;
   // A message has been seen at `offset`. Moves the head; ignored if it belongs to another epoch.
   void Saw(const Position& position);
+  enum class Arrival {
+    kTrusted,
+    kDoubted,  // the stream is doubted
+    kAgain,    // it gives out numbers again: from now on it is doubted, and to be verified
+  };
+  // A message of the stream has come at `sequence`.
+  Arrival Receive(std::uint64_t sequence);
   // True if `position` is known to be right: it was the head once, or was checked.
   bool Known(const Position& position) const;
   // To be called when Get has shown that `position` is right.
@@ -90,13 +107,13 @@ class NatsStream : public std::enable_shared_from_this<NatsStream> {
     std::string topic;
     StoredMessage message;
   };
-  // `kLeader` sees all that is acknowledged; `kAny` may be behind, and is cheaper.
+  // The leader knows all that is acknowledged. Any other server costs less, and what it says has to be
+  // confirmed by the leader before it counts.
   enum class From { kLeader, kAny };
   // kNotFound if there is none.
   using GetDone = absl::AnyInvocable<void(absl::StatusOr<Fetched>)>;
   void GetAt(std::uint64_t sequence, GetDone done);  // from the leader
   void GetLast(std::string_view topic, From from, GetDone done);
-  void GetNext(std::string_view topic, std::uint64_t sequence, From from, GetDone done);
 
   // Messages of `topic` at `first` to `last` (both included), oldest first, at most `limit`: with that
   // many there may be more.
@@ -128,11 +145,14 @@ class NatsStream : public std::enable_shared_from_this<NatsStream> {
   void Update(std::uint64_t epoch, StateDone done);
   // Where there is no stream: not at once, if there was one.
   bool MayCreate();
+  void GetNext(std::string_view topic, std::uint64_t sequence, GetDone done);
   void Compare(const State& state, VerifyDone done);
-  void Suspect(VerifyDone done);
+  // Asks for the positions from `next` on.
+  struct Trial;
+  void Try(std::shared_ptr<Trial> trial);
+  void Suspect(const Position& missing, VerifyDone done);
   // Takes the state as it is; its head follows from its last message.
   void Adopt(const State& state, Verdict verdict, VerifyDone done);
-  bool suspected() const;
   void MoveHead(const Position& position);
   void Get(std::string request, From from, GetDone done);
   void ReadOn(std::shared_ptr<Reading> reading);
@@ -146,7 +166,7 @@ class NatsStream : public std::enable_shared_from_this<NatsStream> {
   mutable Mutex mutex_;
   std::uint64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;
   std::uint64_t first_ ABSL_GUARDED_BY(mutex_) = 0;
-  Position head_ ABSL_GUARDED_BY(mutex_);
+  LogWitness witness_ ABSL_GUARDED_BY(mutex_);
   int suspicions_ ABSL_GUARDED_BY(mutex_) = 0;
   // How many doubts there have been, when the current or last Verify began, and up to which they are
   // settled.

@@ -37,10 +37,10 @@ void NatsStream::GetLast(std::string_view topic, From from, GetDone done) {
       from, std::move(done));
 }
 
-void NatsStream::GetNext(std::string_view topic, std::uint64_t sequence, From from, GetDone done) {
+void NatsStream::GetNext(std::string_view topic, std::uint64_t sequence, GetDone done) {
   Get(fmt::format(R"({{"seq":{},"next_by_subj":{}}})", sequence,
                   JsonString(subjects_.Stored(partition_, topic))),
-      from, std::move(done));
+      From::kLeader, std::move(done));
 }
 
 void NatsStream::Get(std::string request, From from, GetDone done) {
@@ -94,7 +94,6 @@ void NatsStream::Get(std::string request, From from, GetDone done) {
 struct NatsStream::Reading {
   std::string topic;
   Range range;
-  From from = From::kAny;
   std::vector<Fetched> messages;
   absl::AnyInvocable<void(absl::StatusOr<std::vector<Fetched>>)> done;
 };
@@ -112,16 +111,11 @@ void NatsStream::ReadOn(std::shared_ptr<Reading> reading) {
   Range& range = reading->range;
   if (reading->messages.size() >= range.limit || range.first > range.last)
     return reading->done(std::move(reading->messages));
-  GetNext(reading->topic, range.first, reading->from,
+  GetNext(reading->topic, range.first,
           [self = shared_from_this(), reading](absl::StatusOr<Fetched> fetched) {
             Range& range = reading->range;
-            if (absl::IsNotFound(fetched.status())) {
-              if (reading->from == From::kLeader)
-                return reading->done(std::move(reading->messages));
-              // Whoever answered may be behind; the leader is not.
-              reading->from = From::kLeader;
-              return self->ReadOn(reading);
-            }
+            if (absl::IsNotFound(fetched.status()))
+              return reading->done(std::move(reading->messages));
             if (!fetched.ok()) return reading->done(fetched.status());
             if (fetched->sequence > range.last) return reading->done(std::move(reading->messages));
             range.first = fetched->sequence + 1;

@@ -53,14 +53,16 @@ struct NatsTopic {
     repaired_to = 0;
     suspect = 0;
     puzzled = 0;
+    accused = 0;
   }
   bool known() const { return !log.current().empty(); }
-  // True if nothing can lie between what is known and a message that follows `previous`.
-  bool Follows(std::uint64_t previous) const {
-    const std::uint64_t current = log.current().offset;
-    if (previous == current && !at_head) return true;
-    if (at_head && previous == 0) return true;
-    return previous != 0 && previous <= repaired_to;
+  // True if nothing can lie between what is known and the message.
+  bool Follows(const Held& message) const {
+    if (message.previous == log.current().offset && !at_head) return true;
+    if (at_head && message.previous == 0) return true;
+    if (message.previous != 0 && message.previous <= repaired_to) return true;
+    // The stream has let go of the messages before it, or it is the first one.
+    return message.sequence <= repaired_to + 1;
   }
 
   bool history;
@@ -77,6 +79,10 @@ struct NatsTopic {
   std::uint64_t repaired_to = 0;    // and has been
   int puzzled = 0;                  // times that the stream's answer made no sense
   std::uint64_t suspect = 0;        // a sequence that should have come
+  std::uint64_t accused = 0;        // log.current(), which the stream did not show when it was read
+  // After a loss, until the topic is live again: what the stream has from here on is delivered. 0: no
+  // loss.
+  std::uint64_t deliver_from = 0;
   NotRecovered lost = NotRecovered::kNone;  // subscribers are to be told of a gap
   std::deque<Held> held;                    // what came meanwhile, in order
   std::vector<Waiter> waiting;

@@ -1,7 +1,9 @@
 #include "cli/client_frames.h"
 
 #include <fmt/format.h>
+#include <simdjson.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "absl/strings/escaping.h"
@@ -37,14 +39,54 @@ std::string Frame(std::uint32_t id, std::string_view kind, json::object body) {
   return json::serialize(frame);
 }
 
-void AddContent(json::object& body, std::string_view line) {
-  json::error_code error;
-  json::value data = json::parse({line.data(), line.size()}, error);
+// A frame with the typed line in it: JSON as it was typed, for a parser would change its numbers.
+std::string FrameWithContent(std::uint32_t id, std::string_view kind, json::object body,
+                             std::string_view line) {
+  boost::system::error_code error;
+  json::parse({line.data(), line.size()}, error);
   if (error) {
     body["text"] = line;
-  } else {
-    body["data"] = std::move(data);
+    return Frame(id, kind, std::move(body));
   }
+  body["data"] = nullptr;
+  std::string frame = Frame(id, kind, std::move(body));
+  // `data` was added last.
+  constexpr std::string_view kEnd = "null}}";
+  frame.replace(frame.size() - kEnd.size(), kEnd.size() - 2, line);
+  return frame;
+}
+
+// The member `data` of a message as its bytes stand in `frame`; empty if there is none.
+std::string_view RawData(const simdjson::padded_string& frame) {
+  namespace ondemand = simdjson::ondemand;
+  ondemand::parser parser;
+  ondemand::document document;
+  ondemand::value data;
+  if (parser.iterate(frame).get(document) != simdjson::SUCCESS ||
+      document["message"]["data"].get(data) != simdjson::SUCCESS) {
+    return {};
+  }
+  ondemand::json_type type{};
+  ondemand::object object;
+  ondemand::array array;
+  std::string_view raw;
+  if (data.type().get(type) != simdjson::SUCCESS) return {};
+  if (type == ondemand::json_type::object) {
+    if (data.get_object().get(object) || object.raw_json().get(raw)) return {};
+  } else if (type == ondemand::json_type::array) {
+    if (data.get_array().get(array) || array.raw_json().get(raw)) return {};
+  } else {
+    raw = data.raw_json_token();
+  }
+  // White space behind the value is simdjson's part of it.
+  return raw.substr(0, raw.find_last_not_of(" \t\r\n") + 1);
+}
+
+// JSON on one line. Line ends in it can only be white space between its tokens.
+std::string OneLine(std::string_view text) {
+  std::string line(text);
+  std::ranges::replace_if(line, [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  return line;
 }
 
 std::string ReadError(const json::object& reply) {
@@ -78,14 +120,14 @@ void ReadMessage(const json::object& message, ServerFrame& frame) {
   frame.topic = Text(message, "topic");
   frame.offset = Number(message, "offset");
   frame.event = Text(message, "event");
-  if (const json::value* data = message.if_contains("data")) {
-    frame.payload = json::serialize(*data);
-  } else {
-    frame.payload = Text(message, message.contains("text") ? "text" : "bytes");
-  }
+  frame.payload = Text(message, message.contains("text") ? "text" : "bytes");
 }
 
 std::string OtherNote(std::string_view kind, const json::object& body) {
+  if (kind == "unsubscribed") {
+    return fmt::format("unsubscribed from {} by the server ({})", Text(body, "topic"),
+                       Text(body, "reason"));
+  }
   if (kind == "gap") {
     return fmt::format("gap in {}: messages were lost ({})", Text(body, "topic"),
                        Text(body, "reason"));
@@ -123,16 +165,14 @@ std::string SubscribeFrame(std::uint32_t id, std::string_view topic, std::string
 std::string UpstreamFrame(std::uint32_t id, std::string_view event, std::string_view line) {
   json::object body;
   if (!event.empty()) body["event"] = event;
-  AddContent(body, line);
-  return Frame(id, "message", std::move(body));
+  return FrameWithContent(id, "message", std::move(body), line);
 }
 
 std::string PublishFrame(std::uint32_t id, std::string_view topic, std::string_view event,
                          std::string_view line) {
   json::object body{{"topic", topic}};
   if (!event.empty()) body["event"] = event;
-  AddContent(body, line);
-  return Frame(id, "publish", std::move(body));
+  return FrameWithContent(id, "publish", std::move(body), line);
 }
 
 std::string AckFrame(std::string_view topic, std::uint64_t offset) {
@@ -149,8 +189,15 @@ std::string RawJson(std::string_view payload, bool text) {
 }
 
 absl::StatusOr<ServerFrame> ParseServerFrame(std::string_view text) {
-  json::error_code error;
-  const json::value value = json::parse({text.data(), text.size()}, error);
+  // The payload is taken out first: it is printed as it came, and it may be JSON that Boost.JSON
+  // does not take, such as half a surrogate pair.
+  const simdjson::padded_string padded(text);
+  const std::string_view data = RawData(padded);
+  std::string rest(text);
+  if (!data.empty())
+    rest.replace(static_cast<std::size_t>(data.data() - padded.data()), data.size(), "null");
+  boost::system::error_code error;
+  const json::value value = json::parse(rest, error);
   if (error || !value.is_object() || value.get_object().empty()) {
     return absl::InvalidArgumentError("not a frame of herald.v1.json");
   }
@@ -164,6 +211,7 @@ absl::StatusOr<ServerFrame> ParseServerFrame(std::string_view text) {
   ServerFrame frame;
   if (kind == "message") {
     ReadMessage(body, frame);
+    if (!data.empty()) frame.payload = OneLine(data);
   } else if (kind == "hello") {
     frame.kind = ServerFrame::kHello;
     frame.note = HelloNote(body);

@@ -14,7 +14,7 @@ namespace herald::cli {
 std::string ConnectFrame(std::uint32_t id, std::string_view token);
 // `position` empty: from now on.
 std::string SubscribeFrame(std::uint32_t id, std::string_view topic, std::string_view position);
-// What someone typed: goes as `data` if it is JSON, else as `text`. To the backends that watch …
+// What someone typed: goes as `data`, unchanged, if it is JSON, else as `text`. To the backends that watch …
 std::string UpstreamFrame(std::uint32_t id, std::string_view event, std::string_view line);
 // … or to the other sessions of a topic.
 std::string PublishFrame(std::uint32_t id, std::string_view topic, std::string_view event,
@@ -32,7 +32,7 @@ struct ServerFrame {
   std::string topic;
   std::uint64_t offset = 0;
   std::string event;
-  std::string payload;  // JSON and text as they are, other bytes as base64
+  std::string payload;  // JSON as it came, on one line; text as it is; other bytes as base64
 
   // kReply
   std::uint32_t id = 0;

@@ -9,8 +9,7 @@ namespace herald::cli {
 
 absl::StatusOr<v1::Command> ParseCommandLine(std::string_view line, std::uint64_t line_number) {
   v1::Command command;
-  const auto status = google::protobuf::util::JsonStringToMessage(
-      google::protobuf::StringPiece(line.data(), line.size()), &command);
+  const auto status = google::protobuf::util::JsonStringToMessage(std::string(line), &command);
   if (!status.ok()) {
     // What follows the first line is a drawing of where it went wrong.
     const std::string_view detail(status.message().data(), status.message().size());

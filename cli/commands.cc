@@ -98,6 +98,14 @@ Examples:
     {kOperating, "reload", "Have the configuration read again", DeclareReload, R"(Example:
   heraldctl reload
 )"},
+    {kOperating, "producer", "Make a producer's token and its rights", DeclareProducer,
+     R"(Prints the token once, then the entry for producers_file, which holds only its hash.
+
+Examples:
+  heraldctl producer add orders --may deliver,query --topics 'orders/**' --users '**'
+  heraldctl producer add billing --may deliver --users '**' --file producers.yaml > billing.token
+  heraldctl producer hash < old.token
+)"},
 });
 
 }  // namespace

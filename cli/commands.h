@@ -54,5 +54,6 @@ Action DeclareHealth(CLI::App& app);
 Action DeclareToken(CLI::App& app);
 Action DeclareDrain(CLI::App& app);
 Action DeclareReload(CLI::App& app);
+Action DeclareProducer(CLI::App& app);
 
 }  // namespace herald::cli

@@ -9,6 +9,8 @@
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
 
+#include "fmt/format.h"
+
 namespace herald::cli {
 
 namespace asio = boost::asio;
@@ -22,7 +24,9 @@ absl::StatusOr<HttpAnswer> HttpGet(const std::string& host, const std::string& p
   asio::ip::tcp::resolver resolver(io);
   beast::tcp_stream stream(io);
   http::request<http::empty_body> request(http::verb::get, path, 11);
-  request.set(http::field::host, host);
+  const bool v6 = host.find(':') != std::string::npos;
+  request.set(http::field::host,
+              v6 ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port));
   request.set(http::field::connection, "close");
   beast::flat_buffer buffer;
   http::response_parser<http::string_body> parser;

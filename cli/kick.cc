@@ -18,6 +18,8 @@ struct KickFlags {
   std::string reason;
   int reconnect = 0;
   std::optional<absl::Duration> delay;
+  std::optional<absl::Duration> ban_for;
+  std::string token_id;
 };
 
 ExitCode Kick(const KickFlags& flags, const GlobalOptions& globals) {
@@ -29,6 +31,8 @@ ExitCode Kick(const KickFlags& flags, const GlobalOptions& globals) {
   request.set_reason(flags.reason);
   request.set_reconnect(static_cast<v1::Reconnect>(flags.reconnect));
   if (flags.delay) *request.mutable_reconnect_delay() = ToProto(*flags.delay);
+  if (flags.ban_for) *request.mutable_ban_for() = ToProto(*flags.ban_for);
+  request.set_token_id(flags.token_id);
   return CallAndPrintMatched(globals, request, &v1::SessionService::Stub::Disconnect);
 }
 
@@ -42,6 +46,10 @@ Action DeclareKick(CLI::App& app) {
   AddChoice(app, "--reconnect", flags->reconnect,
             {{"yes", v1::RECONNECT_YES}, {"no", v1::RECONNECT_NO}}, "Shall it come back?");
   AddDuration(app, "--delay", flags->delay, "It should wait so long before");
+  AddDuration(app, "--ban-for", flags->ban_for,
+              "Keep them away for so long; 0s lifts a ban");
+  app.add_option("--token-id", flags->token_id, "Only sessions with the token of this jti")
+      ->option_text("JTI");
   return [flags](const GlobalOptions& globals) { return Kick(*flags, globals); };
 }
 

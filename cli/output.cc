@@ -15,7 +15,11 @@ namespace herald::cli {
 std::string ToJson(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
+#if GOOGLE_PROTOBUF_VERSION < 5026000
   options.always_print_primitive_fields = true;
+#else
+  options.always_print_fields_with_no_presence = true;
+#endif
   std::string json;
   const auto status = google::protobuf::util::MessageToJsonString(message, &json, options);
   // Only google.protobuf.Any can fail, and Herald's messages hold none.

@@ -27,7 +27,8 @@ constexpr std::uint32_t kFirstSubscribeId = 2;
 
 struct SubscribeFlags {
   std::string url = "ws://127.0.0.1:8080/ws";
-  std::vector<std::string> topics;
+  std::vector<std::string> topics;       // of --topic; Subscribe adds those of --topics
+  std::vector<std::string> more_topics;  // of --topics
   std::string since;
   std::string token;
   std::string token_file;
@@ -269,8 +270,9 @@ Action DeclareSubscribe(CLI::App& app) {
   if (const char* url = std::getenv("HERALD_URL"); url != nullptr && *url != '\0') flags->url = url;
   app.add_option("--url", flags->url, "Where (or env HERALD_URL)\n[ws://127.0.0.1:8080/ws]")
       ->option_text("URL");
-  AddList(app, "--topic,--topics", flags->topics, "Subscribe to these; may be repeated")
+  AddRepeated(app, "--topic", flags->topics, "Subscribe to this one; may be repeated")
       ->option_text("TOPIC");
+  AddList(app, "--topics", flags->more_topics, "Subscribe to these")->option_text("A,B");
   app.add_option("--since", flags->since, "First what followed this position")
       ->option_text("POSITION");
   app.add_option("--token", flags->token, "The client's JWT (or env HERALD_CLIENT_TOKEN)")
@@ -285,7 +287,11 @@ Action DeclareSubscribe(CLI::App& app) {
   app.add_flag("--with-topic", flags->with_topic, "Topic, offset and event before the payload");
   app.add_option("--count", flags->count, "End after so many messages")->option_text("N");
   AddDuration(app, "--for", flags->limit, "End after so long");
-  return [flags](const GlobalOptions& globals) { return Subscribe(*flags, globals); };
+  return [flags](const GlobalOptions& globals) {
+    std::vector<std::string>& topics = flags->topics;
+    topics.insert(topics.end(), flags->more_topics.begin(), flags->more_topics.end());
+    return Subscribe(*flags, globals);
+  };
 }
 
 }  // namespace herald::cli

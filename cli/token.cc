@@ -70,6 +70,9 @@ Action DeclareToken(CLI::App& app) {
       ->group(claims);
   AddPairs(app, "--label", flags->labels, "A label of its sessions; may be repeated")
       ->group(claims);
+  app.add_option("--token-id", spec.token_id, "jti, by which kick can ban the token")
+      ->option_text("JTI")
+      ->group(claims);
   app.add_option("--issuer", spec.issuer, "iss")->option_text("NAME")->group(claims);
   app.add_option("--audience", spec.audience, "aud")->option_text("NAME")->group(claims);
   return [flags](const GlobalOptions& globals) { return Token(*flags, globals); };

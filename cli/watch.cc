@@ -106,7 +106,7 @@ ExitCode Watch(const WatchFlags& flags, const GlobalOptions& globals) {
 Action DeclareWatch(CLI::App& app) {
   auto flags = std::make_shared<WatchFlags>();
   AddList(app, "--kind", flags->kinds, EventKindNames("\n"))->option_text("KIND");
-  AddList(app, "--topic", flags->topics, "Only topics like this (* and **)")
+  AddRepeated(app, "--topic", flags->topics, "Only topics like this (* and **)")
       ->option_text("PATTERN");
   app.add_option("--group", flags->group, "Share the events with this group's watchers")
       ->option_text("NAME");

@@ -3,10 +3,10 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "herald/v1/admin_service.grpc.pb.h"
-#include "service/producer_auth.h"
+#include "herald/v1/admin_service.pb.h"
 #include "service/questions.h"
 #include "service/rpc/unary_call.h"
 
@@ -25,29 +25,31 @@ struct AdminActions {
   using OnReloaded = std::function<void(const absl::StatusOr<Reloaded>&)>;
   // Reads the configuration again and answers, maybe on another thread.
   std::function<void(OnReloaded)> reload;
+  // Says in the log who used the right `operate`. `producer` is empty where callers have no name.
+  std::function<void(std::string_view producer, std::string_view peer, std::string_view action)>
+      audit;
 };
 
-// `AdminService` over gRPC.
+// `AdminService` over gRPC. Drain and Reload need the right `operate`, and each use is audited.
 //
 // Threads:   those of calls (service/rpc/call_threads.h); the actions are called there too.
 class AdminService final {
  public:
-  AdminService(Questions& questions, const ProducerAuth& auth, AdminActions actions)
-      : questions_(questions), auth_(auth), actions_(std::move(actions)) {}
+  AdminService(Questions& questions, AdminActions actions)
+      : questions_(questions), actions_(std::move(actions)) {}
 
   // What is registered with the server to be built.
-  grpc::Service* async() { return &async_; }
-  // Handles the calls that arrive at `queue`; once the server has been built.
-  void Serve(grpc::ServerCompletionQueue& queue);
+  grpc::Service* methods() { return &methods_; }
+  // Handles the calls that arrive at `queue` and that `gate` admits; once the server has been built.
+  void Serve(CallQueue& queue, const CallGate& gate);
 
  private:
   void GetInfo(UnaryCall<v1::GetInfoRequest, v1::GetInfoResponse>& call);
   void Drain(UnaryCall<v1::DrainRequest, v1::DrainResponse>& call);
   void Reload(UnaryCall<v1::ReloadRequest, v1::ReloadResponse>& call);
 
-  v1::AdminService::AsyncService async_;
+  Methods methods_{"herald.v1.AdminService"};
   Questions& questions_;
-  const ProducerAuth& auth_;
   const AdminActions actions_;
 };
 

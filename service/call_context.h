@@ -1,11 +1,14 @@
 #pragma once
 
+#include <grpc/grpc_security_constants.h>
+#include <grpcpp/security/auth_context.h>
 #include <grpcpp/server_context.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
 
-#include "service/producer_auth.h"
+#include "service/producer_gate.h"
 #include "service/rpc/unary_call.h"
 #include "service/status.h"
 
@@ -18,18 +21,42 @@ inline std::string Metadata(const grpc::ServerContext& context, std::string_view
                                                : std::string(it->second.data(), it->second.size());
 }
 
-// The producer that calls, by its token.
-inline absl::StatusOr<std::string> ProducerOf(const grpc::ServerContext& context,
-                                              const ProducerAuth& auth) {
-  return auth.Check(Metadata(context, "authorization"));
+// What the caller shows: its bearer token, and the names of its verified mTLS certificate.
+inline ProducerCredential CredentialOf(const grpc::ServerContext& context) {
+  ProducerCredential credential;
+  credential.authorization = Metadata(context, "authorization");
+  const std::shared_ptr<const grpc::AuthContext> peer = context.auth_context();
+  if (!peer || !peer->IsPeerAuthenticated()) return credential;
+  for (const char* property : {GRPC_PEER_URI_PROPERTY_NAME, GRPC_PEER_DNS_PROPERTY_NAME,
+                               GRPC_PEER_EMAIL_PROPERTY_NAME, GRPC_X509_SUBJECT_PROPERTY_NAME}) {
+    for (const grpc::string_ref& value : peer->FindPropertyValues(property)) {
+      if (!value.empty()) credential.certificate.emplace_back(value.data(), value.size());
+    }
+  }
+  return credential;
 }
 
-// False: the caller may not, and has been told.
+// The producer that calls, if it is below its rates. Otherwise the call has been answered.
 template <typename Request, typename Response>
-bool Admitted(UnaryCall<Request, Response>& call, const ProducerAuth& auth) {
-  const absl::Status status = ProducerOf(call.context(), auth).status();
-  if (!status.ok()) call.Finish(ToGrpc(status));
-  return status.ok();
+std::optional<ProducerGate> Admit(UnaryCall<Request, Response>& call) {
+  ProducerGate gate = call.TakeCaller().gate;
+  gate.Count(1);
+  const bool sized = gate.rights() != nullptr && gate.rights()->limits.bytes_per_second != 0;
+  const absl::Status refused = gate.TakeRate(sized ? call.request().ByteSizeLong() : 0);
+  if (refused.ok()) return gate;
+  call.Finish(ToGrpc(refused));
+  return std::nullopt;
+}
+
+// The same for a producer that needs `verb`.
+template <typename Request, typename Response>
+std::optional<ProducerGate> Admit(UnaryCall<Request, Response>& call, Right verb) {
+  std::optional<ProducerGate> gate = Admit(call);
+  if (!gate) return std::nullopt;
+  const absl::Status refused = gate->CheckVerb(verb);
+  if (refused.ok()) return gate;
+  call.Finish(ToGrpc(refused));
+  return std::nullopt;
 }
 
 }  // namespace herald

@@ -7,6 +7,7 @@
 #include "fmt/ranges.h"
 #include "herald/internal/v1/cluster.pb.h"
 #include "service/convert.h"
+#include "service/reach_wire.h"
 #include "session/random.h"
 
 namespace herald {
@@ -47,6 +48,7 @@ internal::v1::RunCommand ToRequest(const v1::Command& command,
   request.set_default_report(context.default_report);
   request.set_traceparent(context.traceparent);
   request.set_now_unix_nanos(absl::ToUnixNanos(context.now));
+  if (context.reach) *request.mutable_reach() = ToWire(*context.reach);
   return request;
 }
 
@@ -230,20 +232,22 @@ void ClusterCommands::AskOwner(const std::string& node, v1::Command& command,
   internal::v1::RunCommand request = ToRequest(command, context);
   if (const ReceiptPtr receipt = MakeReceipt(command, context, done, report))
     request.set_receipt(relay_.Expect(receipt, {node}));
-  cluster_.Ask(node, kCommand, request.SerializeAsString(), kDeadline,
-               [seq = command.seq(), node,
-                done = std::move(done)](absl::StatusOr<std::string> answer) mutable {
-                 absl::StatusOr<v1::CommandResult> result = ToResult(std::move(answer));
-                 if (!result.ok()) {
-                   const bool unknown = absl::IsNotFound(result.status());
-                   const absl::Status why =
-                       unknown ? NoSuchSession() : NoAnswer(node, result.status());
-                   result = v1::CommandResult();
-                   SetStatus(why, *result);
-                 }
-                 result->set_seq(seq);
-                 done(*std::move(result));
-               });
+  cluster_.Ask(
+      node, kCommand, request.SerializeAsString(), kDeadline,
+      [seq = command.seq(), node, beyond = context.beyond_reach,
+       done = std::move(done)](absl::StatusOr<std::string> answer) mutable {
+        absl::StatusOr<v1::CommandResult> result = ToResult(std::move(answer));
+        if (!result.ok()) {
+          const bool unknown = absl::IsNotFound(result.status());
+          const absl::Status why = unknown ? NoSuchSession() : NoAnswer(node, result.status());
+          result = v1::CommandResult();
+          SetStatus(why, *result);
+        }
+        result->set_seq(seq);
+        if (beyond && result->code() == static_cast<int>(absl::StatusCode::kPermissionDenied))
+          beyond->fetch_add(1, std::memory_order_relaxed);
+        done(*std::move(result));
+      });
 }
 
 void ClusterCommands::Scatter(v1::Command& command, const CommandRunner::Context& context,
@@ -293,6 +297,7 @@ void ClusterCommands::OnCommand(std::string request, Cluster::Answer answer) {
   context.default_report = run.default_report();
   context.traceparent = run.traceparent();
   context.now = absl::FromUnixNanos(run.now_unix_nanos());
+  if (run.has_reach()) context.reach = FromWire(run.reach());
   if (!run.receipt().empty()) context.receipt = relay_.Incoming(run.receipt(), 0);
   runner_.Run(std::move(*run.mutable_command()), context,
               [answer = std::move(answer),

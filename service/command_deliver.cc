@@ -38,6 +38,7 @@ absl::Status CommandRunner::Accept(v1::Deliver& deliver, const Context& context,
     accepted.topics = TopicsOf(*target);
     if (accepted.topics.empty()) {
       accepted.live = *std::move(target);
+      if (to.has_session_id()) accepted.within = WithinReachOf(context);
     } else if (accepted.topics.size() == 1 && accepted.except == nullptr) {
       accepted.topic.Set(accepted.topics.front());
       accepted.topics.clear();
@@ -124,7 +125,7 @@ bool CommandRunner::RunDeliver(v1::Deliver& deliver, const Context& context,
     SetStatus(why, result);
     return true;
   };
-  if (memory_full) {
+  if (!TakesMessage(memory, deliver.message().payload().size())) {
     return refuse(
         absl::ResourceExhaustedError("the server is at its memory limit (max_memory_bytes)"));
   }
@@ -300,9 +301,10 @@ void CommandRunner::PublishOnAll(Accepted&& message, v1::CommandResult result, D
 
 void CommandRunner::DeliverLive(Accepted&& message, v1::CommandResult result, Done done) {
   const bool one_session = std::holds_alternative<SessionId>(message.live->to);
+  const std::shared_ptr<WithinReach> within = message.within;
   const std::size_t bytes = message.body.payload.size();
-  table_.ForEach(
-      *message.live,
+  WithinReach::ForEach(
+      table_, *message.live, within,
       [message =
            std::make_shared<const Message>(ShareMessage(std::move(message.body)), "", Position{},
                                            std::move(message.options))](Session& session) {
@@ -311,11 +313,12 @@ void CommandRunner::DeliverLive(Accepted&& message, v1::CommandResult result, Do
         session.Deliver(message, Overflow::kDisconnect,
                         receipt != nullptr ? Tracking::kCounted : Tracking::kNone);
       },
-      [this, result = std::move(result), one_session, require_online = message.require_online,
-       local_only = message.local_only, done = std::move(done)](std::uint64_t matched) mutable {
+      [this, result = std::move(result), one_session, within,
+       require_online = message.require_online, local_only = message.local_only,
+       done = std::move(done)](std::uint64_t matched) mutable {
         result.set_matched(matched);
         if (matched == 0 && !local_only) no_session_.fetch_add(1, std::memory_order_relaxed);
-        if (matched == 0 && one_session) SetStatus(NoSuchSession(), result);
+        if (matched == 0 && one_session) SetStatus(NotMet(within.get()), result);
         if (matched == 0 && !one_session && require_online) SetStatus(NobodyMatched(), result);
         done(std::move(result));
       },

@@ -1,6 +1,9 @@
 #include "service/command_runner.h"
 
+#include <algorithm>
+
 #include "fmt/format.h"
+#include "service/ban_command.h"
 #include "service/cluster_commands.h"
 #include "service/convert.h"
 #include "service/idempotency.h"
@@ -9,6 +12,9 @@
 
 namespace herald {
 namespace {
+
+// Keys that one SetLabels may remove: a session has at most kMaxLabels, but not all have the same.
+constexpr int kMaxRemovedLabels = 128;
 
 // The answer is there.
 bool Fail(const absl::Status& status, v1::CommandResult& result) {
@@ -25,14 +31,15 @@ struct Refused {
 
 // Answers a command that changes sessions once all shards have.
 SessionTable::Done AnswerChange(std::uint64_t seq, const Target& target,
+                                std::shared_ptr<WithinReach> within,
                                 std::shared_ptr<Refused> refused, CommandRunner::Done done) {
   const bool one_session = std::holds_alternative<SessionId>(target.to);
-  return [seq, one_session, refused = std::move(refused),
+  return [seq, one_session, within = std::move(within), refused = std::move(refused),
           done = std::move(done)](std::uint64_t matched) mutable {
     v1::CommandResult result;
     result.set_seq(seq);
     result.set_matched(matched);
-    if (matched == 0 && one_session) SetStatus(NoSuchSession(), result);
+    if (matched == 0 && one_session) SetStatus(NotMet(within.get()), result);
     if (refused && refused->sessions > 0) {
       SetStatus(absl::ResourceExhaustedError(fmt::format(
                     "{} of {} sessions {}", refused->sessions.load(), matched, refused->why)),
@@ -85,13 +92,15 @@ bool CommandRunner::Run(v1::Command& command, const Context& context, v1::Comman
     case v1::Command::kDeliver:
       return RunDeliver(*command.mutable_deliver(), context, result, later, std::move(report));
     case v1::Command::kJoin:
-      return RunJoin(command.join().target(), command.join().topics(), true, result, later);
+      return RunJoin(command.join().target(), command.join().topics(), true, context, result,
+                     later);
     case v1::Command::kLeave:
-      return RunJoin(command.leave().target(), command.leave().topics(), false, result, later);
+      return RunJoin(command.leave().target(), command.leave().topics(), false, context, result,
+                     later);
     case v1::Command::kDisconnect:
-      return RunDisconnect(command.disconnect(), result, later);
+      return RunDisconnect(command.disconnect(), context, result, later);
     case v1::Command::kSetLabels:
-      return RunSetLabels(command.set_labels(), result, later);
+      return RunSetLabels(command.set_labels(), context, result, later);
     case v1::Command::ACTION_NOT_SET:
       break;
   }
@@ -100,19 +109,25 @@ bool CommandRunner::Run(v1::Command& command, const Context& context, v1::Comman
               result);
 }
 
+std::shared_ptr<WithinReach> CommandRunner::WithinReachOf(const Context& context) {
+  if (!context.reach) return nullptr;
+  return std::make_shared<WithinReach>(context.reach, context.beyond_reach);
+}
+
 bool CommandRunner::RunJoin(const v1::Target& unparsed,
                             const google::protobuf::RepeatedPtrField<std::string>& names, bool join,
-                            v1::CommandResult& result, Later later) {
+                            const Context& context, v1::CommandResult& result, Later later) {
   absl::StatusOr<Target> target = ParseTarget(unparsed, node_);
   if (!target.ok()) return Fail(target.status(), result);
   absl::StatusOr<std::vector<std::string>> topics = ParseTopics(names, max_topics_, "topics");
   if (!topics.ok()) return Fail(topics.status(), result);
   std::shared_ptr<Refused> refused(
       new Refused{{}, "are on as many topics as they may be (max_topics_per_session)"});
-  SessionTable::Done answer = AnswerChange(result.seq(), *target, refused, later());
+  const std::shared_ptr<WithinReach> within = WithinReachOf(context);
+  SessionTable::Done answer = AnswerChange(result.seq(), *target, within, refused, later());
   if (!join) {
-    table_.ForEach(
-        *target,
+    WithinReach::ForEach(
+        table_, *target, within,
         [topics = *std::move(topics)](Session& session) {
           for (const std::string& topic : topics) session.Leave(topic);
         },
@@ -126,8 +141,8 @@ bool CommandRunner::RunJoin(const v1::Target& unparsed,
         refused->subscriptions = failed;
         answer(*matched);
       });
-  table_.ForEach(
-      *target,
+  WithinReach::ForEach(
+      table_, *target, within,
       [topics = *std::move(topics), refused, joins](Session& session) {
         joins->in_force.Expect();
         if (!session.Join(topics, joins).ok()) refused->sessions.fetch_add(1);
@@ -139,8 +154,8 @@ bool CommandRunner::RunJoin(const v1::Target& unparsed,
   return false;
 }
 
-bool CommandRunner::RunDisconnect(const v1::Disconnect& disconnect, v1::CommandResult& result,
-                                  Later later) {
+bool CommandRunner::RunDisconnect(const v1::Disconnect& disconnect, const Context& context,
+                                  v1::CommandResult& result, Later later) {
   absl::StatusOr<Target> target = ParseTarget(disconnect.target(), node_);
   if (!target.ok()) return Fail(target.status(), result);
   const std::uint32_t code = disconnect.code() == 0 ? 4410 : disconnect.code();
@@ -157,23 +172,61 @@ bool CommandRunner::RunDisconnect(const v1::Disconnect& disconnect, v1::CommandR
   if (delay < absl::ZeroDuration() || delay > absl::Hours(24)) {
     return Fail(absl::InvalidArgumentError("reconnect_delay must be 0 to 24 hours"), result);
   }
+  const auto bans = ParseBans(disconnect, *target, context.now);
+  if (!bans.ok()) return Fail(bans.status(), result);
   CloseRequest request{static_cast<CloseCode>(code), disconnect.reason(), {}};
   if (request.reason.empty()) request.reason = "disconnected by a producer";
   if (disconnect.reconnect() != v1::RECONNECT_UNSPECIFIED || disconnect.has_reconnect_delay()) {
     request.advice = ReconnectAdvice{disconnect.reconnect() == v1::RECONNECT_NO, delay};
   }
-  table_.ForEach(
-      *target, [request = std::move(request)](Session& session) { session.Close(request); },
-      AnswerChange(result.seq(), *target, nullptr, later()));
+  if (!bans->empty()) {
+    if (bans_ == nullptr) return Fail(absl::UnimplementedError("ban_for: no bans here"), result);
+    // First: a session that opens after the others were closed finds it.
+    if (absl::Status full = bans_->Add(*bans, context.now); !full.ok()) return Fail(full, result);
+    if (!request.advice && disconnect.token_id().empty()) {
+      const absl::Duration ban = std::min(ToDuration(disconnect.ban_for()), absl::Hours(24));
+      request.advice = ReconnectAdvice{false, ban};
+    }
+  }
+  const std::shared_ptr<WithinReach> within = WithinReachOf(context);
+  if (disconnect.token_id().empty()) {
+    WithinReach::ForEach(
+        table_, *target, within,
+        [request = std::move(request)](Session& session) { session.Close(request); },
+        AnswerChange(result.seq(), *target, within, nullptr, later()));
+    return false;
+  }
+  const auto closed = std::make_shared<std::atomic<std::uint64_t>>(0);
+  WithinReach::ForEach(
+      table_, *target, within,
+      [request = std::move(request), token_id = disconnect.token_id(), closed](Session& session) {
+        if (!session.HasToken(token_id)) return;
+        closed->fetch_add(1);
+        session.Close(request);
+      },
+      [closed, answer = AnswerChange(result.seq(), *target, within, nullptr, later())](
+          std::uint64_t) mutable { answer(closed->load()); });
   return false;
 }
 
-bool CommandRunner::RunSetLabels(const v1::SetLabels& set_labels, v1::CommandResult& result,
-                                 Later later) {
+bool CommandRunner::RunSetLabels(const v1::SetLabels& set_labels, const Context& context,
+                                 v1::CommandResult& result, Later later) {
   absl::StatusOr<Target> target = ParseTarget(set_labels.target(), node_);
   if (!target.ok()) return Fail(target.status(), result);
   if (set_labels.set().empty() && set_labels.remove().empty()) {
     return Fail(absl::InvalidArgumentError("set and remove are both empty"), result);
+  }
+  // Each entry is looked up in each session that is meant.
+  if (set_labels.set().size() > kMaxLabels) {
+    return Fail(absl::InvalidArgumentError(fmt::format("set has {} entries, over the limit of {}",
+                                                       set_labels.set().size(), kMaxLabels)),
+                result);
+  }
+  if (set_labels.remove_size() > kMaxRemovedLabels) {
+    return Fail(
+        absl::InvalidArgumentError(fmt::format("remove has {} entries, over the limit of {}",
+                                               set_labels.remove_size(), kMaxRemovedLabels)),
+        result);
   }
   std::vector<std::pair<std::string, std::string>> set(set_labels.set().begin(),
                                                        set_labels.set().end());
@@ -198,8 +251,9 @@ bool CommandRunner::RunSetLabels(const v1::SetLabels& set_labels, v1::CommandRes
     }
   }
   std::shared_ptr<Refused> refused(new Refused{{}, "would have more labels than they may"});
-  table_.ForEach(
-      *target,
+  const std::shared_ptr<WithinReach> within = WithinReachOf(context);
+  WithinReach::ForEach(
+      table_, *target, within,
       [set = std::move(set), remove = std::move(remove), refused](Session& session) {
         Labels labels = session.labels();
         for (const std::string& key : remove) labels.Erase(key);
@@ -211,7 +265,7 @@ bool CommandRunner::RunSetLabels(const v1::SetLabels& set_labels, v1::CommandRes
         }
         session.set_labels(std::move(labels));
       },
-      AnswerChange(result.seq(), *target, refused, later()));
+      AnswerChange(result.seq(), *target, within, refused, later()));
   return false;
 }
 

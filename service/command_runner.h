@@ -13,6 +13,9 @@
 #include "absl/time/time.h"
 #include "broker/broker.h"
 #include "herald/v1/push_service.pb.h"
+#include "service/within_reach.h"
+#include "session/ban_list.h"
+#include "session/memory_budget.h"
 #include "session/receipt_clock.h"
 #include "session/session_table.h"
 
@@ -38,13 +41,15 @@ class CommandRunner {
   using Report = absl::AnyInvocable<void(v1::Receipt)>;
 
   CommandRunner(Broker& broker, SessionTable& table, ReceiptClock& clock, std::string node,
-                std::size_t max_message_bytes, std::size_t max_topics_per_session)
+                std::size_t max_message_bytes, std::size_t max_topics_per_session,
+                BanList* bans = nullptr)
       : broker_(broker),
         table_(table),
         clock_(clock),
         node_(std::move(node)),
         max_message_bytes_(max_message_bytes),
-        max_topics_(max_topics_per_session) {}
+        max_topics_(max_topics_per_session),
+        bans_(bans) {}
 
   struct Context {
     v1::ReportLevel default_report = v1::REPORT_LEVEL_UNSPECIFIED;
@@ -52,6 +57,10 @@ class CommandRunner {
     absl::Time now = absl::Now();  // when the command came
     // Of a command that may be repeated, where the broker knows repeats (Publication).
     std::string dedupe_id, fingerprint;
+    // Only sessions whose users it covers are changed, or met by their id. Null: all.
+    ReachPtr reach;
+    // Counts commands to a session that `reach` does not cover. May be null.
+    std::shared_ptr<std::atomic<std::uint64_t>> beyond_reach;
     // A part of a command that ClusterCommands has taken over: only this node's sessions are meant.
     bool local_only = false;
     ReceiptPtr receipt;  // then instead of one of its own; held until the answer. May be null
@@ -105,8 +114,8 @@ class CommandRunner {
   // counts.
   std::uint64_t no_session() const { return no_session_.load(std::memory_order_relaxed); }
   std::uint64_t timeouts() const { return timeouts_.load(std::memory_order_relaxed); }
-  // While set, deliveries are answered RESOURCE_EXHAUSTED.
-  std::atomic<bool> memory_full{false};
+  // Deliveries that TakesMessage refuses at this level are answered RESOURCE_EXHAUSTED.
+  std::atomic<MemoryLevel> memory{MemoryLevel::kNormal};
   // While set, everything is answered UNAVAILABLE.
   std::atomic<bool> draining{false};
 
@@ -119,6 +128,7 @@ class CommandRunner {
     TopicText topic;
     absl::InlinedVector<std::string, 1> topics;
     std::optional<Target> live;
+    std::shared_ptr<WithinReach> within;  // of `live`; null: no limit
     ExceptionsPtr except;
     DeliveryOptionsPtr options;
     bool keep = true;
@@ -150,9 +160,13 @@ class CommandRunner {
   void DeliverLive(Accepted&& message, v1::CommandResult result, Done done);
   bool RunJoin(const v1::Target& target,
                const google::protobuf::RepeatedPtrField<std::string>& topics, bool join,
-               v1::CommandResult& result, Later later);
-  bool RunDisconnect(const v1::Disconnect& disconnect, v1::CommandResult& result, Later later);
-  bool RunSetLabels(const v1::SetLabels& set_labels, v1::CommandResult& result, Later later);
+               const Context& context, v1::CommandResult& result, Later later);
+  bool RunDisconnect(const v1::Disconnect& disconnect, const Context& context,
+                     v1::CommandResult& result, Later later);
+  bool RunSetLabels(const v1::SetLabels& set_labels, const Context& context,
+                    v1::CommandResult& result, Later later);
+  // Null where the producer may touch every session.
+  static std::shared_ptr<WithinReach> WithinReachOf(const Context& context);
 
   Broker& broker_;
   SessionTable& table_;
@@ -161,6 +175,7 @@ class CommandRunner {
   const std::string node_;
   std::atomic<std::size_t> max_message_bytes_;
   std::atomic<std::size_t> max_topics_;
+  BanList* const bans_;  // null: bans are not possible
   std::atomic<std::uint64_t> commands_{0};
   std::atomic<std::uint64_t> no_session_{0};
   std::atomic<std::uint64_t> timeouts_{0};

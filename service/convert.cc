@@ -221,6 +221,12 @@ void SetStatus(const absl::Status& status, v1::CommandResult& result) {
 
 absl::Status NoSuchSession() { return absl::NotFoundError("target.session_id: no such session"); }
 
+absl::Status NotMet(const WithinReach* within) {
+  if (within == nullptr || !within->TellRefused()) return NoSuchSession();
+  return absl::PermissionDeniedError(
+      "target.session_id: users of this producer do not allow the session's user");
+}
+
 void MoveToBody(v1::Message& message, MessageBody& body) {
   // Asked for by name only where there is something: most have few of them, and an accessor that may
   // change a field makes it first.

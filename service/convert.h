@@ -9,6 +9,7 @@
 #include "herald/v1/event_service.pb.h"
 #include "herald/v1/push_service.pb.h"
 #include "herald/v1/session_service.pb.h"
+#include "service/within_reach.h"
 #include "session/event_hub.h"
 #include "session/message.h"
 #include "session/session_table.h"
@@ -42,6 +43,8 @@ v1::Receipt ToProto(const Receipt::Counts& counts, std::uint64_t seq);
 // The answer of a command that failed.
 void SetStatus(const absl::Status& status, v1::CommandResult& result);
 absl::Status NoSuchSession();
+// Why no session was met by its id: kPermissionDenied, and counted, if it is outside `within`.
+absl::Status NotMet(const WithinReach* within);
 
 // Fills `body`, which is as new, and takes the payload out of `message`.
 void MoveToBody(v1::Message& message, MessageBody& body);

@@ -1,15 +1,19 @@
 #include "service/event_service.h"
 
+#include <algorithm>
+
 #include "fmt/format.h"
-#include "service/call_context.h"
 #include "service/convert.h"
 
 namespace herald {
 namespace {
 
 constexpr std::size_t kEventsAResponse = 256;
+constexpr int kPullsATurn = 16;
 constexpr std::uint32_t kMaxInFlight = 65'536;
 constexpr std::size_t kMaxGroupBytes = 128;
+// Between the name of a producer and that of its group. No name of a producer holds it.
+constexpr char kGroupOf = '\x1f';
 
 absl::StatusOr<WatchOptions> ParseOpen(const v1::WatchOpen& open) {
   WatchOptions options;
@@ -47,17 +51,17 @@ absl::StatusOr<WatchOptions> ParseOpen(const v1::WatchOpen& open) {
 class WatchReactor final : public StreamReactor<EventService::EventCall> {
  public:
   WatchReactor(std::unique_ptr<EventService::EventCall> call, EventService& service,
-               const absl::Status& refused)
-      : StreamReactor(std::move(call)), service_(service) {
+               ProducerGate producer, const absl::Status& refused)
+      : StreamReactor(std::move(call)), service_(service), producer_(std::move(producer)) {
     {
       MutexLock lock(service_.mutex_);
       service_.reactors_.insert(this);
     }
     if (refused.ok()) {
-      StartRead(&request_);
-      return;
+      StartFirstRead(&request_);
+    } else {
+      End(ToGrpc(refused));
     }
-    End(ToGrpc(refused));
   }
 
   // On the executor. What the watcher may get now comes first.
@@ -101,6 +105,8 @@ class WatchReactor final : public StreamReactor<EventService::EventCall> {
 
   void OnCancel() override { End({grpc::CANCELLED, "the watcher is gone"}); }
 
+  void OnNoRequest(const grpc::Status& status) override { End(status); }
+
   void OnDone() override {
     {
       MutexLock lock(service_.mutex_);
@@ -143,6 +149,11 @@ class WatchReactor final : public StreamReactor<EventService::EventCall> {
     }
     absl::StatusOr<WatchOptions> options = ParseOpen(request_.open());
     if (!options.ok()) return options.status();
+    if (absl::Status gone = producer_.Refresh(); !gone.ok()) return gone;
+    if (absl::Status denied = producer_.CheckVerb(Right::kWatch); !denied.ok()) return denied;
+    // A group belongs to its producer: another one neither shares its events nor acknowledges them.
+    if (!options->group.empty() && !producer_.name().empty())
+      options->group = producer_.name() + kGroupOf + options->group;
     const std::uint64_t last = service_.hub_.last_event_id();
     absl::StatusOr<std::uint64_t> added = service_.hub_.AddWatcher(
         *std::move(options), [this] { service_.executor_.Post([this] { Advance(); }); });
@@ -154,12 +165,29 @@ class WatchReactor final : public StreamReactor<EventService::EventCall> {
     return absl::OkStatus();
   }
 
+  // Ends the watch where its rights are not those that it was opened with: nothing more is sent, and
+  // what the watcher had not acknowledged waits for its group.
+  void EndIfRightsChanged() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (watcher_ == 0 || ending_ || !producer_.Changed()) return;
+    const ReachPtr before = producer_.sees();
+    absl::Status status = producer_.Refresh();
+    if (status.ok()) status = producer_.CheckVerb(Right::kWatch);
+    const ReachPtr& now = producer_.sees();
+    const bool same = before && now ? *before == *now : before == now;
+    if (status.ok() && !same)
+      status = absl::UnavailableError("the rights of this producer have changed; watch again");
+    if (status.ok()) return;
+    ending_ = true;
+    status_ = ToGrpc(status);
+  }
+
   void Advance() {
     bool write = false, finish = false;
     grpc::Status status;
     {
       MutexLock lock(mutex_);
       if (finished_) return;
+      EndIfRightsChanged();
       if (!ending_ && !writing_ && watcher_ != 0) writing_ = write = Fill();
       if (end_when_sent_ && !writing_) ending_ = true;
       if (ending_ && !writing_) {
@@ -178,15 +206,43 @@ class WatchReactor final : public StreamReactor<EventService::EventCall> {
       response_.Swap(&opened_);
       return true;
     }
-    EventHub::Batch batch = service_.hub_.Pull(watcher_, kEventsAResponse);
-    response_.set_missed(batch.missed);
-    for (const EventHub::Delivered& delivered : batch.events) {
-      *response_.add_events() = ToProto(*delivered.event, delivered.redelivered, service_.node_);
+    for (int pulls = 0; pulls < kPullsATurn; ++pulls) {
+      const EventHub::Batch batch = service_.hub_.Pull(watcher_, kEventsAResponse);
+      if (batch.events.empty() && batch.missed == 0) return false;  // the hub wakes
+      Add(batch);
+      if (!response_.events().empty() || response_.missed() > 0) return true;
     }
-    return batch.missed > 0 || !batch.events.empty();
+    // Nothing of all that was for this watcher: others have their turn.
+    service_.executor_.Post([this] { Advance(); });
+    return false;
+  }
+
+  // What this watcher may see goes into the response. Its group has dealt with the rest.
+  void Add(const EventHub::Batch& batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const ReachPtr& sees = producer_.sees();
+    // How many were missed would tell how much others do.
+    response_.set_missed(sees ? std::min<std::uint64_t>(batch.missed, 1) : batch.missed);
+    std::vector<std::uint64_t> hidden;
+    for (const EventHub::Delivered& delivered : batch.events) {
+      if (sees && !MaySee(*sees, *delivered.event)) {
+        hidden.push_back(delivered.event->id);
+        continue;
+      }
+      v1::Event& event = *response_.add_events();
+      event = ToProto(*delivered.event, delivered.redelivered, service_.node_);
+      if (sees && event.has_node_lost()) event.mutable_node_lost()->clear_sessions();
+    }
+    // Wakes of this watcher are posted, so they do not wait for the lock that is held here.
+    if (!hidden.empty()) service_.hub_.Acknowledge(watcher_, hidden);
+  }
+
+  static bool MaySee(const Reach& sees, const Event& event) {
+    if (event.kind == EventKind::kNodeLost) return true;
+    return sees.CoversUser(event.user_id) && (event.topic.empty() || sees.CoversTopic(event.topic));
   }
 
   EventService& service_;
+  ProducerGate producer_;  // before the watch is open of the call's thread, then under the lock
   v1::WatchRequest request_;
   v1::WatchResponse response_;
   Mutex mutex_;
@@ -199,14 +255,16 @@ class WatchReactor final : public StreamReactor<EventService::EventCall> {
   grpc::Status status_ ABSL_GUARDED_BY(mutex_);
 };
 
-void EventService::Serve(grpc::ServerCompletionQueue& queue) {
-  ServeStream(async_, *this, queue, &v1::EventService::AsyncService::RequestWatch,
-              &EventService::Watch);
+void EventService::Serve(CallQueue& queue, const CallGate& gate) {
+  ServeStream(methods_["Watch"], queue, gate, *this, &EventService::Watch);
 }
 
 void EventService::Watch(std::unique_ptr<EventCall> call) {
-  const absl::Status refused = ProducerOf(call->context, auth_).status();
-  new WatchReactor(std::move(call), *this, refused);
+  ProducerGate producer = std::move(call->caller.gate);
+  producer.Count(1);
+  absl::Status refused = producer.TakeRate(0);
+  if (refused.ok()) refused = producer.CheckVerb(Right::kWatch);
+  new WatchReactor(std::move(call), *this, std::move(producer), refused);
 }
 
 void EventService::Drain() {

@@ -3,9 +3,9 @@
 #include <string>
 
 #include "absl/container/flat_hash_set.h"
-#include "herald/v1/event_service.grpc.pb.h"
+#include "herald/v1/event_service.pb.h"
 #include "service/executor.h"
-#include "service/producer_auth.h"
+#include "service/producer_gate.h"
 #include "service/rpc/stream_reactor.h"
 #include "session/event_hub.h"
 #include "session/mutex.h"
@@ -16,16 +16,19 @@ class WatchReactor;
 
 // `EventService` over gRPC: pulls from the EventHub as fast as the watcher reads.
 //
+// Rights:    a watch needs `watch`, and shows events whose user and topic the producer's patterns
+//            allow. A group belongs to its producer. When what it may see changes, it ends with
+//            UNAVAILABLE before its next event.
 // Threads:   those of calls (service/rpc/call_threads.h). Outlives them.
 class EventService final {
  public:
-  EventService(EventHub& hub, std::string node, Executor& executor, const ProducerAuth& auth)
-      : hub_(hub), node_(std::move(node)), executor_(executor), auth_(auth) {}
+  EventService(EventHub& hub, std::string node, Executor& executor)
+      : hub_(hub), node_(std::move(node)), executor_(executor) {}
 
   // What is registered with the server to be built.
-  grpc::Service* async() { return &async_; }
-  // Handles the calls that arrive at `queue`; once the server has been built.
-  void Serve(grpc::ServerCompletionQueue& queue);
+  grpc::Service* methods() { return &methods_; }
+  // Handles the calls that arrive at `queue` and that `gate` admits; once the server has been built.
+  void Serve(CallQueue& queue, const CallGate& gate);
 
   // Ends all watches with UNAVAILABLE, once each has been sent what there is. What they had not
   // acknowledged is lost with this replica.
@@ -40,11 +43,10 @@ class EventService final {
   using EventCall = BidiCall<v1::WatchRequest, v1::WatchResponse>;
   void Watch(std::unique_ptr<EventCall> call);
 
-  v1::EventService::AsyncService async_;
+  Methods methods_{"herald.v1.EventService"};
   EventHub& hub_;
   const std::string node_;
   Executor& executor_;
-  const ProducerAuth& auth_;
   mutable Mutex mutex_;
   absl::flat_hash_set<WatchReactor*> reactors_ ABSL_GUARDED_BY(mutex_);
 };

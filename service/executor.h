@@ -3,7 +3,12 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
 #include <thread>
+#include <utility>
+
+#include "absl/time/time.h"
 
 namespace herald {
 
@@ -22,6 +27,14 @@ class Executor {
   template <typename F>
   void Post(F task) {
     boost::asio::post(io_, std::move(task));
+  }
+
+  // Runs it about `delay` later. The destructor waits for it, so `delay` should be short.
+  template <typename F>
+  void PostAfter(absl::Duration delay, F task) {
+    auto timer = std::make_shared<boost::asio::steady_timer>(io_, absl::ToChronoNanoseconds(delay));
+    timer->async_wait(
+        [timer, task = std::move(task)](boost::system::error_code) mutable { task(); });
   }
 
  private:

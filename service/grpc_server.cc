@@ -62,17 +62,45 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
   }
 };
 
+// What one connection can make gRPC hold or do, whoever opens it.
+void BoundConnections(grpc::ServerBuilder& builder) {
+  // Compressed requests get UNIMPLEMENTED from their headers alone: 0.5 MB of them can become
+  // 700 MB. Bit 0 is "identity".
+  builder.AddChannelArgument(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1);
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
+  // Calls at a time. Clients queue more on their side.
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 256);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
+  // Bytes of a call's request that gRPC takes before Herald reads it: HTTP/2's 64 KiB, and not
+  // megabytes, as the bandwidth probe allows to a fast sender. A message being read may be larger.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 64 * 1024);
+  // Until TLS and the HTTP/2 preface are done. gRPC's own default is two minutes.
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
+  // A connection without any call gets GOAWAY, and the producer reconnects when it needs one.
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, 15 * 60'000);
+  // Producers may keep quiet connections alive with a ping every ten seconds. More often than that
+  // three times: GOAWAY "too many pings".
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 2);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+}
+
 }  // namespace
 
 GrpcServer::GrpcServer(const GrpcServerOptions& options, CommandRunner& runner,
                        Idempotency& idempotency, SessionTable& table, Broker& broker,
                        EventHub& events, Executor& executor, const ProducerAuth& auth,
                        Questions& questions, AdminActions actions)
-    : push_(runner, idempotency, table.shards(), executor, auth, options.push),
-      sessions_(runner, questions, broker, executor, auth),
-      events_(events, runner.node(), executor, auth),
-      admin_(questions, auth, std::move(actions)),
+    : push_(runner, idempotency, table.shards(), executor, options.push),
+      sessions_(runner, questions, broker, executor),
+      events_(events, runner.node(), executor),
+      admin_(questions, std::move(actions)),
       health_(executor),
+      producers_(auth),
+      anyone_(producers_),
       executor_(executor) {}
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
@@ -94,13 +122,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   const std::size_t max_request = 64 * (options.max_message_bytes + 4096);
   builder.SetMaxReceiveMessageSize(
       static_cast<int>(std::clamp<std::size_t>(max_request, 4u << 20, 256u << 20)));
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1024);
-  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
-  // Producers may keep quiet connections alive, with a ping every ten seconds at the most.
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  BoundConnections(builder);
   if (options.max_connection_age > absl::ZeroDuration()) {
     // GOAWAY, and no more: Push streams end by their own age, and watches stay where they are.
     builder.AddChannelArgument(
@@ -109,11 +131,12 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
             absl::ToInt64Milliseconds(options.max_connection_age), INT_MAX)));
   }
   for (grpc::Service* service :
-       {server->push_.async(), server->sessions_.async(), server->events_.async(),
-        server->admin_.async(), server->health_.async()}) {
+       {server->push_.methods(), server->sessions_.methods(), server->events_.methods(),
+        server->admin_.methods(), server->health_.methods()}) {
     builder.RegisterService(service);
   }
-  server->call_threads_ = std::make_unique<CallThreads>(builder, options.threads);
+  server->call_threads_ =
+      std::make_unique<CallThreads>(builder, options.threads, options.request_timeout);
   server->server_ = builder.BuildAndStart();
   if (!server->server_ || server->port_ == 0) {
     return absl::UnavailableError(
@@ -126,11 +149,11 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
     server->health_.AddServing(service);
   }
   for (const auto& queue : server->call_threads_->queues()) {
-    server->push_.Serve(*queue);
-    server->sessions_.Serve(*queue);
-    server->events_.Serve(*queue);
-    server->admin_.Serve(*queue);
-    server->health_.Serve(*queue);
+    server->push_.Serve(*queue, server->producers_);
+    server->sessions_.Serve(*queue, server->producers_);
+    server->events_.Serve(*queue, server->producers_);
+    server->admin_.Serve(*queue, server->producers_);
+    server->health_.Serve(*queue, server->anyone_);
   }
   server->call_threads_->Start();
   return server;

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "service/admin_service.h"
+#include "service/call_gates.h"
 #include "service/event_service.h"
 #include "service/health_service.h"
 #include "service/push_service.h"
@@ -30,6 +31,8 @@ struct GrpcServerOptions {
   // When a connection is told GOAWAY, give or take a tenth, so that new calls are spread anew over
   // the replicas. 0: never. Push streams follow by push.max_age, which is a little more.
   absl::Duration max_connection_age = absl::ZeroDuration();
+  // From the headers of a unary call or a Watch until its request is complete.
+  absl::Duration request_timeout = absl::Seconds(10);
 };
 
 // The producers' port: the four services, health (grpc.health.v1) and, if asked for, reflection.
@@ -47,6 +50,8 @@ class GrpcServer {
 
   int port() const { return port_; }
   std::size_t push_streams() const { return push_.streams(); }
+  // Calls refused before a service saw them.
+  CallRefusals::Totals refusals() const { return call_threads_->refusals(); }
   void SetLimits(std::size_t max_push_streams, std::size_t max_commands_in_flight) {
     push_.SetLimits(max_push_streams, max_commands_in_flight);
   }
@@ -71,6 +76,8 @@ class GrpcServer {
   EventService events_;
   AdminService admin_;
   HealthService health_;
+  const ProducersOnly producers_;
+  const Anyone anyone_;
   Executor& executor_;
   std::unique_ptr<CallThreads> call_threads_;
   std::unique_ptr<grpc::Server> server_;

@@ -4,23 +4,33 @@
 
 namespace herald {
 
-// One Watch call: writes the status of its service whenever it is another than was written last.
+// One Watch call: reads which service it is about, then writes that service's status whenever it is
+// another than was written last.
 class HealthReactor final : public StreamReactor<HealthService::HealthCall> {
  public:
   HealthReactor(std::unique_ptr<HealthService::HealthCall> call, HealthService& service)
       : StreamReactor(std::move(call)), service_(service) {
+    bool full;
     {
       MutexLock lock(service_.mutex_);
+      full = service_.reactors_.size() >= HealthService::kMaxWatches;
       service_.reactors_.insert(this);
     }
-    Advance();
+    if (full) {
+      service_.refusals_->Add(CallRefusal::kHealthWatches);
+      End({grpc::RESOURCE_EXHAUSTED, kTooManyWatches});
+    } else if (this->call().caller.stranger) {
+      OnReadDone(true);
+    } else {
+      StartFirstRead(&request_);
+    }
   }
 
   // On the executor or the thread of the call.
   void Advance() {
     MutexLock lock(mutex_);
-    if (writing_ || ended_) return;
-    const auto status = service_.StatusOf(call().request.service());
+    if (!asked_ || writing_ || ending_) return;
+    const auto status = service_.StatusOf(request_.service());
     if (status == response_.status()) return;
     response_.set_status(status);
     writing_ = true;
@@ -28,25 +38,42 @@ class HealthReactor final : public StreamReactor<HealthService::HealthCall> {
   }
 
  private:
+  void OnReadDone(bool ok) override {
+    if (!ok) return End({grpc::INVALID_ARGUMENT, kNoRequest});
+    {
+      MutexLock lock(mutex_);
+      asked_ = true;
+    }
+    Advance();
+  }
+
+  void OnNoRequest(const grpc::Status& status) override { End(status); }
+
   void OnWriteDone(bool) override {
-    bool ended;
+    bool finish;
+    grpc::Status status;
     {
       MutexLock lock(mutex_);
       writing_ = false;
-      ended = ended_;
+      finish = ending_;
+      status = status_;
     }
-    ended ? Finish(grpc::Status::CANCELLED) : Advance();
+    finish ? Finish(status) : Advance();
   }
 
-  // The only end that a watch has.
-  void OnCancel() override {
-    bool writing;
+  // The usual end of a watch.
+  void OnCancel() override { End(grpc::Status::CANCELLED); }
+
+  // The first end counts. Waits for a write that is under way.
+  void End(const grpc::Status& status) {
     {
       MutexLock lock(mutex_);
-      ended_ = true;
-      writing = writing_;
+      if (ending_) return;
+      ending_ = true;
+      status_ = status;
+      if (writing_) return;
     }
-    if (!writing) Finish(grpc::Status::CANCELLED);
+    Finish(status);
   }
 
   void OnDone() override {
@@ -59,16 +86,19 @@ class HealthReactor final : public StreamReactor<HealthService::HealthCall> {
   }
 
   HealthService& service_;
+  HealthService::Request request_;  // constant once asked_
   Mutex mutex_;
   HealthService::Response response_ ABSL_GUARDED_BY(mutex_);  // UNKNOWN: nothing written yet
+  grpc::Status status_ ABSL_GUARDED_BY(mutex_);
+  bool asked_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
-  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-void HealthService::Serve(grpc::ServerCompletionQueue& queue) {
-  using Async = grpc::health::v1::Health::AsyncService;
-  ServeUnary(async_, *this, queue, &Async::RequestCheck, &HealthService::Check);
-  ServeStream(async_, *this, queue, &Async::RequestWatch, &HealthService::Watch);
+void HealthService::Serve(CallQueue& queue, const CallGate& gate) {
+  refusals_ = &queue.refusals;
+  ServeUnary(methods_["Check"], queue, gate, *this, &HealthService::Check);
+  ServeStream(methods_["Watch"], queue, gate, *this, &HealthService::Watch);
 }
 
 void HealthService::AddServing(std::string_view service) {

@@ -154,7 +154,7 @@ Idempotency::Begun Idempotency::BeginKey(Stripe& stripe, const Key& key, std::ui
       // Tried again, maybe as another command: nothing came of the first.
       entry.payload = payload;
       entry.state = Entry::State::kRunning;
-      Uncount(entry);
+      Uncount(stripe, entry);
       stripe.running.splice(stripe.running.end(), stripe.finished, *found);
       PublishOldest(stripe);
       return Ticket(stripe, *found);
@@ -168,7 +168,7 @@ Idempotency::Begun Idempotency::BeginKey(Stripe& stripe, const Key& key, std::ui
     answer = entry.answer;
   }
   v1::CommandResult result;
-  result.ParseFromString(answer);
+  (void)result.ParseFromString(answer);  // our own bytes: they always parse
   result.set_seq(seq);
   duplicates_.fetch_add(1, std::memory_order_relaxed);
   return result;
@@ -191,7 +191,7 @@ void Idempotency::Finish(Ticket ticket, v1::CommandResult& result) {
       entry.state = succeeded ? Entry::State::kSucceeded : Entry::State::kFailed;
       entry.answer = std::move(answer);
       entry.finished = now;
-      Count(entry);
+      Count(stripe, entry);
       stripe.finished.splice(stripe.finished.end(), stripe.running, ticket.entry_);
       PublishOldest(stripe);
     } else {
@@ -258,7 +258,7 @@ bool Idempotency::Expire(Stripe& stripe, TimePoint now, std::size_t count) {
 void Idempotency::Forget(Stripe& stripe, Entries::iterator entry) {
   const Key key = entry->key;
   const bool succeeded = entry->state == Entry::State::kSucceeded;
-  Uncount(*entry);
+  Uncount(stripe, *entry);
   stripe.finished.erase(entry);
   PublishOldest(stripe);
   if (key.producer == nullptr) {
@@ -328,7 +328,7 @@ void Idempotency::Adopt(const Stream& stream, History history) {
       entry->answer = std::move(answer);
       entry->finished = now;
       if (state == Entry::State::kSucceeded) producer.unsettled.erase(seq);
-      Count(*entry);
+      Count(stripe, *entry);
       stripe.finished.splice(stripe.finished.end(), stripe.running, entry);
     };
     for (History::Command& command : history.done)
@@ -340,14 +340,27 @@ void Idempotency::Adopt(const Stream& stream, History history) {
   }
 }
 
-void Idempotency::Count(const Entry& entry) {
+void Idempotency::Count(Stripe& stripe, const Entry& entry) {
   keys_.fetch_add(1, std::memory_order_relaxed);
   cost_.fetch_add(entry.cost(), std::memory_order_relaxed);
+  if (Producer* producer = entry.key.producer) {
+    producer->cost += entry.cost();
+    Rank(stripe, *producer);
+  }
 }
 
-void Idempotency::Uncount(const Entry& entry) {
+void Idempotency::Uncount(Stripe& stripe, const Entry& entry) {
   keys_.fetch_sub(1, std::memory_order_relaxed);
   cost_.fetch_sub(entry.cost(), std::memory_order_relaxed);
+  if (Producer* producer = entry.key.producer) {
+    producer->cost -= entry.cost();
+    Rank(stripe, *producer);
+  }
+}
+
+void Idempotency::Rank(Stripe& stripe, Producer& producer) {
+  stripe.by_cost.Update(producer, producer.cost);
+  stripe.highest.store(stripe.by_cost.highest(), std::memory_order_relaxed);
 }
 
 void Idempotency::PublishOldest(Stripe& stripe) {
@@ -356,7 +369,27 @@ void Idempotency::PublishOldest(Stripe& stripe) {
       std::memory_order_relaxed);
 }
 
+bool Idempotency::EvictOwn() {
+  Stripe* most = &stripes_[0];
+  for (Stripe& stripe : stripes_) {
+    if (stripe.highest.load(std::memory_order_relaxed) >
+        most->highest.load(std::memory_order_relaxed))
+      most = &stripe;
+  }
+  MutexLock lock(most->mutex);
+  const Producer* const producer = most->by_cost.Largest();
+  if (producer == nullptr || producer->cost <= max_keys_ / kShare) return false;
+  for (const auto& [seq, entry] : producer->seqs) {
+    if (entry->state == Entry::State::kRunning) continue;
+    if (!Expired(*entry, clock_())) evicted_.fetch_add(1, std::memory_order_relaxed);
+    Forget(*most, entry);
+    return true;
+  }
+  return false;
+}
+
 bool Idempotency::Evict() {
+  if (EvictOwn()) return true;
   Stripe* oldest = nullptr;
   TimePoint::rep since = kNone;
   for (Stripe& stripe : stripes_) {

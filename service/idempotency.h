@@ -25,6 +25,7 @@
 #include "herald/v1/push_service.pb.h"
 #include "service/fingerprint.h"
 #include "session/mutex.h"
+#include "session/size_ranks.h"
 
 namespace herald {
 
@@ -47,8 +48,9 @@ absl::Status CheckIdempotencyKey(std::string_view field, std::string_view key);
 //
 // Only successes are remembered. Of a failed `seq` it is kept that it failed, for last_seq.
 //
-// Forgetting: the window after a command succeeded (repeats do not prolong it), and the oldest first
-//            when there are more than max_keys. A producer id goes with its last entry and stream.
+// Forgetting: the window after a command succeeded (repeats do not prolong it). When there are more
+//            than max_keys, a producer id with more than 1/kShare of them loses the lowest seq of its
+//            own, so that it cannot push out what others did; else the oldest of all goes. A producer id goes with its last entry and stream.
 //            After a success has been forgotten, a lower seq that is not remembered may have been
 //            carried out as well: that is OUT_OF_RANGE. Numbers that were left out above it are new.
 // Threads:   any. Locks are striped by producer id and by key; none is held while a command runs
@@ -63,6 +65,7 @@ class Idempotency {
   using Done = absl::AnyInvocable<void(v1::CommandResult)>;
 
   static constexpr std::size_t kAnswerBytesAKey = 256;
+  static constexpr std::size_t kShare = 8;
 
   // The clock is a steady one: setting the time of day must not shorten the window.
   Idempotency(absl::Duration window, std::size_t max_keys,
@@ -198,6 +201,8 @@ class Idempotency {
     absl::btree_map<std::uint64_t, Entries::iterator> seqs;
     absl::btree_set<std::uint64_t> unsettled;  // those of `seqs` in flight or failed
     std::uint64_t forgotten = 0;               // the highest that succeeded and is not in `seqs`
+    std::size_t cost = 0;                      // of its finished commands
+    SizeRanks<Producer>::Place place;
   };
   struct alignas(64) Stripe {
     Mutex mutex;
@@ -207,7 +212,10 @@ class Idempotency {
         ABSL_GUARDED_BY(mutex);
     absl::flat_hash_map<Fingerprint, std::unique_ptr<Producer>, FingerprintHash> producers
         ABSL_GUARDED_BY(mutex);
-    // When the first of `finished` did, so that evicting need not lock all stripes to choose one.
+    SizeRanks<Producer> by_cost ABSL_GUARDED_BY(mutex);
+    // The highest rank of by_cost, and below when the first of `finished` did, so that evicting need
+    // not lock all stripes to choose one.
+    std::atomic<std::uint8_t> highest{0};
     std::atomic<TimePoint::rep> oldest{kNone};
   };
   static constexpr TimePoint::rep kNone = std::numeric_limits<TimePoint::rep>::max();
@@ -229,11 +237,14 @@ class Idempotency {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   void Forget(Stripe& stripe, Entries::iterator entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   void DropIfUnused(Stripe& stripe, Producer& producer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
-  void Uncount(const Entry& entry);
-  void Count(const Entry& entry);
+  void Uncount(Stripe& stripe, const Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
+  void Count(Stripe& stripe, const Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
+  void Rank(Stripe& stripe, Producer& producer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   void PublishOldest(Stripe& stripe) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
-  // Forgets the oldest; false if there is none.
+  // Forgets one command; false if there is none.
   bool Evict();
+  // Of the producer id with the most, if that is more than its share; false if it is not.
+  bool EvictOwn();
 
   std::atomic<std::chrono::nanoseconds> window_;
   std::atomic<std::size_t> max_keys_;

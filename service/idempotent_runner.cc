@@ -20,7 +20,7 @@ absl::StatusOr<std::uint64_t> IdempotentRunner::Open(std::string_view producer_i
   if (absl::Status bad = CheckIdempotencyKey("open.producer_id", producer_id); !bad.ok())
     return bad;
   producer_id_ = producer_id;
-  stream_ = idempotency_.Open(producer_, producer_id);
+  stream_ = idempotency_.Open(gate_.name(), producer_id);
   return idempotency_.LastSeq(stream_);
 }
 
@@ -30,7 +30,7 @@ bool IdempotentRunner::MustAskNodes() const {
 
 void IdempotentRunner::AskNodes(std::string_view producer_id,
                                 absl::AnyInvocable<void(std::uint64_t)> done) {
-  moves_->Ask(producer_, producer_id,
+  moves_->Ask(gate_.name(), producer_id,
               [this, done = std::move(done)](std::vector<Idempotency::History> histories) mutable {
                 for (Idempotency::History& history : histories)
                   idempotency_.Adopt(stream_, std::move(history));
@@ -47,6 +47,14 @@ CommandRunner::Done IdempotentRunner::Hold(CommandRunner::Done done) {
   };
 }
 
+bool IdempotentRunner::Refused(const v1::Command& command, v1::CommandResult& result) {
+  const absl::Status admitted = gate_.Admit(command);
+  if (admitted.ok()) return false;
+  result.set_seq(command.seq());
+  SetStatus(admitted, result);
+  return true;
+}
+
 bool IdempotentRunner::RunOnce(v1::Command& command, const CommandRunner::Context& context,
                                v1::CommandResult& result, CommandRunner::Later answer_later,
                                CommandRunner::Report report) {
@@ -61,20 +69,25 @@ bool IdempotentRunner::RunOnce(v1::Command& command, const CommandRunner::Contex
               result);
     return true;
   }
+  const bool refused = !gate_.open() && Refused(command, result);
   // A bad key is no key. The runner refuses it.
-  if (!stream_ && (key.empty() || !CheckIdempotencyKey("", key).ok()))
-    return runner_.Run(command, context, result, later, std::move(report));
+  if (!stream_ && (refused || key.empty() || !CheckIdempotencyKey("", key).ok()))
+    return refused || runner_.Run(command, context, result, later, std::move(report));
 
   const auto wait = [&]() -> Idempotency::Done { return Hold(later()); };
   const Fingerprint payload = FingerprintOf(command);
   Idempotency::Begun begun = stream_ ? idempotency_.Begin(stream_, seq, payload, wait)
-                                     : idempotency_.Begin(producer_, key, seq, payload, wait);
+                                     : idempotency_.Begin(gate_.name(), key, seq, payload, wait);
   if (auto* answer = std::get_if<v1::CommandResult>(&begun)) {
     result = std::move(*answer);
     return true;
   }
   const auto* ticket = std::get_if<Idempotency::Ticket>(&begun);
   if (ticket == nullptr) return false;  // it waits
+  if (refused) {
+    idempotency_.Finish(*ticket, result);
+    return true;
+  }
   const auto finish_later = [&]() -> CommandRunner::Done {
     return [&idempotency = idempotency_, ticket = *ticket,
             done = later()](v1::CommandResult result) mutable {
@@ -87,8 +100,8 @@ bool IdempotentRunner::RunOnce(v1::Command& command, const CommandRunner::Contex
   if (runner_.BrokerRecognisesRepeats()) {
     named = context;
     named->dedupe_id =
-        ToText(stream_ ? FingerprintOf({producer_, producer_id_, std::to_string(seq)})
-                       : FingerprintOf({producer_, key}));
+        ToText(stream_ ? FingerprintOf({gate_.name(), producer_id_, std::to_string(seq)})
+                       : FingerprintOf({gate_.name(), key}));
     named->fingerprint = ToText(payload);
   }
   if (!runner_.Run(command, named ? *named : context, result, finish_later, std::move(report)))

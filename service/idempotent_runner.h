@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "service/command_runner.h"
 #include "service/idempotency.h"
+#include "service/producer_gate.h"
 #include "service/producer_moves.h"
 
 namespace herald {
@@ -18,17 +19,22 @@ namespace herald {
 // memory of what has been carried out. Commands without a key go straight through.
 //
 // Keys:      `seq`, once Open has been given a producer_id; else `deliver.idempotency_key`, if set.
+// Rights:    checked before anything is carried out, also of a repeat; what is refused by the gate
+//            counts as failed, so `last_seq` stays below it.
 // Order:     a repeat of what another stream has in flight waits for its result. What follows may
 //            only run when that is there (see Holds), so that two streams of one producer, each
 //            carrying out a part of its commands, still keep their order.
 // Threads:   Open, Run and Holds by one at a time; answers as CommandRunner says.
 class IdempotentRunner {
  public:
-  // `producer`: the authenticated name, empty where anybody may call.
+  // `gate`: of the producer, whose name owns the keys.
   // `moves`: null where there are no other nodes.
-  IdempotentRunner(CommandRunner& runner, Idempotency& idempotency, std::string producer,
+  IdempotentRunner(CommandRunner& runner, Idempotency& idempotency, ProducerGate gate,
                    ProducerMoves* moves = nullptr)
-      : runner_(runner), idempotency_(idempotency), producer_(std::move(producer)), moves_(moves) {}
+      : runner_(runner), idempotency_(idempotency), gate_(std::move(gate)), moves_(moves) {}
+
+  ProducerGate& gate() { return gate_; }
+  const ProducerGate& gate() const { return gate_; }
 
   // The stream's `open.producer_id`, before its first command; empty is none. Returns the last_seq
   // of that producer, or kInvalidArgument.
@@ -38,11 +44,14 @@ class IdempotentRunner {
   // `done` gets the last_seq of the whole cluster, on any thread, maybe before this returns.
   void AskNodes(std::string_view producer_id, absl::AnyInvocable<void(std::uint64_t)> done);
 
-  // As CommandRunner's.
+  // As CommandRunner's. A command that the gate refuses is answered with its code.
   bool Run(v1::Command& command, const CommandRunner::Context& context, v1::CommandResult& result,
            CommandRunner::Later later, CommandRunner::Report report = nullptr) {
-    if (!stream_ && command.deliver().idempotency_key().empty() && !runner_.HoldsTheOthers(command))
+    if (!stream_ && command.deliver().idempotency_key().empty() &&
+        !runner_.HoldsTheOthers(command)) {
+      if (!gate_.open() && Refused(command, result)) return true;
       return runner_.Run(command, context, result, later, std::move(report));
+    }
     return RunOnce(command, context, result, later, std::move(report));
   }
   void Run(v1::Command command, const CommandRunner::Context& context, CommandRunner::Done done,
@@ -60,6 +69,8 @@ class IdempotentRunner {
   const std::string& node() const { return runner_.node(); }
 
  private:
+  // True: the gate refuses it, and `result` says why.
+  bool Refused(const v1::Command& command, v1::CommandResult& result);
   bool RunOnce(v1::Command& command, const CommandRunner::Context& context,
                v1::CommandResult& result, CommandRunner::Later later, CommandRunner::Report report);
   // `done`, and until it is called this holds.
@@ -67,7 +78,7 @@ class IdempotentRunner {
 
   CommandRunner& runner_;
   Idempotency& idempotency_;
-  std::string producer_;
+  ProducerGate gate_;
   std::string producer_id_;  // of the stream; empty: none
   ProducerMoves* moves_;
   Idempotency::Stream stream_;

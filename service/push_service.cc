@@ -1,5 +1,7 @@
 #include "service/push_service.h"
 
+#include <optional>
+
 #include "fmt/format.h"
 #include "service/call_context.h"
 #include "service/push_stream.h"
@@ -12,9 +14,11 @@ namespace herald {
 class PushReactor final : public StreamReactor<PushService::PushCall> {
  public:
   PushReactor(std::unique_ptr<PushService::PushCall> call, PushService& service,
-              std::string producer, const absl::Status& refused)
+              ProducerGate producer, const absl::Status& refused)
       : StreamReactor(std::move(call)),
         service_(service),
+        name_(producer.name()),
+        has_place_(refused.ok()),
         stream_(std::make_shared<PushStream>(
             IdempotentRunner(service.runner_, service.idempotency_, std::move(producer),
                              service.options_.moves),
@@ -102,7 +106,7 @@ class PushReactor final : public StreamReactor<PushService::PushCall> {
   }
 
   void OnDone() override {
-    service_.streams_.fetch_sub(1, std::memory_order_relaxed);
+    if (has_place_) service_.places_.Release(name_);
     {
       MutexLock lock(service_.mutex_);
       service_.reactors_.erase(this);
@@ -144,6 +148,8 @@ class PushReactor final : public StreamReactor<PushService::PushCall> {
   }
 
   PushService& service_;
+  const std::string name_;  // of the producer
+  const bool has_place_;    // not where the call is refused
   const std::shared_ptr<PushStream> stream_;
   v1::PushResponse response_;
   const absl::Time opened_at_ = absl::Now();
@@ -168,12 +174,17 @@ constexpr const char* kDraining = "this replica is draining";
 // if one was asked for.
 template <typename Request, typename Response>
 void RunOne(CommandRunner& runner, Idempotency& idempotency, Executor& executor,
-            const ProducerAuth& auth, UnaryCall<Request, Response>& call,
-            const v1::Command& command, void (*answer)(Response&, v1::CommandResult, v1::Receipt)) {
-  absl::StatusOr<std::string> producer = ProducerOf(call.context(), auth);
-  if (!producer.ok()) return call.Finish(ToGrpc(producer.status()));
+            UnaryCall<Request, Response>& call, const v1::Command& command,
+            void (*answer)(Response&, v1::CommandResult, v1::Receipt)) {
+  std::optional<ProducerGate> producer = Admit(call);
+  if (!producer) return;
+  // The rate is taken. Idempotency keys belong to the name.
+  if (const absl::Status denied = producer->Check(command); !denied.ok())
+    return call.Finish(ToGrpc(denied));
   CommandRunner::Context run_context;
   run_context.traceparent = Metadata(call.context(), "traceparent");
+  run_context.reach = producer->touches();
+  run_context.beyond_reach = producer->beyond_reach();
   struct Run {
     Executor& executor;
     UnaryCall<Request, Response>& call;
@@ -194,7 +205,7 @@ void RunOne(CommandRunner& runner, Idempotency& idempotency, Executor& executor,
   };
   std::shared_ptr<Run> run(new Run{executor, call, answer, {}});
   const bool reports = CommandRunner::AsksReport(command, run_context);
-  IdempotentRunner(runner, idempotency, *std::move(producer))
+  IdempotentRunner(runner, idempotency, producer->name())
       .Run(
           command, run_context,
           [run, reports](v1::CommandResult result) {
@@ -206,29 +217,26 @@ void RunOne(CommandRunner& runner, Idempotency& idempotency, Executor& executor,
 
 }  // namespace
 
-void PushService::Serve(grpc::ServerCompletionQueue& queue) {
-  using Async = v1::PushService::AsyncService;
-  ServeStream(async_, *this, queue, &Async::RequestPush, &PushService::Push);
-  ServeUnary(async_, *this, queue, &Async::RequestSend, &PushService::Send);
-  ServeUnary(async_, *this, queue, &Async::RequestBroadcast, &PushService::Broadcast);
+void PushService::Serve(CallQueue& queue, const CallGate& gate) {
+  ServeStream(methods_["Push"], queue, gate, *this, &PushService::Push);
+  ServeUnary(methods_["Send"], queue, gate, *this, &PushService::Send);
+  ServeUnary(methods_["Broadcast"], queue, gate, *this, &PushService::Broadcast);
 }
 
 void PushService::Push(std::unique_ptr<PushCall> call) {
-  absl::StatusOr<std::string> producer = ProducerOf(call->context, auth_);
-  absl::Status refused = producer.status();
-  const std::size_t streams = streams_.fetch_add(1, std::memory_order_relaxed);
-  if (refused.ok() && streams >= max_streams_) {
-    refused = absl::ResourceExhaustedError(fmt::format(
-        "{} Push streams are open (max_push_streams); use fewer, they are pipelined", streams));
+  ProducerGate producer = std::move(call->caller.gate);
+  absl::Status refused;
+  if (moving_) refused = absl::UnavailableError("this replica is draining; use another");
+  if (refused.ok()) {
+    refused = places_.Take(producer.name(), producer.push_streams(), max_streams_);
+    if (!refused.ok()) producer.CountStreamRefused(std::string(refused.message()));
   }
-  if (refused.ok() && moving_)
-    refused = absl::UnavailableError("this replica is draining; use another");
-  new PushReactor(std::move(call), *this, producer.ok() ? *std::move(producer) : "", refused);
+  new PushReactor(std::move(call), *this, std::move(producer), refused);
 }
 
 void PushService::Send(UnaryCall<v1::SendRequest, v1::SendResponse>& call) {
   RunOne(
-      runner_, idempotency_, executor_, auth_, call, call.request().command(),
+      runner_, idempotency_, executor_, call, call.request().command(),
       +[](v1::SendResponse& response, v1::CommandResult result, v1::Receipt receipt) {
         *response.mutable_result() = std::move(result);
         if (receipt.final()) *response.mutable_receipt() = std::move(receipt);
@@ -246,7 +254,7 @@ void PushService::Broadcast(UnaryCall<v1::BroadcastRequest, v1::BroadcastRespons
     *deliver.mutable_target()->mutable_topics()->mutable_topics() = call.request().topics();
   }
   RunOne(
-      runner_, idempotency_, executor_, auth_, call, command,
+      runner_, idempotency_, executor_, call, command,
       +[](v1::BroadcastResponse& response, v1::CommandResult result, v1::Receipt) {
         response.set_message_id(result.message_id());
         response.set_matched(result.matched());

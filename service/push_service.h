@@ -4,14 +4,14 @@
 #include <functional>
 
 #include "absl/container/flat_hash_set.h"
-#include "herald/v1/push_service.grpc.pb.h"
+#include "herald/v1/push_service.pb.h"
 #include "service/command_runner.h"
 #include "service/executor.h"
 #include "service/idempotency.h"
-#include "service/producer_auth.h"
 #include "service/producer_moves.h"
 #include "service/rpc/stream_reactor.h"
 #include "service/rpc/unary_call.h"
+#include "service/stream_places.h"
 #include "session/mutex.h"
 
 namespace herald {
@@ -34,21 +34,19 @@ class PushService final {
     ProducerMoves* moves = nullptr;  // null: there are no other nodes
   };
   PushService(CommandRunner& runner, Idempotency& idempotency,
-              std::vector<std::unique_ptr<Shard>>& shards, Executor& executor,
-              const ProducerAuth& auth, Options options)
+              std::vector<std::unique_ptr<Shard>>& shards, Executor& executor, Options options)
       : runner_(runner),
         idempotency_(idempotency),
         shards_(shards),
         executor_(executor),
-        auth_(auth),
         options_(options),
         max_streams_(options.max_streams),
         max_in_flight_(options.max_in_flight) {}
 
   // What is registered with the server to be built.
-  grpc::Service* async() { return &async_; }
-  // Handles the calls that arrive at `queue`; once the server has been built.
-  void Serve(grpc::ServerCompletionQueue& queue);
+  grpc::Service* methods() { return &methods_; }
+  // Handles the calls that arrive at `queue` and that `gate` admits; once the server has been built.
+  void Serve(CallQueue& queue, const CallGate& gate);
 
   // For streams that come from now on.
   void SetLimits(std::size_t max_streams, std::size_t max_in_flight) {
@@ -62,7 +60,8 @@ class PushService final {
   // Tells streams that are old enough to move, and ends those that did not. To be called once a
   // second.
   void Age(absl::Time now);
-  std::size_t streams() const { return streams_.load(std::memory_order_relaxed); }
+  // Those that were not refused.
+  std::size_t streams() const { return places_.open(); }
 
  private:
   friend class PushReactor;
@@ -73,16 +72,15 @@ class PushService final {
   // On the executor.
   void ForEach(std::function<void(PushReactor&)> action);
 
-  v1::PushService::AsyncService async_;
+  Methods methods_{"herald.v1.PushService"};
   CommandRunner& runner_;
   Idempotency& idempotency_;
   std::vector<std::unique_ptr<Shard>>& shards_;
   Executor& executor_;
-  const ProducerAuth& auth_;
   const Options options_;
   std::atomic<std::size_t> max_streams_;
   std::atomic<std::size_t> max_in_flight_;
-  std::atomic<std::size_t> streams_{0};
+  StreamPlaces places_;
   std::atomic<bool> moving_{false};
   Mutex mutex_;
   absl::flat_hash_set<PushReactor*> reactors_ ABSL_GUARDED_BY(mutex_);

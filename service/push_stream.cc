@@ -9,11 +9,24 @@
 namespace herald {
 namespace {
 
+// The rate is looked at again after this; it also bounds how long a stream outlives its call.
+constexpr absl::Duration kLongestDelay = absl::Milliseconds(100);
+
 google::protobuf::ArenaOptions RequestMemory() {
   google::protobuf::ArenaOptions options;
   options.start_block_size = 4096;
   options.max_block_size = 65'536;
   return options;
+}
+
+// A message whose parts are in `arena` too.
+template <typename Message>
+Message* NewMessage(google::protobuf::Arena& arena) {
+#if GOOGLE_PROTOBUF_VERSION < 4000000
+  return google::protobuf::Arena::CreateMessage<Message>(&arena);
+#else
+  return google::protobuf::Arena::Create<Message>(&arena);
+#endif
 }
 
 // Results keep their memory for those that take their place, but for that of a great burst.
@@ -45,12 +58,17 @@ v1::PushRequest* PushStream::NextRequest() {
   request_ = new v1::PushRequest;
   arena_.Own(request_);
 #else
-  request_ = google::protobuf::Arena::CreateMessage<v1::PushRequest>(&arena_);
+  request_ = NewMessage<v1::PushRequest>(arena_);
 #endif
   return request_;
 }
 
 absl::Status PushStream::OnRequest() {
+  ProducerGate& gate = runner_.gate();
+  if (absl::Status gone = gate.Refresh(); !gone.ok()) return gone;
+  context_.reach = gate.touches();
+  context_.beyond_reach = context_.reach ? gate.beyond_reach() : nullptr;
+  gate.ChargeRead(*request_);
   const int commands = request_->commands_size();
   if (commands > kMaxCommandsARequest) {
     return absl::InvalidArgumentError(fmt::format(
@@ -101,15 +119,21 @@ void PushStream::Pump() {
     pumping_ = true;
   }
   context_.now = absl::Now();
+  const int first = next_command_;
+  bool more = false;
   while (true) {
-    while (MayRunNext()) RunNext();
+    while (MayRunNext() && next_command_ - first < kCommandsATurn) RunNext();
     MutexLock lock(mutex_);
     // Asked again, since an answer that comes after this finds that nobody pumps, and wakes.
-    if (MayRunNext()) continue;
+    more = MayRunNext();
+    if (more && next_command_ - first < kCommandsATurn) continue;
     HandOver();
+    runner_.gate().Count(static_cast<std::uint64_t>(next_command_ - first));
     pumping_ = false;
-    return;
+    break;
   }
+  // The thread of the call goes on with other streams first.
+  if (more) ScheduleWake();
 }
 
 bool PushStream::MayRunNext() const {
@@ -202,6 +226,23 @@ void PushStream::ScheduleWake() {
   });
 }
 
+bool PushStream::WaitsForRate() {
+  const absl::Duration delay = runner_.gate().ReadDelay();
+  if (delay == absl::ZeroDuration()) return false;
+  {
+    MutexLock lock(mutex_);
+    if (std::exchange(waiting_for_rate_, true)) return true;
+  }
+  executor_.PostAfter(std::min(delay, kLongestDelay), [self = shared_from_this()] {
+    {
+      MutexLock lock(self->mutex_);
+      self->waiting_for_rate_ = false;
+    }
+    self->ScheduleWake();
+  });
+  return true;
+}
+
 bool PushStream::WantsRequest() {
   {
     MutexLock lock(mutex_);
@@ -209,6 +250,7 @@ bool PushStream::WantsRequest() {
     if (in_flight_ >= max_in_flight_ || waiting_for_mailbox_) return false;
     if (receipts_ >= kMaxOpenReceipts) return false;
   }
+  if (!runner_.gate().open() && WaitsForRate()) return false;
   for (const auto& shard : shards_) {
     if (!shard->AboveHighWatermark()) continue;
     {

@@ -27,12 +27,17 @@ namespace herald {
 //            mailbox of a shard stands above its high watermark, or kMaxOpenReceipts are awaited or
 //            not written yet, WantsRequest says no too. Together
 //            with HTTP/2 flow control that bounds what a producer can make Herald hold.
+// Fairness:  runs kCommandsATurn commands a turn. A producer above its rate (producers_file) is not
+//            read further until it is below it again.
+// Rights:    of the producer, as they are when a request comes.
 // Threads:   NextRequest, OnRequest, WantsRequest, TakeResponse and OnWritten are called by the
 //            reactor, the first two never twice at once; results come from any thread. `wake` is
 //            called on the executor when one of these may have changed.
 class PushStream : public std::enable_shared_from_this<PushStream> {
  public:
   static constexpr int kMaxCommandsARequest = 4096;
+  // After so many commands of one request the other streams of the thread have their turn.
+  static constexpr int kCommandsATurn = 256;
   static constexpr std::size_t kMaxOpenReceipts = 65'536;
 
   PushStream(IdempotentRunner runner, std::vector<std::unique_ptr<Shard>>& shards,
@@ -62,8 +67,10 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   bool Stopped() const { return stopped_; }
 
  private:
-  // Runs commands until one has to wait. Never on two threads at once.
+  // Runs commands until one has to wait, or for one turn. Never on two threads at once.
   void Pump();
+  // True if the producer is above its rate: then a wake comes when it may be read again.
+  bool WaitsForRate();
   bool MayRunNext() const;
   void RunNext();
   // What was answered at once becomes ready.
@@ -101,6 +108,7 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   bool pumping_ ABSL_GUARDED_BY(mutex_) = false;
   bool first_ ABSL_GUARDED_BY(mutex_) = true;
   bool waiting_for_mailbox_ ABSL_GUARDED_BY(mutex_) = false;
+  bool waiting_for_rate_ ABSL_GUARDED_BY(mutex_) = false;
   bool wake_scheduled_ ABSL_GUARDED_BY(mutex_) = false;
   std::size_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;  // read, and result not written
   std::size_t receipts_ ABSL_GUARDED_BY(mutex_) = 0;   // asked for, and not written

@@ -8,6 +8,7 @@
 #include "absl/strings/escaping.h"
 #include "fmt/format.h"
 #include "service/convert.h"
+#include "service/reach_wire.h"
 #include "session/mutex.h"
 #include "session/topic_name.h"
 
@@ -54,6 +55,15 @@ std::vector<Message> Sorted(std::vector<google::protobuf::RepeatedPtrField<Messa
   }
   std::sort(all.begin(), all.end(), less);
   return all;
+}
+
+// Takes topics out of what is told about a session.
+void KeepTopics(const ReachPtr& reach, v1::Session& session) {
+  if (!reach) return;
+  auto& topics = *session.mutable_topics();
+  topics.erase(std::remove_if(topics.begin(), topics.end(),
+                              [&](const std::string& topic) { return !reach->CoversTopic(topic); }),
+               topics.end());
 }
 
 bool ById(const v1::Session& a, const v1::Session& b) { return a.session_id() < b.session_id(); }
@@ -149,27 +159,33 @@ void Questions::ListHere(const internal::v1::ListSessions& request,
       ParseFilter(request.user_id(), request.topic(), request.selector());
   // Only what passed at the node that asks comes here.
   if (!filter.ok()) return done({});
-  table_.List(*std::move(filter), [this, request,
+  const ReachPtr reach = request.has_reach() ? FromWire(request.reach()) : nullptr;
+  table_.List(*std::move(filter), [this, request, reach,
                                    done = std::move(done)](std::vector<SessionInfo> found) mutable {
-    executor_.Post([this, request, done = std::move(done), found = std::move(found)]() mutable {
-      internal::v1::SessionList list;
-      list.set_total(found.size());
-      std::sort(found.begin(), found.end(),
-                [](const SessionInfo& a, const SessionInfo& b) { return a.id < b.id; });
-      for (const SessionInfo& info : found) {
-        if (info.id <= request.after()) continue;
-        if (static_cast<std::uint32_t>(list.sessions_size()) == request.limit()) {
-          list.set_more(true);
-          break;
-        }
-        *list.add_sessions() = ToProto(info, node_);
-      }
-      done(std::move(list));
-    });
+    executor_.Post(
+        [this, request, reach, done = std::move(done), found = std::move(found)]() mutable {
+          if (reach) {
+            std::erase_if(found,
+                          [&](const SessionInfo& info) { return !reach->CoversUser(info.user); });
+          }
+          internal::v1::SessionList list;
+          list.set_total(found.size());
+          std::sort(found.begin(), found.end(),
+                    [](const SessionInfo& a, const SessionInfo& b) { return a.id < b.id; });
+          for (const SessionInfo& info : found) {
+            if (info.id <= request.after()) continue;
+            if (static_cast<std::uint32_t>(list.sessions_size()) == request.limit()) {
+              list.set_more(true);
+              break;
+            }
+            *list.add_sessions() = ToProto(info, node_);
+          }
+          done(std::move(list));
+        });
   });
 }
 
-void Questions::ListSessions(const v1::ListSessionsRequest& request,
+void Questions::ListSessions(const v1::ListSessionsRequest& request, const ReachPtr& reach,
                              Done<v1::ListSessionsResponse> done) {
   if (auto filter = ParseFilter(request.user_id(), request.topic(), request.selector());
       !filter.ok()) {
@@ -185,11 +201,12 @@ void Questions::ListSessions(const v1::ListSessionsRequest& request,
   ask.set_user_id(request.user_id());
   ask.set_topic(request.topic());
   ask.set_selector(request.selector());
+  if (reach) *ask.mutable_reach() = ToWire(*reach);
   ask.set_after(page->after());
   ask.set_limit(request.page_size() == 0 ? kDefaultPage : request.page_size());
   AskAll<internal::v1::SessionList>(
       "sessions", ask.SerializeAsString(), [this, ask](auto own) { ListHere(ask, std::move(own)); },
-      [size = ask.limit(), page = *std::move(page),
+      [reach, size = ask.limit(), page = *std::move(page),
        done = std::move(done)](Answers<internal::v1::SessionList> all) mutable {
         v1::ListSessionsResponse response;
         bool more = false;
@@ -202,7 +219,10 @@ void Questions::ListSessions(const v1::ListSessionsRequest& request,
         std::vector<v1::Session> sessions = Sorted(std::move(lists), ById);
         more = more || sessions.size() > size;
         sessions.resize(std::min<std::size_t>(sessions.size(), size));
-        for (v1::Session& session : sessions) *response.add_sessions() = std::move(session);
+        for (v1::Session& session : sessions) {
+          KeepTopics(reach, session);
+          *response.add_sessions() = std::move(session);
+        }
         // Who did not answer for a page is missing from the whole, also if it answers later.
         std::set<std::string> missing(page.unanswered_nodes().begin(),
                                       page.unanswered_nodes().end());
@@ -231,13 +251,16 @@ void Questions::GetHere(const v1::GetSessionRequest& request,
   });
 }
 
-void Questions::GetSession(const v1::GetSessionRequest& request,
+void Questions::GetSession(const v1::GetSessionRequest& request, const ReachPtr& reach,
                            Done<v1::GetSessionResponse> done) {
   const absl::StatusOr<ParsedSessionId> id = ParseSessionId(request.session_id());
   if (!id.ok()) return done(id.status());
-  auto answer = [done = std::move(done)](absl::StatusOr<v1::GetSessionResponse> response) mutable {
-    if (response.ok() && !response->has_session())
+  auto answer = [reach,
+                 done = std::move(done)](absl::StatusOr<v1::GetSessionResponse> response) mutable {
+    const bool hidden = response.ok() && reach && !reach->CoversUser(response->session().user_id());
+    if (response.ok() && (hidden || !response->has_session()))
       response = absl::NotFoundError("session_id: no such session");
+    if (response.ok()) KeepTopics(reach, *response->mutable_session());
     done(std::move(response));
   };
   if (cluster_ == nullptr || id->node == node_) return GetHere(request, std::move(answer));
@@ -246,7 +269,8 @@ void Questions::GetSession(const v1::GetSessionRequest& request,
       [this, answer = std::move(answer)](absl::StatusOr<std::string> bytes) mutable {
         absl::StatusOr<v1::GetSessionResponse> response = v1::GetSessionResponse();
         if (bytes.ok()) {
-          response->ParseFromString(*bytes);
+          if (!response->ParseFromString(*bytes))
+            response = absl::InternalError("the answer of the session's replica is not readable");
         } else if (!absl::IsNotFound(bytes.status())) {
           // Not that it is not found: nobody knows.
           response = absl::UnavailableError(bytes.status().message());
@@ -275,7 +299,7 @@ void Questions::PresenceHere(const internal::v1::AskPresence& request,
                   });
 }
 
-void Questions::GetPresence(const v1::GetPresenceRequest& request,
+void Questions::GetPresence(const v1::GetPresenceRequest& request, const ReachPtr& reach,
                             Done<v1::GetPresenceResponse> done) {
   if (absl::Status bad = ValidateTopic(request.topic()); !bad.ok())
     return done(Invalid("topic", bad));
@@ -287,15 +311,20 @@ void Questions::GetPresence(const v1::GetPresenceRequest& request,
       "presence", ask.SerializeAsString(),
       [this, ask](auto own) { PresenceHere(ask, std::move(own)); },
       [limit = request.limit() == 0 ? kDefaultPresence : request.limit(),
-       with_sessions = request.include_sessions(),
+       with_sessions = request.include_sessions(), reach,
        done = std::move(done)](Answers<internal::v1::PresentSessions> all) mutable {
         v1::GetPresenceResponse response;
         std::vector<google::protobuf::RepeatedPtrField<v1::PresentSession>*> lists;
         for (auto& present : all.answers) lists.push_back(present.mutable_sessions());
-        const std::vector<v1::PresentSession> sessions =
+        std::vector<v1::PresentSession> sessions =
             Sorted(std::move(lists), [](const v1::PresentSession& a, const v1::PresentSession& b) {
               return std::tie(a.user_id(), a.session_id()) < std::tie(b.user_id(), b.session_id());
             });
+        if (reach) {
+          std::erase_if(sessions, [&](const v1::PresentSession& session) {
+            return !reach->CoversUser(session.user_id());
+          });
+        }
         response.set_session_count(sessions.size());
         const std::string* last = nullptr;
         std::uint64_t users = 0;

@@ -12,6 +12,7 @@
 #include "herald/v1/admin_service.pb.h"
 #include "herald/v1/session_service.pb.h"
 #include "service/executor.h"
+#include "session/reach.h"
 #include "session/session_table.h"
 
 namespace herald {
@@ -39,11 +40,16 @@ class Questions {
   Questions(SessionTable& table, std::string node, std::string broker,
             std::function<v1::NodeInfo()> describe, Executor& executor, Cluster* cluster);
 
+  // `reach`: sessions whose users are outside do not exist, nor do topics outside; null: all do.
+
   // In the order of their ids, whatever their nodes.
-  void ListSessions(const v1::ListSessionsRequest& request, Done<v1::ListSessionsResponse> done);
+  void ListSessions(const v1::ListSessionsRequest& request, const ReachPtr& reach,
+                    Done<v1::ListSessionsResponse> done);
   // kNotFound; kUnavailable if its node does not answer.
-  void GetSession(const v1::GetSessionRequest& request, Done<v1::GetSessionResponse> done);
-  void GetPresence(const v1::GetPresenceRequest& request, Done<v1::GetPresenceResponse> done);
+  void GetSession(const v1::GetSessionRequest& request, const ReachPtr& reach,
+                  Done<v1::GetSessionResponse> done);
+  void GetPresence(const v1::GetPresenceRequest& request, const ReachPtr& reach,
+                   Done<v1::GetPresenceResponse> done);
   void GetInfo(Done<v1::GetInfoResponse> done);
 
  private:

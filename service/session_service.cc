@@ -9,30 +9,43 @@
 namespace herald {
 namespace {
 
+// False: what is asked for is outside the producer's rights, and the call has been answered.
+template <typename Call>
+bool MayAskFor(Call& call, const ProducerGate& producer,
+               std::optional<Denial> (ProducerRights::*check)(std::string_view, std::string_view)
+                   const,
+               std::string_view name) {
+  if (producer.open()) return true;
+  const std::optional<Denial> denial = (producer.rights()->*check)("ask for", name);
+  if (denial) call.Finish(ToGrpc(producer.Refuse(*denial)));
+  return !denial;
+}
+
 absl::Status Invalid(std::string_view field, const absl::Status& why) {
   return absl::InvalidArgumentError(fmt::format("{}: {}", field, std::string(why.message())));
 }
 
 }  // namespace
 
-void SessionService::Serve(grpc::ServerCompletionQueue& queue) {
-  using Async = v1::SessionService::AsyncService;
-  const auto serve = [&](auto ask, auto handle) { ServeUnary(async_, *this, queue, ask, handle); };
-  serve(&Async::RequestListSessions, &SessionService::ListSessions);
-  serve(&Async::RequestGetSession, &SessionService::GetSession);
-  serve(&Async::RequestJoin, &SessionService::Join);
-  serve(&Async::RequestLeave, &SessionService::Leave);
-  serve(&Async::RequestSetLabels, &SessionService::SetLabels);
-  serve(&Async::RequestDisconnect, &SessionService::Disconnect);
-  serve(&Async::RequestGetPresence, &SessionService::GetPresence);
-  serve(&Async::RequestGetHistory, &SessionService::GetHistory);
+void SessionService::Serve(CallQueue& queue, const CallGate& gate) {
+  const auto serve = [&](std::string_view method, auto handle) {
+    ServeUnary(methods_[method], queue, gate, *this, handle);
+  };
+  serve("ListSessions", &SessionService::ListSessions);
+  serve("GetSession", &SessionService::GetSession);
+  serve("Join", &SessionService::Join);
+  serve("Leave", &SessionService::Leave);
+  serve("SetLabels", &SessionService::SetLabels);
+  serve("Disconnect", &SessionService::Disconnect);
+  serve("GetPresence", &SessionService::GetPresence);
+  serve("GetHistory", &SessionService::GetHistory);
 }
 
 template <typename Request, typename Response>
-void SessionService::Answer(UnaryCall<Request, Response>& call,
-                            void (Questions::*ask)(const Request&, Questions::Done<Response>)) {
-  if (!Admitted(call, auth_)) return;
-  (questions_.*ask)(call.request(), [&call](absl::StatusOr<Response> answer) {
+void SessionService::Answer(UnaryCall<Request, Response>& call, const ProducerGate& producer,
+                            void (Questions::*ask)(const Request&, const ReachPtr&,
+                                                   Questions::Done<Response>)) {
+  (questions_.*ask)(call.request(), producer.sees(), [&call](absl::StatusOr<Response> answer) {
     if (answer.ok()) call.response() = *std::move(answer);
     call.Finish(ToGrpc(answer.status()));
   });
@@ -40,21 +53,40 @@ void SessionService::Answer(UnaryCall<Request, Response>& call,
 
 void SessionService::ListSessions(
     UnaryCall<v1::ListSessionsRequest, v1::ListSessionsResponse>& call) {
-  Answer(call, &Questions::ListSessions);
+  const std::optional<ProducerGate> producer = Admit(call, Right::kQuery);
+  if (!producer) return;
+  const v1::ListSessionsRequest& request = call.request();
+  if (!request.user_id().empty() &&
+      !MayAskFor(call, *producer, &ProducerRights::CheckUser, request.user_id()))
+    return;
+  if (!request.topic().empty() &&
+      !MayAskFor(call, *producer, &ProducerRights::CheckTopic, request.topic()))
+    return;
+  Answer(call, *producer, &Questions::ListSessions);
 }
 
 void SessionService::GetSession(UnaryCall<v1::GetSessionRequest, v1::GetSessionResponse>& call) {
-  Answer(call, &Questions::GetSession);
+  const std::optional<ProducerGate> producer = Admit(call, Right::kQuery);
+  if (producer) Answer(call, *producer, &Questions::GetSession);
 }
 
 void SessionService::GetPresence(UnaryCall<v1::GetPresenceRequest, v1::GetPresenceResponse>& call) {
-  Answer(call, &Questions::GetPresence);
+  const std::optional<ProducerGate> producer = Admit(call, Right::kQuery);
+  if (!producer || !MayAskFor(call, *producer, &ProducerRights::CheckTopic, call.request().topic()))
+    return;
+  Answer(call, *producer, &Questions::GetPresence);
 }
 
 template <typename Request, typename Response>
 void SessionService::RunCommand(UnaryCall<Request, Response>& call, const v1::Command& command) {
-  if (!Admitted(call, auth_)) return;
-  runner_.Run(command, {}, [this, &call](v1::CommandResult result) {
+  const std::optional<ProducerGate> producer = Admit(call);
+  if (!producer) return;
+  if (const absl::Status denied = producer->Check(command); !denied.ok())
+    return call.Finish(ToGrpc(denied));
+  CommandRunner::Context context;
+  context.reach = producer->touches();
+  context.beyond_reach = producer->beyond_reach();
+  runner_.Run(command, context, [this, &call](v1::CommandResult result) {
     executor_.Post([&call, result = std::move(result)] {
       call.response().set_matched(result.matched());
       call.Finish({static_cast<grpc::StatusCode>(result.code()), result.detail()});
@@ -93,13 +125,17 @@ void SessionService::Disconnect(UnaryCall<v1::DisconnectRequest, v1::DisconnectR
   disconnect.set_reconnect(call.request().reconnect());
   if (call.request().has_reconnect_delay())
     *disconnect.mutable_reconnect_delay() = call.request().reconnect_delay();
+  if (call.request().has_ban_for()) *disconnect.mutable_ban_for() = call.request().ban_for();
+  disconnect.set_token_id(call.request().token_id());
   RunCommand(call, command);
 }
 
 void SessionService::GetHistory(UnaryCall<v1::GetHistoryRequest, v1::GetHistoryResponse>& call) {
-  if (!Admitted(call, auth_)) return;
+  const std::optional<ProducerGate> producer = Admit(call, Right::kQuery);
+  if (!producer) return;
   if (absl::Status bad = ValidateTopic(call.request().topic()); !bad.ok())
     return call.Finish(ToGrpc(Invalid("topic", bad)));
+  if (!MayAskFor(call, *producer, &ProducerRights::CheckTopic, call.request().topic())) return;
   if (call.request().limit() > Questions::kMaxPage) {
     return call.Finish(
         {grpc::INVALID_ARGUMENT, fmt::format("limit is over {}", Questions::kMaxPage)});

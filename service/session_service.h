@@ -1,10 +1,10 @@
 #pragma once
 
 #include "broker/broker.h"
-#include "herald/v1/session_service.grpc.pb.h"
+#include "herald/v1/session_service.pb.h"
 #include "service/command_runner.h"
 #include "service/executor.h"
-#include "service/producer_auth.h"
+#include "service/producer_gate.h"
 #include "service/questions.h"
 #include "service/rpc/unary_call.h"
 #include "session/session_table.h"
@@ -14,17 +14,19 @@ namespace herald {
 // `SessionService` over gRPC. Questions are posted to the shards and answered from the executor;
 // changes run as the Push commands of the same name.
 //
+// Rights:    a question needs `query` and shows what the patterns of the producer allow: naming a
+//            topic or user outside is kPermissionDenied, everything else outside does not exist.
+//
 // Threads:   those of calls (service/rpc/call_threads.h). Outlives them.
 class SessionService final {
  public:
-  SessionService(CommandRunner& runner, Questions& questions, Broker& broker, Executor& executor,
-                 const ProducerAuth& auth)
-      : runner_(runner), questions_(questions), broker_(broker), executor_(executor), auth_(auth) {}
+  SessionService(CommandRunner& runner, Questions& questions, Broker& broker, Executor& executor)
+      : runner_(runner), questions_(questions), broker_(broker), executor_(executor) {}
 
   // What is registered with the server to be built.
-  grpc::Service* async() { return &async_; }
-  // Handles the calls that arrive at `queue`; once the server has been built.
-  void Serve(grpc::ServerCompletionQueue& queue);
+  grpc::Service* methods() { return &methods_; }
+  // Handles the calls that arrive at `queue` and that `gate` admits; once the server has been built.
+  void Serve(CallQueue& queue, const CallGate& gate);
 
  private:
   void ListSessions(UnaryCall<v1::ListSessionsRequest, v1::ListSessionsResponse>& call);
@@ -37,17 +39,16 @@ class SessionService final {
   void GetHistory(UnaryCall<v1::GetHistoryRequest, v1::GetHistoryResponse>& call);
 
   template <typename Request, typename Response>
-  void Answer(UnaryCall<Request, Response>& call,
-              void (Questions::*ask)(const Request&, Questions::Done<Response>));
+  void Answer(UnaryCall<Request, Response>& call, const ProducerGate& producer,
+              void (Questions::*ask)(const Request&, const ReachPtr&, Questions::Done<Response>));
   template <typename Request, typename Response>
   void RunCommand(UnaryCall<Request, Response>& call, const v1::Command& command);
 
-  v1::SessionService::AsyncService async_;
+  Methods methods_{"herald.v1.SessionService"};
   CommandRunner& runner_;
   Questions& questions_;
   Broker& broker_;
   Executor& executor_;
-  const ProducerAuth& auth_;
 };
 
 }  // namespace herald

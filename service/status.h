@@ -6,10 +6,8 @@
 
 namespace herald {
 
-// The one place where our codes become gRPC's: the canonical codes are the same numbers.
-inline grpc::Status ToGrpc(const absl::Status& status) {
-  if (status.ok()) return grpc::Status::OK;
-  return {static_cast<grpc::StatusCode>(status.code()), std::string(status.message())};
-}
+// The one place where our codes become gRPC's: the canonical codes are the same numbers. Payloads
+// become the details of a google.rpc.Status, in `grpc-status-details-bin`.
+grpc::Status ToGrpc(const absl::Status& status);
 
 }  // namespace herald

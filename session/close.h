@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <string>
 
@@ -32,6 +34,23 @@ enum class CloseCode : std::uint16_t {
   kTooMany = 4429,  // frames a second, or sessions of one user
 };
 
+// The codes that closes are counted by; any other code counts as "other".
+inline constexpr CloseCode kCloseCodes[] = {
+    CloseCode::kNormal,          CloseCode::kGoingAway,        CloseCode::kProtocolError,
+    CloseCode::kWrongDataType,   CloseCode::kNoStatus,         CloseCode::kAbnormal,
+    CloseCode::kBadUtf8,         CloseCode::kPolicy,           CloseCode::kTooBig,
+    CloseCode::kRestart,         CloseCode::kTryLater,         CloseCode::kBadFrame,
+    CloseCode::kUnauthenticated, CloseCode::kTokenExpired,     CloseCode::kForbidden,
+    CloseCode::kTimeout,         CloseCode::kResumedElsewhere, CloseCode::kByProducer,
+    CloseCode::kSlowConsumer,    CloseCode::kTooMany};
+inline constexpr std::size_t kCountedCloses = std::size(kCloseCodes) + 1;
+// Where closes with `code` are counted; the last place is for all other codes.
+constexpr std::size_t CloseIndex(CloseCode code) {
+  std::size_t i = 0;
+  while (i < std::size(kCloseCodes) && kCloseCodes[i] != code) ++i;
+  return i;
+}
+
 struct ReconnectAdvice {
   bool never = false;
   absl::Duration delay = absl::ZeroDuration();
@@ -41,6 +60,8 @@ struct CloseRequest {
   CloseCode code = CloseCode::kNormal;
   std::string reason;                     // at most 123 bytes of UTF-8 (RFC 6455 §5.5)
   std::optional<ReconnectAdvice> advice;  // told in a `reconnect` frame before the close
+  // Do not wait for a peer that does not read: what the kernel holds for it is to be freed.
+  bool at_once = false;
 };
 
 // True if a client whose session ended like this is expected again (docs/client-protocol.md).

@@ -17,9 +17,7 @@ bool EventHub::SkipUnwatched(absl::Time now) {
   MutexLock lock(mutex_);
   if (Watched(now)) return false;
   groups_.clear();
-  events_.clear();
-  bytes_ = 0;
-  ++next_id_;
+  events_.SkipAll();
   return true;
 }
 
@@ -35,11 +33,11 @@ void EventHub::Publish(Event event) {
 }
 
 EventPtr EventHub::Append(Event event) {
-  event.id = next_id_++;
-  bytes_ += event.size_bytes();
+  event.id = events_.next_id();
   const EventPtr shared = std::make_shared<const Event>(std::move(event));
-  events_.push_back(shared);
-  while (events_.size() > max_events_ || (bytes_ > max_bytes_ && events_.size() > 1)) DropOldest();
+  events_.Push(shared, [this](const Event& lost) ABSL_NO_THREAD_SAFETY_ANALYSIS {  // it is held
+    CountMissed(lost);
+  });
   return shared;
 }
 
@@ -54,20 +52,15 @@ bool EventHub::Watched(absl::Time now) const {
   return !watchers_.empty() || now < last_watched_ + kGroupKept;
 }
 
-void EventHub::DropOldest() {
-  const Event& event = *events_.front();
+void EventHub::CountMissed(const Event& event) {
   for (auto& [_, watcher] : watchers_) {
     if (!watcher->options.group.empty() || watcher->cursor >= event.id) continue;
     if (IsFor(*watcher, event)) ++watcher->missed;
-    watcher->cursor = event.id;
   }
   for (auto& [_, group] : groups_) {
     if (group->cursor >= event.id) continue;
     if (event.scope == Event::Scope::kOwn && group->filter.Matches(event)) ++group->missed;
-    group->cursor = event.id;
   }
-  bytes_ -= event.size_bytes();
-  events_.pop_front();
 }
 
 void EventHub::ForgetIdleGroups() {
@@ -86,7 +79,7 @@ absl::StatusOr<std::uint64_t> EventHub::AddWatcher(WatchOptions options,
 
 absl::StatusOr<std::uint64_t> EventHub::Add(WatchOptions options, absl::AnyInvocable<void()> wake) {
   MutexLock lock(mutex_);
-  const std::uint64_t last = next_id_ - 1;
+  const std::uint64_t last = events_.next_id() - 1;
   if (!options.group.empty()) {
     auto it = groups_.find(options.group);
     if (it == groups_.end()) {
@@ -103,9 +96,9 @@ absl::StatusOr<std::uint64_t> EventHub::Add(WatchOptions options, absl::AnyInvoc
   auto watcher = std::make_shared<Watcher>();
   const std::uint64_t since =
       options.since_event_id == 0 ? last : std::min(options.since_event_id, last);
-  watcher->cursor = std::max(since, oldest() - 1);
-  watcher->missed =
-      watcher->cursor - since;  // gone before this watcher came: kinds are not known any more
+  watcher->cursor = since;
+  // Gone before this watcher came: kinds are not known any more.
+  watcher->missed = last - since - events_.CountAfter(since);
   watcher->options = std::move(options);
   watcher->wake = std::move(wake);
   const std::uint64_t id = next_watcher_++;
@@ -179,9 +172,13 @@ EventHub::Batch EventHub::Pull(std::uint64_t id, std::size_t max) {
       group->imported.pop_front();
     }
   }
-  while (cursor + 1 < next_id_ && batch.events.size() < max) {
-    const EventPtr& event = events_[cursor + 1 - oldest()];
-    ++cursor;
+  while (batch.events.size() < max) {
+    const EventPtr event = events_.After(cursor);
+    if (event == nullptr) {
+      cursor = events_.next_id() - 1;
+      break;
+    }
+    cursor = event->id;
     if (IsFor(watcher, *event)) deliver(event, false);
   }
   const bool arm = batch.events.empty() && batch.missed == 0;
@@ -321,7 +318,12 @@ void EventHub::Wake() {
 
 std::uint64_t EventHub::last_event_id() const {
   MutexLock lock(mutex_);
-  return next_id_ - 1;
+  return events_.next_id() - 1;
+}
+
+EventHub::Counts EventHub::counts() const {
+  MutexLock lock(mutex_);
+  return {events_.bytes(), events_.dropped_oldest(), events_.dropped_own()};
 }
 
 std::size_t EventHub::watchers() const {

@@ -11,6 +11,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "session/event.h"
+#include "session/event_buffer.h"
 #include "session/mutex.h"
 #include "session/string_map.h"
 #include "session/topic_name.h"
@@ -47,14 +48,14 @@ struct WatchOptions {
 //
 // Threads:   any. `wake` callbacks run on the thread that publishes, outside the lock; they must
 //            not block.
-// Limits:    `max_events` and `max_bytes` of buffered events; kMaxGroups groups.
+// Limits:    `max_events` and `max_bytes` of buffered events (event_buffer.h says which go);
+//            kMaxGroups groups.
 class EventHub {
  public:
   static constexpr std::size_t kMaxGroups = 1024;
   static constexpr absl::Duration kGroupKept = absl::Minutes(10);
 
-  EventHub(std::size_t max_events, std::size_t max_bytes)
-      : max_events_(max_events), max_bytes_(max_bytes) {}
+  EventHub(std::size_t max_events, std::size_t max_bytes) : events_(max_events, max_bytes) {}
 
   void Publish(Event event);
   // True if nobody would get an event of now: then it has got its number and need not be made.
@@ -81,6 +82,12 @@ class EventHub {
   std::uint64_t last_event_id() const;
   // Of this node.
   std::size_t watchers() const;
+  struct Counts {
+    std::size_t bytes = 0;
+    std::uint64_t dropped_oldest = 0;  // buffered events that had to go: see EventBuffer
+    std::uint64_t dropped_own = 0;
+  };
+  Counts counts() const;
 
   // --- other nodes ---
 
@@ -141,24 +148,18 @@ class EventHub {
   }
   // Somebody watches, or may come back to where it was.
   bool Watched(absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void DropOldest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // `event` leaves the buffer: those who have not pulled it are told later.
+  void CountMissed(const Event& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetIdleGroups() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Calls the wakes of armed watchers; `mutex_` must not be held.
   void Wake();
-  std::uint64_t oldest() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return next_id_ - events_.size();
-  }
 
   std::function<void()> on_wanted_;
   Acknowledged on_acknowledged_;
-  const std::size_t max_events_;
-  const std::size_t max_bytes_;
   mutable Mutex mutex_;
   // Held while wakes run, so that RemoveWatcher can wait for them. Taken before mutex_.
   Mutex wake_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
-  std::deque<EventPtr> events_ ABSL_GUARDED_BY(mutex_);
-  std::size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;
+  EventBuffer events_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t next_watcher_ ABSL_GUARDED_BY(mutex_) = 1;
   std::size_t armed_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<std::uint64_t, WatcherPtr> watchers_ ABSL_GUARDED_BY(mutex_);

@@ -53,6 +53,7 @@ class Mailbox {
   // False, and nothing is kept, if it is not above the high watermark now.
   bool NotifyWhenLow(absl::AnyInvocable<void()> resume);
 
+  std::size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
   std::size_t depth() const { return messages_.load(std::memory_order_relaxed); }
 
  private:

@@ -81,8 +81,10 @@ absl::StatusOr<MessageBodyPtr> AcceptMessage(MessageBody body, std::size_t max_p
 }
 
 std::size_t Message::size_bytes() const {
-  std::size_t bytes = sizeof(Message) + sizeof(MessageBody) + body_->payload.size() +
-                      topic_.size() + body_->event.size() + body_->id.size();
+  // The payload twice: most messages have been encoded for one protocol.
+  std::size_t bytes = sizeof(Message) + sizeof(MessageBody) + sizeof(Frame) +
+                      2 * body_->payload.size() + topic_.size() + body_->event.size() +
+                      body_->id.size();
   for (const auto& [key, value] : body_->attributes) bytes += key.size() + value.size() + 64;
   return bytes;
 }

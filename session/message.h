@@ -96,7 +96,7 @@ class Message {
   const DeliveryOptions* options() const { return options_.get(); }
   // Null if nobody asked for one.
   Receipt* receipt() const { return options_ ? options_->receipt.get() : nullptr; }
-  // What it costs to keep: payload and fixed parts, in bytes.
+  // What it costs to keep: payload, one encoding and fixed parts, in bytes.
   std::size_t size_bytes() const;
 
   // With a compressed encoding it may be the plain frame, shared with the others.

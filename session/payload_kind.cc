@@ -15,7 +15,7 @@ struct NullHandler {
   static constexpr std::size_t max_array_size = static_cast<std::size_t>(-1);
   static constexpr std::size_t max_key_size = static_cast<std::size_t>(-1);
   static constexpr std::size_t max_string_size = static_cast<std::size_t>(-1);
-  using Error = boost::json::error_code;
+  using Error = boost::system::error_code;
   using Text = boost::json::string_view;
   bool on_document_begin(Error&) { return true; }
   bool on_document_end(Error&) { return true; }
@@ -39,7 +39,7 @@ struct NullHandler {
 
 bool IsJsonWithAnyNumber(std::string_view text) {
   boost::json::basic_parser<NullHandler> parser(boost::json::parse_options{});
-  boost::json::error_code error;
+  boost::system::error_code error;
   std::size_t used = parser.write_some(false, text.data(), text.size(), error);
   return !error && used == text.size();
 }

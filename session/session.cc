@@ -44,6 +44,21 @@ bool Session::IsOn(std::string_view topic) const {
                      [&](const Subscription& s) { return s.topic->topic == topic; });
 }
 
+std::vector<std::string> Session::ChosenTopics() const {
+  std::vector<std::string> topics;
+  for (const Subscription& subscription : subscriptions_) {
+    if (!subscription.by_producer && !IsReserved(subscription.topic->topic))
+      topics.push_back(subscription.topic->topic);
+  }
+  return topics;
+}
+
+void Session::MarkJoined(std::string_view topic) {
+  for (Subscription& subscription : subscriptions_) {
+    if (subscription.topic->topic == topic) subscription.by_producer = true;
+  }
+}
+
 std::size_t Session::topic_count() const {
   return static_cast<std::size_t>(
       std::count_if(subscriptions_.begin(), subscriptions_.end(),
@@ -81,11 +96,14 @@ absl::Status Session::Join(const std::vector<std::string>& topics, const JoinsPt
   if (topic_count() + wanted.size() > shard_.max_topics_per_session()) {
     return absl::ResourceExhaustedError("a session is on as many topics as it may be");
   }
+  for (const std::string& topic : topics) MarkJoined(topic);
   for (const std::string& topic : wanted) {
     shard_.Subscribe(
         *this, topic, std::nullopt, 0, [this, topic, underway](absl::StatusOr<FeedStart> start) {
-          if (absl::IsAlreadyExists(start.status())) return;  // was faster
-          if (!start.ok()) return underway->Failed();
+          const bool was_faster = absl::IsAlreadyExists(start.status());
+          if (!start.ok() && !was_faster) return underway->Failed();
+          MarkJoined(topic);
+          if (was_faster) return;
           shard_.Emit(*this, EventKind::kSubscribed, [&](Event& event) { event.topic = topic; });
         });
   }
@@ -180,6 +198,15 @@ bool Session::MakeRoom(const Outbound& out) {
   if (queue_.empty() || fits()) return true;
   DropExpired();
   if (fits()) return true;
+  if (queue_.Fits(bytes)) {
+    // All sessions together hold too much. This one may be the slowest.
+    shard_.slow_sessions().CloseForRoom(shard_.max_outbound_bytes() / 8);
+    if (closing_) {
+      Lose(out, DropReason::kDisconnected);
+      return false;
+    }
+    if (fits()) return true;
+  }
   if (out.overflow == Overflow::kDisconnect) {
     // Lost with all that is queued, so that it may be owed like them.
     shard_.CountQueued(static_cast<std::int64_t>(bytes), 0);
@@ -266,6 +293,7 @@ void Session::Close(CloseRequest request) {
   CloseDirect();
   closing_ = true;
   may_come_back_ = MayComeBack(request.code) || (request.advice && !request.advice->never);
+  ended_by_producer_ = request.code == CloseCode::kByProducer && !may_come_back_;
   if (request.code == CloseCode::kSlowConsumer)
     DropQueued(DropReason::kSlowConsumer, /*ended=*/false);
   // From now on it is nobody's: not counted, not present, not met.
@@ -337,12 +365,13 @@ void Session::DropUnacked(const Extras::Unacked& unacked) {
   }
 }
 
-void Session::Acknowledge(std::string_view topic, std::uint64_t offset) {
+void Session::Acknowledge(absl::FunctionRef<std::uint64_t(std::string_view)> offset_of) {
   if (!extras_) return;
   std::erase_if(extras_->unacked, [&](Extras::Unacked& unacked) {
     MessageRun& run = *unacked.run;
     const auto& messages = run.messages();
-    if (messages[unacked.next]->position().offset > offset || run.topic() != topic) return false;
+    const std::uint64_t offset = offset_of(run.topic());
+    if (offset == 0 || messages[unacked.next]->position().offset > offset) return false;
     const bool whole = run.last_offset() <= offset;
     if (whole && unacked.next == 0) {
       run.Acked();
@@ -372,6 +401,8 @@ void Session::StopAwaitingAcks(std::string_view topic) {
 std::vector<Owed> Session::CollectOwed() {
   if (!extras_) return {};
   std::vector<Owed> owed = std::exchange(extras_->owed, {});
+  extras_->owed_at.clear();
+  std::erase_if(owed, [](const Owed& one) { return one.message == nullptr; });
   for (const Extras::Unacked& unacked : std::exchange(extras_->unacked, {})) {
     unacked.run->Settle();  // what was written comes before what became of it
     const auto& messages = unacked.run->messages();
@@ -398,7 +429,7 @@ void Session::TakeOwed(std::vector<Owed> owed) {
 void Session::SettleOwed(std::string_view topic, std::uint64_t since, bool recovered) {
   if (!extras_) return;
   std::erase_if(extras_->owed, [&](Owed& one) {
-    if (one.message->topic() != topic) return false;
+    if (one.message == nullptr || one.message->topic() != topic) return false;
     Receipt& receipt = *one.message->receipt();
     if (recovered && one.message->position().offset > since) return false;  // comes again
     receipt.Back(one.reason);
@@ -414,13 +445,19 @@ void Session::SettleOwed(std::string_view topic, std::uint64_t since, bool recov
 void Session::DeliverMissed(const MessagePtr& message, Overflow overflow) {
   Tracking tracking = Tracking::kNone;
   if (extras_ && message->receipt() != nullptr) {
-    auto& owed = extras_->owed;
-    const auto one = std::find_if(owed.begin(), owed.end(),
-                                  [&](const Owed& owed) { return owed.message == message; });
-    if (one != owed.end()) {
-      tracking = one->written ? Tracking::kAgain : Tracking::kCounted;
-      message->receipt()->Back(one->reason);
-      owed.erase(one);
+    std::vector<Owed>& owed = extras_->owed;
+    auto& owed_at = extras_->owed_at;
+    if (owed_at.empty()) {
+      for (std::size_t i = 0; i < owed.size(); ++i) owed_at.emplace(owed[i].message.get(), i);
+    }
+    if (const auto at = owed_at.find(message.get()); at != owed_at.end()) {
+      Owed& one = owed[at->second];
+      tracking = one.written ? Tracking::kAgain : Tracking::kCounted;
+      message->receipt()->Back(one.reason);
+      one.message = nullptr;
+      owed_at.erase(at);
+      if (owed_at.empty())
+        std::erase_if(owed, [](const Owed& one) { return one.message == nullptr; });
     }
   }
   Deliver(message, overflow, tracking);
@@ -428,7 +465,10 @@ void Session::DeliverMissed(const MessagePtr& message, Overflow overflow) {
 
 void Session::GiveUpOwed() {
   if (!extras_) return;
-  for (const Owed& one : std::exchange(extras_->owed, {})) one.GiveUp();
+  extras_->owed_at.clear();
+  for (const Owed& one : std::exchange(extras_->owed, {})) {
+    if (one.message != nullptr) one.GiveUp();
+  }
 }
 
 }  // namespace herald

@@ -11,7 +11,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "session/close.h"
@@ -104,6 +106,11 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   // broker may take its time: `joins`, which may be null, expects one answer of this.
   absl::Status Join(const std::vector<std::string>& topics, const JoinsPtr& joins = nullptr);
   bool Leave(const std::string& topic);
+  // Leaves the topics that the session may not be on any more, and ends it if it may not go on:
+  // topic rules, keys or its token have changed.
+  virtual void CheckRights() {}
+  // The session was opened, or last refreshed, with the token that has this `jti`.
+  virtual bool HasToken(std::string_view /*token_id*/) const { return false; }
 
   // Queues `frame`, to be written when the shard's drain ends. If it does not fit even after a
   // flush the session is closed as a slow consumer, and false comes back. `run`: what it carries,
@@ -113,8 +120,12 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   // receipt, which must have counted the session as matched already.
   void Deliver(const MessagePtr& message, Overflow overflow = Overflow::kDisconnect,
                Tracking tracking = Tracking::kNone);
-  // The client has handled all messages of `topic` up to `offset`.
-  void Acknowledge(std::string_view topic, std::uint64_t offset);
+  // The client has handled all messages of each topic up to `offset_of(topic)`; 0: it says nothing of
+  // the topic. Looks at each unacknowledged batch once, however many topics the client names.
+  void Acknowledge(absl::FunctionRef<std::uint64_t(std::string_view topic)> offset_of);
+  void Acknowledge(std::string_view topic, std::uint64_t offset) {
+    Acknowledge([&](std::string_view of) { return of == topic ? offset : 0; });
+  }
 
   // The news as a frame, the same for all sessions of a protocol; null where it has none.
   virtual FramePtr MakePresence(const PresenceChange& /*change*/) const { return nullptr; }
@@ -136,6 +147,11 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   // Loads what Flush will look at: first the session itself, and once that is there, where it points.
   void Prefetch() const;
   virtual void PrefetchSocket() const {}
+  // Ends a session that is closing and whose peer does not read, so that the kernel lets go of what
+  // it holds for it.
+  virtual void Abandon() {}
+  // What the kernel holds in the socket's buffers. Costs a system call.
+  virtual std::size_t KernelBytes() const { return 0; }
   // Begins the close; what is queued goes out first (for a slow consumer it is dropped).
   void Close(CloseRequest request);
 
@@ -155,6 +171,10 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   virtual int Socket() const { return -1; }
   // Does the close. Called once, with closing() true.
   virtual void DoClose(CloseRequest request) = 0;
+
+  // Topics the session is on by its client's wish or its token: not those that a producer's Join put
+  // it on, nor the personal and the broadcast topic.
+  std::vector<std::string> ChosenTopics() const;
 
   Shard& shard() const { return shard_; }
   void set_user(std::string user) { user_ = std::move(user); }
@@ -188,8 +208,11 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   friend class BatchFlush;
   struct Subscription {
     TopicSubscribers* topic;
-    std::uint32_t index;  // in topic->entries
+    std::uint32_t index;       // in topic->entries
+    bool by_producer = false;  // a Join asked for it; lies where alignment leaves room
   };
+  // A producer wants the session on `topic`, whatever its client may do. It is on it.
+  void MarkJoined(std::string_view topic);
 
   // What only few sessions have at a time.
   struct Extras {
@@ -205,6 +228,9 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
     std::vector<Gap> gaps;
     std::vector<Unacked> unacked;  // written, and their receipts wait for the client
     std::vector<Owed> owed;        // by this session's own end, or that of the one before
+    // Where in `owed` a message is; filled by the first DeliverMissed. Messages that were delivered
+    // since then leave a null message behind.
+    absl::flat_hash_map<const Message*, std::size_t> owed_at;
     std::array<std::uint32_t, kDropReasons> dropped{};
   };
   Extras& extras() {
@@ -247,6 +273,7 @@ class Session : public std::enable_shared_from_this<Session>, private OutboundQu
   bool closing_ = false;
   bool may_come_back_ = true;  // once closing, or ended
   bool touched_ = false;       // in the shard's list of sessions to flush
+  bool ended_by_producer_ = false;
   std::unique_ptr<Extras> extras_;
   std::string user_;
   std::unique_ptr<const Labels> labels_;  // null: it has none

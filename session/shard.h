@@ -27,11 +27,14 @@
 #include "session/keyed_set.h"
 #include "session/mailbox.h"
 #include "session/message.h"
+#include "session/rights_check.h"
 #include "session/session.h"
+#include "session/slow_sessions.h"
 #include "session/string_map.h"
 #include "session/timer_wheel.h"
 #include "session/topic_feed.h"
 #include "session/topic_rules.h"
+#include "session/unfinished_messages.h"
 #include "session/wake_event.h"
 
 namespace herald {
@@ -154,8 +157,11 @@ class Shard {
   // Ends all sessions: see ClosingWave::Start.
   void CloseOver(absl::Duration over, absl::Duration spread) { closing_wave_.Start(over, spread); }
 
-  // New limits and topic rules count from now on. Sessions stay on their topics, and topics that have
-  // subscribers keep telling who comes and goes, or not, as before.
+  // Lets all sessions check their rights again: see RightsCheck.
+  void CheckRights() { rights_check_.Start(); }
+
+  // New limits and topic rules count from now on. Topics that have subscribers keep telling who comes
+  // and goes, or not, as before; whether sessions may stay on their topics is for CheckRights.
   void Reconfigure(std::size_t max_outbound_bytes, std::uint32_t max_topics_per_session);
 
   TimerWheel& timers() { return timers_; }
@@ -170,6 +176,13 @@ class Shard {
   // not called if there are none.
   void Emit(const Session& session, EventKind kind, absl::FunctionRef<void(Event&)> fill);
   std::uint32_t max_topics_per_session() const { return options_.max_topics_per_session; }
+
+  // Memory of its sessions.
+  SlowSessions& slow_sessions() { return slow_sessions_; }
+  // Of connections that have said `connect`, and of those that have not.
+  UnfinishedMessages& unfinished() { return unfinished_; }
+  UnfinishedMessages& unauthenticated() { return unauthenticated_; }
+  std::size_t max_outbound_bytes() const { return options_.max_outbound_bytes; }
 
   // Accounting for sessions.
   bool outbound_full(std::size_t bytes) const;
@@ -218,7 +231,11 @@ class Shard {
   std::atomic<std::thread::id> thread_id_;
 
   TimerWheel timers_;
+  UnfinishedMessages unfinished_{timers_};
+  UnfinishedMessages unauthenticated_{timers_};
+  SlowSessions slow_sessions_{*this};
   ClosingWave closing_wave_{*this};
+  RightsCheck rights_check_{*this};
   SessionSet sessions_;
   TopicSet topics_;
   // What sessions that have ended are owed: by then their receipts have run out.

@@ -141,7 +141,7 @@ void Shard::Subscribe(Session& session, const std::string& topic, std::optional<
         const auto index = static_cast<std::uint32_t>(subscribers.entries.size());
         subscribers.entries.push_back({alive.get(), slot, alive->direct_, start->position.offset});
         alive->subscriptions_.push_back({&subscribers, index});
-        if (subscribers.join_leave) options_.presence->Joined(*alive, topic);
+        if (subscribers.join_leave) options_.presence->Joined(*alive, topic, MonotonicNanos());
         done(std::move(start));
       });
 }
@@ -172,7 +172,7 @@ void Shard::TellPresence(const PresenceChange& change) {
   // Held, since one that is full ends.
   std::vector<std::shared_ptr<Session>> sessions;
   for (const TopicSubscribers::Entry& entry : topic->entries) {
-    if (entry.session->id_text() != change.session_id)
+    if (entry.session->id() != change.session)
       sessions.push_back(entry.session->shared_from_this());
   }
   std::array<FramePtr, kProtocols> frames;
@@ -218,8 +218,12 @@ bool Shard::Unsubscribe(Session& session, std::string_view name) {
     }
     feed_->Unsubscribe(*this, topic.topic);
     if (topic.join_leave) {
-      options_.presence->Left(session, topic.topic, session.closing_ && session.may_come_back_,
-                              absl::Now());
+      const bool anonymous_ended = session.closing_ && session.user_.empty();
+      options_.presence->Left(session, topic.topic,
+                              anonymous_ended || session.ended_by_producer_
+                                  ? PresenceNews::Leave::kForGood
+                                  : PresenceNews::Leave::kMayReturn,
+                              MonotonicNanos());
     }
     if (topic.entries.empty()) topics_.erase(topics_.find(topic.topic));
     return true;

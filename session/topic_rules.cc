@@ -39,8 +39,8 @@ bool KeepSameTopics(const TopicRules& a, const TopicRules& b) {
 TopicRules TopicRules::DevDefaults() {
   TopicRule open;
   open.history_size = 100;
-  open.client_subscribe = TopicRule::Access::kAny;
-  open.client_publish = TopicRule::Access::kAny;
+  open.client_subscribe = TopicRule::Access::kAnyone;
+  open.client_publish = TopicRule::Access::kAnyone;
   open.presence = true;
   return TopicRules({open});
 }

@@ -20,13 +20,13 @@
 namespace herald {
 
 struct TopicRule {
-  // Which clients: none, those with a valid token, all.
-  enum class Access { kNone, kToken, kAny };
+  // Which clients: none, those whose token grants it, those with a user, all.
+  enum class Access { kNone, kGranted, kUser, kAnyone };
 
   TopicPattern pattern;
   std::uint32_t history_size = 0;  // messages kept; 0 = no history, and no resume
   absl::Duration history_ttl = absl::Minutes(10);
-  Access client_subscribe = Access::kToken;
+  Access client_subscribe = Access::kGranted;
   Access client_publish = Access::kNone;
   bool presence = false;    // who is on it may be asked
   bool join_leave = false;  // its subscribers are told who comes and goes

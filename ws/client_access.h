@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -10,26 +12,46 @@
 
 namespace herald {
 
-// What one client may subscribe to and publish on: the topic's rule, and what its token allows.
+// What one client may subscribe to and publish on, by the topic's rule and the client's token, and
+// by which token it came.
+//
+// A token grants a topic for subscribing if a pattern in `allow.subscribe` matches it or `topics`
+// names it; for publishing, if a pattern in `allow.publish` matches it.
 //
 // Threads:   the session's shard.
-// Memory:    none for a token that allows nothing of its own.
+// Memory:    one pointer; 40 bytes more for a client with a token, and what its lists hold.
 class ClientAccess {
  public:
   ClientAccess() = default;
-  // Patterns of the token that are not well formed allow nothing.
+  // Patterns of the token that are not well formed grant nothing.
   explicit ClientAccess(const Claims& claims);
 
-  // kPermissionDenied says which of the two does not allow it.
-  absl::Status MaySubscribe(const TopicRule& rule, const std::string& topic) const;
-  absl::Status MayPublish(const TopicRule& rule, const std::string& topic) const;
+  // `user`: empty for an anonymous client. kPermissionDenied says whether the rule or the token
+  // stands against it, or that the client should sign in.
+  absl::Status MaySubscribe(const TopicRule& rule, const std::string& topic,
+                            std::string_view user) const;
+  absl::Status MayPublish(const TopicRule& rule, const std::string& topic,
+                          std::string_view user) const;
+  // The token's `topics` names it: the session is subscribed at connect, whatever the rule says.
+  bool SubscribedByToken(std::string_view topic) const;
+
+  // Fingerprint of the key that verified the token; 0 without a token.
+  std::uint64_t key() const { return token_ ? token_->key : 0; }
+  // The token has this `jti`.
+  bool HasTokenId(std::string_view token_id) const;
 
  private:
-  struct Allowed {
+  struct Grants {
     std::vector<TopicPattern> subscribe;
     std::vector<TopicPattern> publish;
+    std::string topics;  // each with a line end behind it
   };
-  std::unique_ptr<const Allowed> allowed_;  // null: nothing
+  struct Token {
+    std::uint64_t key = 0;
+    std::uint64_t id_hash = 0;             // of `jti`; 0: it has none
+    std::unique_ptr<const Grants> grants;  // null: it grants nothing
+  };
+  std::unique_ptr<const Token> token_;  // null: there is none
 };
 
 }  // namespace herald

@@ -1,14 +1,24 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "herald/v1/client_protocol.pb.h"
 #include "session/frame.h"
+#include "session/labels.h"
 #include "session/message.h"
 
 namespace herald {
+
+// How many entries the lists and maps of one client frame may have. A decoder stops at the first
+// entry past a limit, so that what a frame costs does not depend on what it holds.
+struct ClientFrameLimits {
+  // Of `resume` and `ack`: as many topics as a session may be on, reserved ones included.
+  std::size_t max_topics = 130;
+  std::size_t max_labels = kMaxLabels;
+};
 
 // Translates between a subprotocol's data frames and the messages of client_protocol.proto.
 // Stateless, any thread.
@@ -17,8 +27,10 @@ class Codec : public MessageEncoder {
   // What the data frames of this subprotocol are.
   virtual Opcode opcode() const = 0;
 
-  // One data frame of a client. kInvalidArgument says what is wrong with it (close 4400).
-  virtual absl::Status Decode(std::string_view data, v1::ClientFrame& frame) const = 0;
+  // One data frame of a client. kInvalidArgument says what is wrong with it (close 4400), also if
+  // it is over one of the limits.
+  virtual absl::Status Decode(std::string_view data, const ClientFrameLimits& limits,
+                              v1::ClientFrame& frame) const = 0;
   // Anything but messages, with its WebSocket header.
   virtual FramePtr EncodeFrame(const v1::ServerFrame& frame) const = 0;
 };

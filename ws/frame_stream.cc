@@ -1,6 +1,8 @@
 #include "ws/frame_stream.h"
 
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -13,6 +15,9 @@ namespace {
 
 // Of one write. Asio would pass at most 64; the kernel takes 1,024 (IOV_MAX).
 constexpr std::size_t kMaxBuffers = 256;
+// How long the kernel keeps trying to deliver what was written before the connection ended.
+constexpr int kOrphanMs = 10'000;
+using UserTimeout = boost::asio::detail::socket_option::integer<IPPROTO_TCP, TCP_USER_TIMEOUT>;
 
 }  // namespace
 
@@ -41,8 +46,7 @@ void FrameStream::Flush() {
       Fail(error_code(errno, boost::system::system_category()));
       return;
     }
-    waiting_ = true;
-    socket_.async_wait(TcpSocket::wait_write, Writable(this, observer_->Owner()));
+    Await(TcpSocket::wait_write);
   }
   if (!beast_writes_.empty()) CompleteWritten({});
 }
@@ -82,10 +86,7 @@ void FrameStream::FlushTls() {
     queue_.Consume(result.bytes);
     shard_.CountWritten(result.bytes);
     if (result.wait == TlsStream::Wait::kNone) continue;
-    waiting_ = true;
-    socket_.async_wait(
-        result.wait == TlsStream::Wait::kRead ? TcpSocket::wait_read : TcpSocket::wait_write,
-        Writable(this, observer_->Owner()));
+    Await(result.wait == TlsStream::Wait::kRead ? TcpSocket::wait_read : TcpSocket::wait_write);
   }
   if (!beast_writes_.empty() && tls.pending() == 0) CompleteWritten({});
 }
@@ -102,8 +103,28 @@ FrameStream::Acked FrameStream::AckedBytes(std::uint64_t written) const {
   return {written - std::min(written, missing), wire - unacknowledged};
 }
 
+std::size_t FrameStream::KernelBytes() const {
+  std::array<std::uint32_t, SK_MEMINFO_VARS> info{};
+  socklen_t size = sizeof info;
+  if (::getsockopt(socket_.native_handle(), SOL_SOCKET, SO_MEMINFO, info.data(), &size) != 0)
+    return 0;
+  return info[SK_MEMINFO_WMEM_QUEUED] + info[SK_MEMINFO_RMEM_ALLOC];
+}
+
+void FrameStream::set_waiting(bool waiting) {
+  if (waiting == waiting_) return;
+  waiting_ = waiting;
+  waiting ? shard_.slow_sessions().OnBlocked() : shard_.slow_sessions().OnUnblocked();
+}
+
+void FrameStream::Await(TcpSocket::wait_type type) {
+  // First, since it keeps the owner alive: this session may be closed as the slowest one.
+  socket_.async_wait(type, Writable(this, observer_->Owner()));
+  set_waiting(true);
+}
+
 void FrameStream::OnWritable(error_code error) {
-  waiting_ = false;
+  set_waiting(false);
   if (error) {
     Fail(error);
   } else {
@@ -152,7 +173,14 @@ void FrameStream::Fail(error_code error) {
   if (observer_ != nullptr) observer_->OnSocketChanges();
   failed_ = true;
   error_code ignored;
+  if (reset_) {
+    socket_.tcp().set_option(boost::asio::socket_base::linger(true, 0), ignored);
+  } else if (waiting_) {
+    // Else the kernel would keep the bytes of a peer that does not read for minutes (tcp(7)).
+    socket_.tcp().set_option(UserTimeout(kOrphanMs), ignored);
+  }
   socket_.close(ignored);
+  set_waiting(false);
   CompleteWritten(error);
 }
 

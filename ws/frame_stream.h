@@ -1,12 +1,18 @@
 #pragma once
 
+#include <array>
+#include <boost/asio/associated_allocator.hpp>
+#include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/error.hpp>
 #include <boost/beast/core/role.hpp>
 #include <boost/beast/websocket/teardown.hpp>
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -17,6 +23,7 @@
 #include "session/shard.h"
 #include "ws/client_socket.h"
 #include "ws/compressed_marks.h"
+#include "ws/frame_scanner.h"
 
 namespace herald {
 
@@ -32,7 +39,11 @@ namespace herald {
 //            queued, so that a flood of pings stalls itself only. With TLS what is queued goes out in
 //            records of up to 16 KiB; one that the kernel does not take whole has left the queue.
 // Reading:   straight from the socket, after `prefix` (bytes that came behind the handshake's
-//            header). Compressed messages are marked on their way (compressed_marks.h).
+//            header). Frames are counted before Beast sees them (frame_scanner.h), and compressed
+//            messages are marked (compressed_marks.h).
+// Limits:    after SlowReads, kSlowReadsPerSecond reads of at most 1.5 KB. Once Beast ends the
+//            connection, kMaxDiscardedBytes are read and thrown away, so that the peer sees the close
+//            frame and not a reset.
 // Errors:    a failed write closes the socket, which ends the pending read with an error.
 class FrameStream {
  public:
@@ -45,6 +56,9 @@ class FrameStream {
     virtual void OnSocketChanges() = 0;
     // What has expired may be let go before the rest is written.
     virtual void BeforeWrite() = 0;
+    // So many frames begin in the next so many bytes of the client; close frames are not counted.
+    // Beast gets the bytes when this returns.
+    virtual void OnReceived(std::uint32_t frames, std::size_t bytes) = 0;
     // Keeps the stream alive while the socket is awaited.
     virtual std::shared_ptr<void> Owner() = 0;
 
@@ -54,6 +68,8 @@ class FrameStream {
 
   using executor_type = ClientSocket::executor_type;
   using error_code = boost::beast::error_code;
+  static constexpr int kSlowReadsPerSecond = 10;
+  static constexpr std::size_t kMaxDiscardedBytes = 256 * 1024;
 
   FrameStream(ClientSocket socket, OutboundQueue& queue, Shard& shard, std::string prefix)
       : socket_(std::move(socket)), queue_(queue), shard_(shard) {
@@ -82,8 +98,16 @@ class FrameStream {
   int Socket() const;
   // Loads what Flush looks at first.
   void Prefetch() const { __builtin_prefetch(this), __builtin_prefetch(&failed_); }
-  // Closes the socket; what Beast still had to write ends with an error.
+  // From now on the peer is read slowly, so that TCP slows it down: a peer that is being closed for
+  // sending too much goes on for a while.
+  void SlowReads() {
+    if (!pause_) pause_ = std::make_unique<boost::asio::steady_timer>(get_executor());
+  }
+  // Closes the socket; what Beast still had to write ends with an error. The kernel still delivers
+  // what was written, as long as the peer reads.
   void Abort() { Fail(boost::asio::error::operation_aborted); }
+  // Abort will reset the connection: the kernel frees what it holds at once.
+  void set_reset() { reset_ = true; }
 
   // What the peer's kernel has acknowledged (tcp(7), SIOCOUTQ).
   struct Acked {
@@ -92,28 +116,33 @@ class FrameStream {
   };
   // `written`: all bytes that were given to the socket.
   Acked AckedBytes(std::uint64_t written) const;
+  // The kernel's buffers of this socket, as it charges them (SO_MEMINFO, socket(7)).
+  std::size_t KernelBytes() const;
+  // The socket takes no more bytes for now.
+  bool blocked() const { return waiting_; }
 
   template <class Buffers, class Handler>
   auto async_read_some(const Buffers& buffers, Handler&& handler) {
-    if (!prefix_ && !marks_)
-      return socket_.async_read_some(buffers, std::forward<Handler>(handler));
     return boost::asio::async_initiate<Handler, void(error_code, std::size_t)>(
         [this](auto handler, const Buffers& buffers) {
-          if (!prefix_) {
-            socket_.async_read_some(buffers, [this, buffers, handler = std::move(handler)](
-                                                 error_code error, std::size_t n) mutable {
-              Mark(buffers, n);
-              handler(error, n);
+          Received<Buffers, decltype(handler)> received{this, buffers, std::move(handler)};
+          if (prefix_) {
+            const std::size_t n = boost::asio::buffer_copy(buffers, boost::asio::buffer(*prefix_));
+            prefix_->erase(0, n);
+            if (prefix_->empty()) prefix_.reset();
+            boost::asio::post(get_executor(), [received = std::move(received), n]() mutable {
+              received(error_code{}, n);
             });
-            return;
+          } else if (pause_) {
+            pause_->expires_after(std::chrono::milliseconds(1000 / kSlowReadsPerSecond));
+            pause_->async_wait([received = std::move(received)](error_code) mutable {
+              const Buffers buffers = received.buffers;
+              ClientSocket& socket = received.stream->socket_;
+              socket.async_read_some(buffers, std::move(received));
+            });
+          } else {
+            socket_.async_read_some(buffers, std::move(received));
           }
-          const std::size_t n = boost::asio::buffer_copy(buffers, boost::asio::buffer(*prefix_));
-          Mark(buffers, n);
-          prefix_->erase(0, n);
-          if (prefix_->empty()) prefix_.reset();
-          boost::asio::post(get_executor(), [handler = std::move(handler), n]() mutable {
-            handler(error_code{}, n);
-          });
         },
         handler, buffers);
   }
@@ -145,11 +174,11 @@ class FrameStream {
     boost::beast::websocket::teardown(role, stream.socket_.tcp(), error);
   }
   template <class Handler>
-  friend void async_teardown(boost::beast::role_type role, FrameStream& stream, Handler&& handler) {
+  friend void async_teardown(boost::beast::role_type, FrameStream& stream, Handler&& handler) {
     stream.LeaveToBeast();
     stream.socket_.ShutdownSend();
-    boost::beast::websocket::async_teardown(role, stream.socket_.tcp(),
-                                            std::forward<Handler>(handler));
+    // Not Beast's, which reads whatever a peer sends for as long as it sends.
+    stream.Discard(std::make_unique<Discarded>(), std::forward<Handler>(handler));
   }
   friend void beast_close_socket(FrameStream& stream) {
     stream.LeaveToBeast();
@@ -188,22 +217,67 @@ class FrameStream {
   }
   // The same over TLS, where the kernel does not encrypt.
   void FlushTls();
+  // The completion of a read: counts what came, then passes it to Beast's handler.
+  template <class Buffers, class Handler>
+  struct Received {
+    FrameStream* stream;
+    Buffers buffers;
+    Handler handler;
+
+    using executor_type = boost::asio::associated_executor_t<Handler, FrameStream::executor_type>;
+    executor_type get_executor() const noexcept {
+      return boost::asio::get_associated_executor(handler, stream->get_executor());
+    }
+    using allocator_type = boost::asio::associated_allocator_t<Handler>;
+    allocator_type get_allocator() const noexcept {
+      return boost::asio::get_associated_allocator(handler);
+    }
+    void operator()(error_code error, std::size_t n) {
+      if (n > 0) stream->CountReceived(buffers, n);
+      std::move(handler)(error, n);
+    }
+  };
   // The first `n` bytes of `buffers` have come.
   template <class Buffers>
-  void Mark(const Buffers& buffers, std::size_t n) {
-    if (!marks_) return;
+  void CountReceived(const Buffers& buffers, std::size_t n) {
+    std::uint32_t frames = 0;
+    std::size_t left = n;
     const auto end = boost::asio::buffer_sequence_end(buffers);
-    for (auto it = boost::asio::buffer_sequence_begin(buffers); it != end && n > 0; ++it) {
+    for (auto it = boost::asio::buffer_sequence_begin(buffers); it != end && left > 0; ++it) {
       const boost::asio::mutable_buffer bytes =
-          boost::asio::buffer(boost::asio::mutable_buffer(*it), n);
-      marks_->Scan(bytes);
-      n -= bytes.size();
+          boost::asio::buffer(boost::asio::mutable_buffer(*it), left);
+      scanner_.Scan(bytes, [&](unsigned char& first) {
+        if (static_cast<Opcode>(first & 0x0f) != Opcode::kClose) ++frames;
+        if (marks_) marks_->OnFrame(first);
+      });
+      left -= bytes.size();
     }
+    observer_->OnReceived(frames, n);
+  }
+
+  struct Discarded {
+    std::size_t bytes = 0;
+    std::array<char, 4096> buffer;
+  };
+  // Reads what the peer still sends, until it ends too or has sent too much.
+  template <class Handler>
+  void Discard(std::unique_ptr<Discarded> discarded, Handler handler) {
+    const auto buffer = boost::asio::buffer(discarded->buffer);
+    socket_.tcp().async_read_some(
+        buffer, [this, discarded = std::move(discarded), handler = std::move(handler)](
+                    error_code error, std::size_t n) mutable {
+          discarded->bytes += n;
+          if (!error && discarded->bytes < kMaxDiscardedBytes)
+            return Discard(std::move(discarded), std::move(handler));
+          handler(error == boost::asio::error::eof ? error_code{} : error);
+        });
   }
   void OnWritable(error_code error);
   void WriteForBeast(FramePtr frame, Written done);
   void CompleteWritten(error_code error);
   void Fail(error_code error);
+  void Await(TcpSocket::wait_type type);
+  void set_waiting(bool waiting);
 
   ClientSocket socket_;
   OutboundQueue& queue_;
@@ -212,11 +286,14 @@ class FrameStream {
   bool failed_ = false;
   bool corked_ = false;
   bool torn_down_ = false;
+  bool reset_ = false;
   std::vector<BeastWrite> beast_writes_;  // empty at rest
   Observer* observer_ = nullptr;
   std::unique_ptr<std::string> prefix_;  // null once it is read
   std::unique_ptr<CompressedMarks> marks_;
-  std::uint32_t beast_frames_ = 0;  // queued since the start, modulo 2^32
+  FrameScanner scanner_;
+  std::unique_ptr<boost::asio::steady_timer> pause_;  // null: reads do not wait
+  std::uint32_t beast_frames_ = 0;                    // queued since the start, modulo 2^32
 };
 
 }  // namespace herald

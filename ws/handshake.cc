@@ -1,9 +1,7 @@
 #include "ws/handshake.h"
 
+#include <algorithm>
 #include <boost/beast/http/field.hpp>
-#include <boost/beast/http/rfc7230.hpp>
-#include <boost/url/parse.hpp>
-#include <boost/url/url_view.hpp>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
@@ -11,22 +9,21 @@
 #include "absl/strings/str_split.h"
 #include "fmt/format.h"
 #include "session/topic_name.h"
+#include "ws/http_request.h"
+#include "ws/origin.h"
+#include "ws/query.h"
 
 namespace herald {
 namespace {
 
-namespace http = boost::beast::http;
-using http::field;
-using http::status;
+using boost::beast::http::field;
 
-std::string_view Header(const UpgradeRequest& request, field name) {
-  const auto value = request[name];
-  return {value.data(), value.size()};
-}
-
-absl::Status Refuse(Refusal& refusal, status code, std::string reason) {
-  refusal = {code, std::move(reason)};
-  return absl::InvalidArgumentError(refusal.reason);
+absl::Status Refuse(Refusal& refusal, RefusalReason reason, std::string text,
+                    std::string detail = "") {
+  refusal.reason = reason;
+  refusal.text = std::move(text);
+  refusal.detail = std::move(detail);
+  return absl::InvalidArgumentError(refusal.text);
 }
 
 bool EqualsIgnoreCase(std::string_view a, std::string_view b) {
@@ -64,38 +61,14 @@ std::optional<std::string> CookieValue(std::string_view header, std::string_view
   return std::nullopt;
 }
 
-struct Query {
-  std::vector<std::string> topics;
-  std::optional<std::string> token, user, labels;
-};
-
-std::optional<Query> ParseQuery(std::string_view target) {
-  const auto url = boost::urls::parse_origin_form(target);
-  if (!url) return std::nullopt;
-  Query query;
-  for (const auto& param : url->params()) {
-    const std::string value(param.value.begin(), param.value.end());
-    if (param.key == "topics") {
-      for (std::string& topic : SplitList(value)) query.topics.push_back(std::move(topic));
-    } else if (param.key == "token") {
-      query.token = value;
-    } else if (param.key == "user") {
-      query.user = value;
-    } else if (param.key == "labels") {
-      query.labels = value;
-    }
-  }
-  return query;
-}
-
-// Who the client may be with --dev: whom the URL says.
+// Who a client without a token is with --dev: whom the URL says.
 absl::StatusOr<Claims> DevClaims(const Query& query) {
   Claims claims;
   if (query.user && !query.user->empty()) {
     if (absl::Status bad = ValidateUserId(*query.user); !bad.ok()) return bad;
     claims.subject = *query.user;
   }
-  for (const std::string& pair : SplitList(query.labels.value_or(""))) {
+  for (const std::string& pair : query.labels) {
     const std::vector<std::string> parts = absl::StrSplit(pair, absl::MaxSplits('=', 1));
     if (absl::Status bad = claims.labels.Set(parts[0], parts.size() == 2 ? parts[1] : "");
         !bad.ok())
@@ -104,26 +77,19 @@ absl::StatusOr<Claims> DevClaims(const Query& query) {
   return claims;
 }
 
-}  // namespace
-
-bool OriginAllowed(const std::vector<std::string>& allowed, std::string_view origin,
-                   std::string_view host, bool tls) {
-  if (origin.empty()) return true;
-  if (allowed.empty()) {
-    const std::size_t end = origin.find("://");
-    if (end == std::string_view::npos || host.empty()) return false;
-    const bool https = EqualsIgnoreCase(origin.substr(0, end), "https");
-    if (tls && !https) return false;
-    // RFC 6454 §6.2: the scheme's own port may be left out.
-    const std::string_view port = https ? ":443" : ":80";
-    if (host.ends_with(port)) host.remove_suffix(port.size());
-    return EqualsIgnoreCase(origin.substr(end + 3), host);
-  }
-  for (const std::string& one : allowed) {
-    if (one == "*" || EqualsIgnoreCase(one, origin)) return true;
-  }
-  return false;
+// The token of `Bearer` and one or more spaces (RFC 9110 §11.4); nothing for another scheme.
+std::optional<std::string> BearerToken(std::string_view authorization) {
+  constexpr std::string_view kBearer = "bearer ";
+  if (!EqualsIgnoreCase(authorization.substr(0, kBearer.size()), kBearer)) return std::nullopt;
+  authorization.remove_prefix(kBearer.size());
+  authorization.remove_prefix(std::min(authorization.find_first_not_of(' '), authorization.size()));
+  return std::string(authorization);
 }
+
+// For the log; fields of strangers may be long.
+std::string Cut(std::string_view text) { return std::string(text.substr(0, 128)); }
+
+}  // namespace
 
 absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end,
                                             const UpgradeRequest& request, absl::Time now,
@@ -131,31 +97,40 @@ absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end,
   const FrontEndOptions& options = front_end.options.Get();
   const TokenVerifier* const verifier = front_end.verifier;
   if (request.version() < 11)
-    return Refuse(refusal, status::bad_request, "the upgrade needs HTTP/1.1");
-  if (Header(request, field::host).empty())
-    return Refuse(refusal, status::bad_request, "there is no Host header");
-  if (!http::token_list{request[field::connection]}.exists("upgrade") ||
-      !http::token_list{request[field::upgrade]}.exists("websocket")) {
-    return Refuse(refusal, status::upgrade_required,
+    return Refuse(refusal, RefusalReason::kMalformed, "the upgrade needs HTTP/1.1");
+  // Its bytes would be taken for frames.
+  if (HasBody(request))
+    return Refuse(refusal, RefusalReason::kBody, "a request for /ws has no body");
+  if (!HasToken(request, field::connection, "upgrade") ||
+      !HasToken(request, field::upgrade, "websocket")) {
+    return Refuse(refusal, RefusalReason::kNotUpgrade,
                   "this is a WebSocket endpoint: connect with a WebSocket client");
   }
-  if (Header(request, field::sec_websocket_version) != "13") {
-    return Refuse(refusal, status::upgrade_required, "the WebSocket version must be 13");
+  if (FieldOf(request, field::sec_websocket_version) != "13")
+    return Refuse(refusal, RefusalReason::kNotUpgrade, "the WebSocket version must be 13");
+  if (!GoodKey(FieldOf(request, field::sec_websocket_key))) {
+    return Refuse(refusal, RefusalReason::kMalformed,
+                  "Sec-WebSocket-Key must be 16 bytes in base64");
   }
-  if (!GoodKey(Header(request, field::sec_websocket_key))) {
-    return Refuse(refusal, status::bad_request, "Sec-WebSocket-Key must be 16 bytes in base64");
+  std::optional<Query> query = ParseQuery(QueryOf(request));
+  if (!query) return Refuse(refusal, RefusalReason::kQuery, "the URL's query is malformed");
+  if (query->topics.size() > options.limits.max_topics_per_session) {
+    return Refuse(
+        refusal, RefusalReason::kQuery,
+        fmt::format("`topics` names more than {} topics", options.limits.max_topics_per_session));
   }
-  const auto query = ParseQuery(request.target());
-  if (!query) return Refuse(refusal, status::bad_request, "the URL's query is malformed");
-  if (!OriginAllowed(options.allowed_origins, Header(request, field::origin),
-                     Header(request, field::host), front_end.tls != nullptr)) {
-    return Refuse(refusal, status::forbidden, "this origin is not allowed; see --allowed_origins");
+  const std::string_view origin = FieldOf(request, field::origin);
+  const std::string_view host = FieldOf(request, field::host);
+  if (!OriginAllowed(options.allowed_origins, origin, host, front_end.tls != nullptr)) {
+    return Refuse(refusal, RefusalReason::kOrigin,
+                  "this origin is not allowed; see --allowed_origins",
+                  fmt::format("origin {}, host {}", Cut(origin), Cut(host)));
   }
 
   UpgradeDetails details;
   std::optional<std::string> token;
   const std::vector<std::string> offered =
-      SplitList(Header(request, field::sec_websocket_protocol));
+      SplitList(FieldOf(request, field::sec_websocket_protocol));
   for (const std::string& protocol : offered) {
     if (absl::StartsWith(protocol, "bearer.")) {
       token = protocol.substr(7);
@@ -168,56 +143,51 @@ absl::StatusOr<UpgradeDetails> CheckUpgrade(const FrontEnd& front_end,
     }
   }
   if (details.subprotocol.empty() && !offered.empty() && !(offered.size() == 1 && token)) {
-    return Refuse(refusal, status::bad_request,
+    return Refuse(refusal, RefusalReason::kSubprotocol,
                   "no offered subprotocol is known: herald.v1.json or herald.v1.proto");
   }
   if (details.protocol == Protocol::kRaw && !options.enable_raw) {
-    return Refuse(refusal, status::bad_request,
+    return Refuse(refusal, RefusalReason::kSubprotocol,
                   "offer the subprotocol herald.v1.json or herald.v1.proto (raw mode is off; see "
                   "--enable_raw)");
   }
 
-  const std::string_view authorization = Header(request, field::authorization);
-  if (authorization.size() > 7 && EqualsIgnoreCase(authorization.substr(0, 7), "bearer ")) {
-    token = std::string(authorization.substr(7));
-  }
+  if (auto bearer = BearerToken(FieldOf(request, field::authorization))) token = std::move(bearer);
   if (!token && !options.token_cookie.empty())
-    token = CookieValue(Header(request, field::cookie), options.token_cookie);
+    token = CookieValue(FieldOf(request, field::cookie), options.token_cookie);
   if (!token && options.allow_query_token) token = query->token;
   if (token && verifier != nullptr) {
     absl::StatusOr<Claims> claims = verifier->Verify(*token, now);
     if (!claims.ok()) {
-      return Refuse(refusal, status::unauthorized,
+      refusal.token = claims.status();
+      return Refuse(refusal, RefusalReason::kToken,
                     fmt::format("bad token: {}", std::string(claims.status().message())));
     }
     details.claims = *std::move(claims);
-  } else if (options.dev) {
+    details.authenticated = true;
+  } else if (options.allow_anonymous && options.dev) {
     absl::StatusOr<Claims> claims = DevClaims(*query);
     if (!claims.ok())
-      return Refuse(refusal, status::bad_request, std::string(claims.status().message()));
+      return Refuse(refusal, RefusalReason::kQuery, std::string(claims.status().message()));
     details.claims = *std::move(claims);
   } else if (options.allow_anonymous) {
     if (details.protocol == Protocol::kRaw || verifier == nullptr) details.claims = Claims{};
   } else if (details.protocol == Protocol::kRaw) {
     // The others may still bring a token in their connect frame.
-    return Refuse(refusal, status::unauthorized, "a token is needed");
+    refusal.token = RefuseToken(TokenFault::kMissing, "is missing");
+    return Refuse(refusal, RefusalReason::kToken, "a token is needed");
   }
 
-  if (query->topics.size() > options.limits.max_topics_per_session) {
-    return Refuse(
-        refusal, status::bad_request,
-        fmt::format("`topics` names more than {} topics", options.limits.max_topics_per_session));
-  }
   for (const std::string& topic : query->topics) {
     if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) {
-      return Refuse(refusal, status::bad_request,
+      return Refuse(refusal, RefusalReason::kQuery,
                     fmt::format("`topics`: {}", std::string(bad.message())));
     }
   }
   if (options.deflate != nullptr)
-    details.deflate = AnswerDeflate(Header(request, field::sec_websocket_extensions));
-  details.topics = query->topics;
-  details.user_agent = std::string(Header(request, field::user_agent).substr(0, 256));
+    details.deflate = AnswerDeflate(FieldOf(request, field::sec_websocket_extensions));
+  details.topics = std::move(query->topics);
+  details.user_agent = std::string(FieldOf(request, field::user_agent).substr(0, 256));
   return details;
 }
 

@@ -34,6 +34,10 @@ absl::Status WrongType(std::string_view field, std::string_view wanted) {
   return absl::InvalidArgumentError(fmt::format("`{}` must be {}", field, wanted));
 }
 
+absl::Status TooMany(std::string_view field, std::size_t max, std::string_view what) {
+  return absl::InvalidArgumentError(fmt::format("`{}` has more than {} {}", field, max, what));
+}
+
 absl::Status ReadString(std::string_view name, ondemand::value value, std::string* out) {
   std::string_view text;
   if (value.get_string().get(text) != simdjson::SUCCESS) return WrongType(name, "a string");
@@ -131,12 +135,14 @@ absl::Status ReadMessage(std::string_view kind, ondemand::value value, T& to) {
   });
 }
 
-absl::Status ReadResume(ondemand::value value, v1::Connect& connect) {
+absl::Status ReadResume(ondemand::value value, std::size_t max_topics, v1::Connect& connect) {
   ondemand::array array;
   if (value.get_array().get(array) != simdjson::SUCCESS) return WrongType("resume", "an array");
   for (auto item : array) {
     ondemand::value entry;
     HERALD_JSON_TRY(item.get(entry));
+    if (static_cast<std::size_t>(connect.resume_size()) >= max_topics)
+      return TooMany("resume", max_topics, "topics");
     v1::TopicPosition& to = *connect.add_resume();
     absl::Status status =
         EachField("resume", entry, [&](std::string_view key, ondemand::value field) {
@@ -149,14 +155,17 @@ absl::Status ReadResume(ondemand::value value, v1::Connect& connect) {
   return absl::OkStatus();
 }
 
-absl::Status ReadConnect(ondemand::value value, v1::Connect& connect) {
+absl::Status ReadConnect(ondemand::value value, const ClientFrameLimits& limits,
+                         v1::Connect& connect) {
   return EachField("connect", value, [&](std::string_view key, ondemand::value field) {
     if (key == "token") return ReadString(key, field, connect.mutable_token());
     if (key == "previous_session_id")
       return ReadString(key, field, connect.mutable_previous_session_id());
-    if (key == "resume") return ReadResume(field, connect);
+    if (key == "resume") return ReadResume(field, limits.max_topics, connect);
     if (key == "labels") {
       return EachField(key, field, [&](std::string_view label, ondemand::value text) {
+        if (connect.labels().size() >= limits.max_labels)
+          return TooMany("labels", limits.max_labels, "entries");
         return ReadString("labels", text, &(*connect.mutable_labels())[std::string(label)]);
       });
     }
@@ -164,8 +173,16 @@ absl::Status ReadConnect(ondemand::value value, v1::Connect& connect) {
   });
 }
 
-absl::Status ReadKind(std::string_view kind, ondemand::value value, v1::ClientFrame& frame) {
-  if (kind == "connect") return ReadConnect(value, *frame.mutable_connect());
+absl::Status ReadAck(ondemand::value value, std::size_t max_topics, v1::Ack& ack) {
+  return EachField("ack", value, [&](std::string_view topic, ondemand::value field) {
+    if (ack.offsets().size() >= max_topics) return TooMany("ack", max_topics, "topics");
+    return ReadUint("ack", field, &(*ack.mutable_offsets())[std::string(topic)]);
+  });
+}
+
+absl::Status ReadKind(std::string_view kind, ondemand::value value, const ClientFrameLimits& limits,
+                      v1::ClientFrame& frame) {
+  if (kind == "connect") return ReadConnect(value, limits, *frame.mutable_connect());
   if (kind == "publish") return ReadMessage(kind, value, *frame.mutable_publish());
   if (kind == "message") return ReadMessage(kind, value, *frame.mutable_message());
   if (kind == "subscribe") {
@@ -182,12 +199,7 @@ absl::Status ReadKind(std::string_view kind, ondemand::value value, v1::ClientFr
       return key == "topic" ? ReadString(key, field, to.mutable_topic()) : absl::OkStatus();
     });
   }
-  if (kind == "ack") {
-    v1::Ack& to = *frame.mutable_ack();
-    return EachField(kind, value, [&](std::string_view topic, ondemand::value field) {
-      return ReadUint("ack", field, &(*to.mutable_offsets())[std::string(topic)]);
-    });
-  }
+  if (kind == "ack") return ReadAck(value, limits.max_topics, *frame.mutable_ack());
   if (kind == "refresh") {
     v1::Refresh& to = *frame.mutable_refresh();
     return EachField(kind, value, [&](std::string_view key, ondemand::value field) {
@@ -311,7 +323,8 @@ class Json final : public Codec {
  public:
   Opcode opcode() const override { return Opcode::kText; }
 
-  absl::Status Decode(std::string_view data, v1::ClientFrame& frame) const override {
+  absl::Status Decode(std::string_view data, const ClientFrameLimits& limits,
+                      v1::ClientFrame& frame) const override {
     thread_local ondemand::parser parser;
     thread_local std::string padded;
     padded.assign(data);
@@ -334,7 +347,7 @@ class Json final : public Codec {
           if (frame.kind_case() != v1::ClientFrame::KIND_NOT_SET) {
             return absl::InvalidArgumentError("a frame must have one kind");
           }
-          return ReadKind(key, value, frame);
+          return ReadKind(key, value, limits, frame);
         });
     if (!status.ok()) return status;
     // The end of the text is an error to look at; anything else there is one too many.

@@ -5,7 +5,10 @@
 #include <boost/asio/basic_socket_acceptor.hpp>
 
 #include "fmt/format.h"
+#include "ws/accept_errors.h"
 #include "ws/http_connection.h"
+#include "ws/proxy_reader.h"
+#include "ws/refuse.h"
 
 namespace herald {
 namespace {
@@ -34,6 +37,32 @@ std::string Describe(const tcp::endpoint& endpoint) {
   const std::string ip = endpoint.address().to_string();
   return endpoint.address().is_v6() ? fmt::format("[{}]:{}", ip, endpoint.port())
                                     : fmt::format("{}:{}", ip, endpoint.port());
+}
+
+ClientEndpoint EndpointOf(const tcp::endpoint& peer) {
+  const asio::ip::address& ip = peer.address();
+  return {ip.is_v4() ? ClientAddress::FromV4(ip.to_v4().to_bytes())
+                     : ClientAddress::FromV6(ip.to_v6().to_bytes()),
+          peer.port()};
+}
+
+// A connection begins here: it is counted, or refused, before a byte of it is read.
+void OnConnection(FrontEnd& front_end, Shard& shard, TcpSocket socket, const tcp::endpoint& from) {
+  const ClientEndpoint peer = EndpointOf(from);
+  const FrontEndOptions& options = front_end.options.Get();
+  if (socket.native_handle() >= options.first_reserved_descriptor) {
+    front_end.admission.CountRefused(Admission::Verdict::kDescriptors);
+    return RefuseAtOnce(socket, front_end.tls != nullptr,
+                        RefusalOf(Admission::Verdict::kDescriptors));
+  }
+  const bool of_proxy = options.trusted_proxies.Contains(peer.address);
+  Admission::Accepted accepted =
+      front_end.admission.Accept(peer.address.key(), of_proxy, shard, MonotonicNanos());
+  if (!accepted.ticket)
+    return RefuseAtOnce(socket, front_end.tls != nullptr, RefusalOf(accepted.verdict));
+  if (of_proxy && options.proxy_protocol != ProxyProtocol::kOff)
+    return ReadProxyHeader(front_end, shard, std::move(socket), peer, std::move(accepted.ticket));
+  StartHttpConnection(front_end, shard, std::move(socket), peer, std::move(accepted.ticket), {});
 }
 
 }  // namespace
@@ -65,11 +94,12 @@ class Listener::Acceptor : public std::enable_shared_from_this<Listener::Accepto
   void OnAccept(error_code error, TcpSocket socket) {
     if (!acceptor_.is_open()) return;
     if (!error) {
-      StartHttpConnection(front_end_, shard_, std::move(socket), peer_);
+      backoff_.Reset();
+      OnConnection(front_end_, shard_, std::move(socket), peer_);
       return DoAccept();
     }
-    // Out of descriptors, most likely: come back when some have been given back.
-    retry_.expires_after(std::chrono::milliseconds(50));
+    front_end_.accept_errors.Count(error);
+    retry_.expires_after(backoff_.Next());
     retry_.async_wait([self = shared_from_this()](error_code cancelled) {
       if (!cancelled && self->acceptor_.is_open()) self->DoAccept();
     });
@@ -80,6 +110,7 @@ class Listener::Acceptor : public std::enable_shared_from_this<Listener::Accepto
   TcpAcceptor acceptor_;
   tcp::endpoint peer_;  // of the connection accepted last
   asio::steady_timer retry_;
+  AcceptBackoff backoff_;
 };
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(
@@ -101,6 +132,13 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(
     error_code error = Bind(acceptor->socket(), endpoint, /*shared=*/true);
     // Connections have it from their listener, which saves a call for each.
     if (!error) acceptor->socket().set_option(tcp::no_delay(true), error);
+    // So are the buffers. The receive buffer must be set before the handshake (tcp(7)).
+    if (const int bytes = static_cast<int>(front_end.options->send_buffer_bytes);
+        bytes > 0 && !error)
+      acceptor->socket().set_option(asio::socket_base::send_buffer_size(bytes), error);
+    if (const int bytes = static_cast<int>(front_end.options->receive_buffer_bytes);
+        bytes > 0 && !error)
+      acceptor->socket().set_option(asio::socket_base::receive_buffer_size(bytes), error);
     if (!error) acceptor->socket().listen(kBacklog, error);
     if (error)
       return absl::UnavailableError(

@@ -14,8 +14,11 @@ namespace herald {
 // The client port, open on every shard: one listening socket each (SO_REUSEPORT), so that the
 // kernel spreads connections and a connection never changes its thread.
 //
+// Every connection is admitted (admission.h) before a byte of it is read.
+//
 // Threads:   Open and Close from any; accepting on the shards. Must be closed before the shards
 //            stop.
+// Errors:    an accept that fails is counted, and the acceptor pauses for 10 ms to 1 s.
 class Listener {
  public:
   // Binds at once. kUnavailable with one clear line if the port is taken or the address is not of

@@ -1,15 +1,118 @@
+#include <google/protobuf/io/coded_stream.h>
+
+#include <cstdint>
+
+#include "fmt/format.h"
 #include "ws/codec.h"
 
 namespace herald {
 namespace {
 
+using google::protobuf::io::CodedInputStream;
+
+// Fields of a frame besides entries of lists: known ones, and ones of a newer protocol.
+constexpr std::size_t kMaxOtherFields = 32;
+constexpr std::uint32_t kMaxFieldBytes = 0x7fff'ffff;  // protobuf's own limit
+
+absl::Status NotAFrame() { return absl::InvalidArgumentError("not a ClientFrame"); }
+
+// Counts the fields of a frame before the parser makes objects of them: two bytes of `resume` would
+// become a hundred.
+// Spec: https://protobuf.dev/programming-guides/encoding, without groups, which no frame has.
+class FieldCounter {
+ public:
+  explicit FieldCounter(const ClientFrameLimits& limits) : limits_(limits) {}
+
+  // OK if the frame is within the limits. A broken frame may be OK too: the parser refuses it.
+  absl::Status Check(std::string_view data) {
+    CodedInputStream in(reinterpret_cast<const std::uint8_t*>(data.data()),
+                        static_cast<int>(data.size()));
+    while (const std::uint32_t tag = in.ReadTag()) {
+      if (++others_ > kMaxOtherFields) return TooManyFields();
+      const auto kind = static_cast<int>(tag >> 3);
+      const bool known = v1::ClientFrame::descriptor()->FindFieldByNumber(kind) != nullptr;
+      if (!known || (tag & 7) != kLengthDelimited) {
+        if (absl::Status bad = Skip(tag, in); !bad.ok()) return bad;
+        continue;
+      }
+      std::uint32_t bytes = 0;
+      if (!in.ReadVarint32(&bytes)) break;
+      const auto limit = in.PushLimit(static_cast<int>(bytes));
+      if (absl::Status bad = CheckKind(kind, in); !bad.ok()) return bad;
+      if (!in.Skip(in.BytesUntilLimit())) break;
+      in.PopLimit(limit);
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  static constexpr std::uint32_t kVarint = 0, kFixed64 = 1, kLengthDelimited = 2, kFixed32 = 5;
+
+  absl::Status CheckKind(int kind, CodedInputStream& in) {
+    while (const std::uint32_t tag = in.ReadTag()) {
+      const auto field = static_cast<int>(tag >> 3);
+      if (kind == v1::ClientFrame::kConnect && field == v1::Connect::kResumeFieldNumber) {
+        if (++resume_ > limits_.max_topics) return TooMany("resume", limits_.max_topics, "topics");
+      } else if (kind == v1::ClientFrame::kConnect && field == v1::Connect::kLabelsFieldNumber) {
+        if (++labels_ > limits_.max_labels) return TooMany("labels", limits_.max_labels, "entries");
+      } else if (kind == v1::ClientFrame::kAck && field == v1::Ack::kOffsetsFieldNumber) {
+        if (++acks_ > limits_.max_topics) return TooMany("ack", limits_.max_topics, "topics");
+      } else if (++others_ > kMaxOtherFields) {
+        return TooManyFields();
+      }
+      if (absl::Status bad = Skip(tag, in); !bad.ok()) return bad;
+    }
+    return absl::OkStatus();
+  }
+
+  static absl::Status Skip(std::uint32_t tag, CodedInputStream& in) {
+    std::uint64_t varint = 0;
+    std::uint32_t bytes = 0;
+    bool skipped = false;
+    switch (tag & 7) {
+      case kVarint:
+        skipped = in.ReadVarint64(&varint);
+        break;
+      case kFixed64:
+        skipped = in.Skip(8);
+        break;
+      case kLengthDelimited:
+        skipped =
+            in.ReadVarint32(&bytes) && bytes <= kMaxFieldBytes && in.Skip(static_cast<int>(bytes));
+        break;
+      case kFixed32:
+        skipped = in.Skip(4);
+        break;
+      default:
+        break;
+    }
+    return skipped ? absl::OkStatus() : NotAFrame();
+  }
+
+  static absl::Status TooMany(std::string_view field, std::size_t max, std::string_view what) {
+    return absl::InvalidArgumentError(fmt::format("`{}` has more than {} {}", field, max, what));
+  }
+  static absl::Status TooManyFields() {
+    return absl::InvalidArgumentError(
+        fmt::format("the frame has more than {} fields", kMaxOtherFields));
+  }
+
+  const ClientFrameLimits& limits_;
+  std::size_t resume_ = 0;
+  std::size_t labels_ = 0;
+  std::size_t acks_ = 0;
+  std::size_t others_ = 0;
+};
+
 class Proto final : public Codec {
  public:
   Opcode opcode() const override { return Opcode::kBinary; }
 
-  absl::Status Decode(std::string_view data, v1::ClientFrame& frame) const override {
+  absl::Status Decode(std::string_view data, const ClientFrameLimits& limits,
+                      v1::ClientFrame& frame) const override {
+    if (absl::Status over = FieldCounter(limits).Check(data); !over.ok()) return over;
     if (!frame.ParseFromArray(data.data(), static_cast<int>(data.size()))) {
-      return absl::InvalidArgumentError("not a ClientFrame");
+      return NotAFrame();
     }
     return absl::OkStatus();
   }

@@ -18,25 +18,19 @@ namespace beast = boost::beast;
 namespace websocket = boost::beast::websocket;
 using beast::error_code;
 
-// Of a message that is longer than its first part, at a time.
-constexpr std::size_t kReadBytes = 4096;
+// `$all` and the user's own: a session is on these besides the topics it asked for.
+constexpr std::size_t kReservedTopics = 2;
 // How long a peer may take to answer our close frame.
 constexpr absl::Duration kCloseTimeout = absl::Seconds(5);
-
-// `1.2.3.4:80` or `[::1]:80`, without the port.
-std::string IpOf(std::string_view address) {
-  address = address.substr(0, address.rfind(':'));
-  if (address.starts_with('[')) address = address.substr(1, address.size() - 2);
-  return std::string(address);
-}
 
 }  // namespace
 
 WsSession::WsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, UpgradeDetails details,
-                     std::string prefix)
+                     Admission::Ticket ticket, std::string prefix)
     : Session(shard, {details.protocol, details.deflate != DeflateAnswer::kDeclined},
               front_end.options->limits.max_outbound_bytes_per_session),
       front_end_(front_end),
+      ticket_(std::move(ticket)),
       ws_(std::move(socket), queue_, shard, std::move(prefix)),
       details_(std::make_unique<UpgradeDetails>(std::move(details))),
       remote_address_(std::move(details_->remote_address)),
@@ -44,16 +38,17 @@ WsSession::WsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, Upg
                       ? nullptr
                       : std::make_unique<std::string>(std::move(details_->user_agent))) {}
 
-WsSession::~WsSession() { front_end_.admission.Release(IpOf(remote_address_)); }
+std::string WsSession::remote_ip() const {
+  std::string_view address = remote_address_;
+  address = address.substr(0, address.rfind(':'));
+  if (address.starts_with('[')) address = address.substr(1, address.size() - 2);
+  return std::string(address);
+}
 
 void WsSession::Start() {
   ws_.next_layer().set_observer(*this);
-  ws_.read_message_max(MaxFrameBytes());
-  if (encoding().compressed) {
-    ws_.next_layer().AllowCompressed();
-    // What does not shrink may grow a little.
-    ws_.read_message_max(MaxFrameBytes() + MaxFrameBytes() / 8 + 64);
-  }
+  if (encoding().compressed) ws_.next_layer().AllowCompressed();
+  LimitMessages();
   ws_.auto_fragment(false);
   ws_.set_option(websocket::stream_base::decorator([this](websocket::response_type& response) {
     if (!details_->subprotocol.empty()) {
@@ -69,9 +64,19 @@ void WsSession::Start() {
     if (type == websocket::frame_type::pong) Heard();
     if (type == websocket::frame_type::close) peer_closes_ = true;
   });
+  const bool stays = ticket_.SetOwner(weak_from_this(), [](void* self) {
+    static_cast<WsSession*>(static_cast<Session*>(self))->Evict();
+  });
+  if (!stays) return;
   shard().timers().Schedule(*this, Limit().connect_timeout);
   if (protocol() != Protocol::kRaw) return Answer();
   Open(*std::move(details_->claims), {}, "");
+}
+
+void WsSession::LimitMessages() {
+  const std::size_t bytes = MaxFrameBytes();
+  // What does not shrink by compression may grow a little.
+  ws_.read_message_max(encoding().compressed ? bytes + bytes / 8 + 64 : bytes);
 }
 
 void WsSession::Answer() {
@@ -97,18 +102,11 @@ void WsSession::OnAccept(error_code error) {
 }
 
 void WsSession::DoRead() {
-  asio::mutable_buffer room = asio::buffer(chunk_);
-  if (inbound_) {
-    const std::size_t have = inbound_->size();
-    inbound_->resize(have + kReadBytes);
-    room = asio::buffer(inbound_->data() + have, kReadBytes);
-  }
-  ws_.async_read_some(room, ReadDone{Self()});
+  ws_.async_read_some(inbound_ ? inbound_->Room() : asio::buffer(chunk_), ReadDone{Self()});
 }
 
 void WsSession::OnRead(error_code error, std::size_t n) {
   if (phase_ == Phase::kEnded) return;
-  if (inbound_) inbound_->resize(inbound_->size() - kReadBytes + n);
   if (error) {
     if (phase_ == Phase::kClosing) {
       if (beast_closes_ && !peer_closes_) ending_->reason = error.message();
@@ -116,15 +114,31 @@ void WsSession::OnRead(error_code error, std::size_t n) {
     }
     return End(CloseCode::kAbnormal, error.message());
   }
-  if (!ws_.is_message_done()) {
-    if (!inbound_) inbound_ = std::make_unique<std::string>(chunk_.data(), n);
-    return DoRead();
-  }
-  Heard();
-  if (phase_ != Phase::kClosing)
-    OnMessage(inbound_ ? std::string_view(*inbound_) : std::string_view(chunk_.data(), n));
-  inbound_ = nullptr;
+  const bool done = ws_.is_message_done();
+  if (done) Heard();
+  // What comes while the session closes is read and thrown away.
+  if (phase_ != Phase::kClosing && (inbound_ || !done)) TakePart(n);
+  if (phase_ == Phase::kEnded) return;
+  if (done && phase_ != Phase::kClosing)
+    OnMessage(inbound_ ? inbound_->bytes() : std::string_view(chunk_.data(), n));
+  if (done || phase_ == Phase::kClosing) inbound_ = nullptr;
   if (phase_ != Phase::kEnded) DoRead();
+}
+
+bool WsSession::TakePart(std::size_t n) {
+  if (inbound_) return inbound_->TakeRoom(n);
+  inbound_ = std::make_unique<InboundMessage>(
+      connected() ? shard().unfinished() : shard().unauthenticated(),
+      static_cast<InboundMessage::Owner&>(*this));
+  return inbound_->Append({chunk_.data(), n});
+}
+
+void WsSession::OnMessageRefused(InboundMessage::Refusal why) {
+  const bool slow = why == InboundMessage::Refusal::kTooSlow;
+  Close({slow ? CloseCode::kTimeout : CloseCode::kTryLater,
+         slow ? "a message was not complete in time (message_timeout)"
+              : "no memory for unfinished messages, and this one is the largest",
+         {}});
 }
 
 void WsSession::Heard() {
@@ -149,6 +163,11 @@ void WsSession::OnMessage(std::string_view data) {
                   std::string(bad.message()),
                   {}});
   }
+  // What it inflates to was not counted on its way in.
+  if (inflated.size() > data.size()) {
+    OnReceived(0, inflated.size() - data.size());
+    if (closing()) return;
+  }
   const bool text = mark == Mark::kCompressedText;
   if (text && !IsUtf8(inflated)) return Close({CloseCode::kBadUtf8, "not UTF-8", {}});
   OnFrame(inflated, text);
@@ -157,11 +176,6 @@ void WsSession::OnMessage(std::string_view data) {
 void WsSession::OnFrame(std::string_view data, bool text) {
   CountIn(data.size());
   shard().stats().client_frames.fetch_add(1, std::memory_order_relaxed);
-  if (!rate_.Take(Limit().inbound_messages_per_second, absl::GetCurrentTimeNanos() / 1'000'000)) {
-    return Close({CloseCode::kTooMany,
-                  fmt::format("more than {} frames a second", Limit().inbound_messages_per_second),
-                  {}});
-  }
   if (protocol() == Protocol::kRaw) {
     return shard().Emit(*this, EventKind::kClientMessage, [&](Event& event) {
       event.payload.assign(data);
@@ -174,10 +188,32 @@ void WsSession::OnFrame(std::string_view data, bool text) {
                   {}});
   }
   v1::ClientFrame frame;
-  if (absl::Status bad = codec()->Decode(data, frame); !bad.ok()) {
+  const ClientFrameLimits limits{Limit().max_topics_per_session + kReservedTopics};
+  if (absl::Status bad = codec()->Decode(data, limits, frame); !bad.ok()) {
     return Close({CloseCode::kBadFrame, std::string(bad.message()), {}});
   }
   OnClientFrame(frame);
+}
+
+// --- rates ---
+
+void WsSession::OnReceived(std::uint32_t frames, std::size_t bytes) {
+  const auto over = meter_.Sent(frames, bytes, Payers(user()), MonotonicNanos());
+  if (over) CloseTooFast(*over);
+}
+
+void WsSession::CloseTooFast(RateReason reason) {
+  ws_.next_layer().SlowReads();
+  if (closing() || phase_ == Phase::kEnded) return;
+  front_end_.CountRateLimited(reason);
+  Close({CloseCode::kTooMany, Describe(reason, Limit()), {}});
+}
+
+absl::Status WsSession::MayReplay(std::string_view user) {
+  const auto over = meter_.MayReplay(Payers(user), MonotonicNanos());
+  if (!over) return absl::OkStatus();
+  front_end_.CountRateLimited(*over);
+  return absl::ResourceExhaustedError(Describe(*over, Limit()));
 }
 
 // --- ending ---
@@ -198,7 +234,13 @@ void WsSession::OnTimer() {
     case Phase::kConnecting:
       return Close({CloseCode::kTimeout, "no `connect` frame in time", {}});
     case Phase::kOpen:
-      if (now >= expires_at_) return Close({CloseCode::kTokenExpired, "the token has expired", {}});
+      if (now >= expires_at_) {
+        return Close(key_removed_
+                         ? CloseRequest{CloseCode::kUnauthenticated,
+                                        "the key of the token is not accepted any more",
+                                        {}}
+                         : CloseRequest{CloseCode::kTokenExpired, "the token has expired", {}});
+      }
       if (now >= next_ping_) {
         if (awaiting_pong_) {
           // A slow reader is not a dead one: while the peer's kernel works through what lies before
@@ -276,11 +318,29 @@ void WsSession::DoClose(CloseRequest request) {
   if (beast_closes_) return;
   Flush();
   if (phase_ != Phase::kClosing) return;
+  if (request.at_once && ws_.next_layer().blocked()) {
+    ws_.next_layer().set_reset();
+    return EndAsTold();
+  }
   websocket::close_reason reason(static_cast<websocket::close_code>(request.code));
   // RFC 6455 §5.5: 125 bytes with the code.
   const std::string_view text = CutUtf8(request.reason, 123);
   reason.reason.assign(text.data(), text.size());
   ws_.async_close(reason, [self = Self()](error_code) { self->EndAsTold(); });
+}
+
+void WsSession::Evict() {
+  if (ticket_.is_session()) return;
+  auto self = Self();
+  Close({CloseCode::kTryLater, "no room for connections without `connect`", {}});
+  // The descriptor is needed now: the client's answer to the close frame is not waited for.
+  if (ending_) EndAsTold();
+}
+
+void WsSession::Abandon() {
+  if (phase_ != Phase::kClosing || !ws_.next_layer().blocked()) return;
+  ws_.next_layer().set_reset();
+  EndAsTold();
 }
 
 void WsSession::EndAsTold() { End(ending_->code, ending_->reason); }
@@ -289,7 +349,10 @@ void WsSession::End(CloseCode code, std::string reason) {
   if (phase_ == Phase::kEnded) return;
   auto self = Self();
   const bool was_open = shard().FindAny(id()) == this;
+  if (phase_ != Phase::kUpgrading) front_end_.CountClose(code);
   phase_ = Phase::kEnded;
+  // What it sent last counts for the sessions that follow.
+  (void)meter_.Settle(Payers(user()), MonotonicNanos());
   shard().timers().Cancel(*this);
   ws_.next_layer().Abort();
   if (!was_open) return DropQueued(DropReason::kDisconnected, /*ended=*/true);
@@ -311,9 +374,9 @@ void WsSession::End(CloseCode code, std::string reason) {
 }
 
 void StartWsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, UpgradeDetails details,
-                    std::string prefix) {
+                    Admission::Ticket ticket, std::string prefix) {
   std::make_shared<WsSession>(front_end, shard, std::move(socket), std::move(details),
-                              std::move(prefix))
+                              std::move(ticket), std::move(prefix))
       ->Start();
 }
 

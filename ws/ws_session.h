@@ -10,12 +10,12 @@
 namespace herald {
 
 // Answers the upgrade and runs the session on its shard until it ends; keeps itself alive.
-// The admission that was given for `details.remote_address` goes over to the session, which releases it.
+// The connection's `ticket` goes over to the session, which gives it back when it ends.
 //
 // `details`: with the request, from a CheckUpgrade that succeeded.
 // `prefix`: bytes read behind the request's header.
 // Threads: the shard's.
 void StartWsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, UpgradeDetails details,
-                    std::string prefix);
+                    Admission::Ticket ticket, std::string prefix);
 
 }  // namespace herald

@@ -2,6 +2,7 @@
 #include "absl/time/clock.h"
 #include "fmt/format.h"
 #include "ws/client_content.h"
+#include "ws/refuse.h"
 #include "ws/ws_session_internal.h"
 
 namespace herald {
@@ -47,18 +48,17 @@ void WsSession::OnConnect(const v1::Connect& connect) {
   Claims claims = std::move(details_->claims).value_or(Claims{});
   const TokenVerifier* const verifier = front_end_.verifier;
   if (!connect.token().empty() && verifier != nullptr) {
+    if (!MayShowToken()) return;
     absl::StatusOr<Claims> verified = verifier->Verify(connect.token(), absl::Now());
-    if (!verified.ok()) {
-      return Close({IsTokenExpired(verified.status()) ? CloseCode::kTokenExpired
-                                                      : CloseCode::kUnauthenticated,
-                    std::string(verified.status().message()),
-                    {}});
-    }
+    if (!verified.ok()) return CloseForToken(verified.status());
     claims = *std::move(verified);
-  } else if (claims.subject.empty() && !front_end_.options->allow_anonymous &&
-             !front_end_.options->dev) {
+  } else if (claims.subject.empty() && !front_end_.options->allow_anonymous) {
+    front_end_.OnTokenRefused(RefuseToken(TokenFault::kMissing, "is missing"), ticket_,
+                              remote_ip());
     return Close({CloseCode::kUnauthenticated, "a token is needed", {}});
   }
+  if (const auto verdict = ticket_.BecomeSession(); verdict != Admission::Verdict::kAdmitted)
+    return Close({CloseCodeOf(verdict), RefusalOf(verdict).text, {}});
   for (const auto& [key, value] : connect.labels()) {
     if (absl::Status bad = claims.labels.Set(std::string(kClientLabelPrefix) + key, value);
         !bad.ok()) {
@@ -72,7 +72,7 @@ void WsSession::OnSubscribe(std::uint32_t id, const v1::Subscribe& subscribe) {
   const std::string& topic = subscribe.topic();
   if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) return ReplyError(id, bad);
   const TopicRule& rule = front_end_.options->rules->Find(topic);
-  if (absl::Status denied = access_.MaySubscribe(rule, topic); !denied.ok())
+  if (absl::Status denied = access_.MaySubscribe(rule, topic, user()); !denied.ok())
     return ReplyError(id, denied);
   if (IsOn(topic)) return Reply(id);
   if (topic_count() >= Limit().max_topics_per_session) {
@@ -84,12 +84,18 @@ void WsSession::OnSubscribe(std::uint32_t id, const v1::Subscribe& subscribe) {
     absl::StatusOr<Position> position = Position::FromToken(subscribe.position());
     if (!position.ok()) return ReplyError(id, position.status());
     since = *position;
+    if (absl::Status over = MayReplay(user()); !over.ok()) return ReplyError(id, over);
   }
   shard().Subscribe(*this, topic, since, rule.max_subscribers,
                     [this, id, topic, asked = since.has_value()](absl::StatusOr<FeedStart> start) {
                       if (absl::IsAlreadyExists(start.status()))
                         return Reply(id);  // asked for twice at once
                       if (!start.ok()) return ReplyError(id, start.status());
+                      // A refresh or a reload may have come meanwhile.
+                      if (!MayStayOn(topic)) {
+                        shard().Unsubscribe(*this, topic);
+                        return ReplyError(id, absl::PermissionDeniedError("not allowed any more"));
+                      }
                       std::size_t bytes = queue_.bytes();
                       LimitMissed(*start, bytes);
                       v1::Ok ok;
@@ -110,6 +116,8 @@ void WsSession::OnUnsubscribe(std::uint32_t id, const v1::Unsubscribe& unsubscri
 }
 
 absl::StatusOr<MessageBodyPtr> WsSession::Accept(MessageBody body) const {
+  if (!TakesMessage(front_end_.memory, body.payload.size()))
+    return absl::ResourceExhaustedError("the server is at its memory limit, try again later");
   body.sender = id_text();
   return AcceptMessage(std::move(body), Limit().max_message_bytes);
 }
@@ -117,7 +125,8 @@ absl::StatusOr<MessageBodyPtr> WsSession::Accept(MessageBody body) const {
 void WsSession::OnPublish(std::uint32_t id, const v1::Publish& publish) {
   const std::string& topic = publish.topic();
   if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) return ReplyError(id, bad);
-  if (absl::Status denied = access_.MayPublish(front_end_.options->rules->Find(topic), topic);
+  if (absl::Status denied =
+          access_.MayPublish(front_end_.options->rules->Find(topic), topic, user());
       !denied.ok()) {
     return ReplyError(id, denied);
   }
@@ -165,28 +174,10 @@ void WsSession::OnAck(std::uint32_t id, const v1::Ack& ack) {
   for (const auto& [topic, offset] : ack.offsets()) {
     if (topic.empty()) return ReplyError(id, absl::InvalidArgumentError("ack: a topic is empty"));
   }
-  for (const auto& [topic, offset] : ack.offsets()) Acknowledge(topic, offset);
-  Reply(id);
-}
-
-void WsSession::OnRefresh(std::uint32_t id, const v1::Refresh& refresh) {
-  const TokenVerifier* const verifier = front_end_.verifier;
-  if (verifier == nullptr) {
-    return ReplyError(id, absl::FailedPreconditionError("this server takes no tokens"));
-  }
-  absl::StatusOr<Claims> claims = verifier->Verify(refresh.token(), absl::Now());
-  if (!claims.ok()) {
-    return Close(
-        {IsTokenExpired(claims.status()) ? CloseCode::kTokenExpired : CloseCode::kUnauthenticated,
-         std::string(claims.status().message()),
-         {}});
-  }
-  if (claims->subject != user()) {
-    return Close({CloseCode::kUnauthenticated, "the new token is for another user", {}});
-  }
-  access_ = ClientAccess(*claims);
-  expires_at_ = claims->expires_at;
-  ScheduleNext();
+  Acknowledge([&offsets = ack.offsets()](std::string_view topic) -> std::uint64_t {
+    const auto it = offsets.find(std::string(topic));
+    return it == offsets.end() ? 0 : it->second;
+  });
   Reply(id);
 }
 

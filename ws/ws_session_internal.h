@@ -9,19 +9,21 @@
 #include <vector>
 
 #include "session/shard.h"
-#include "ws/admission.h"
 #include "ws/client_access.h"
 #include "ws/codec.h"
 #include "ws/frame_stream.h"
 #include "ws/front_end.h"
 #include "ws/handler_memory.h"
 #include "ws/handshake.h"
+#include "ws/inbound_message.h"
+#include "ws/session_meter.h"
+#include "ws/wanted_topics.h"
 
 namespace herald {
 
-// The class behind ws_session.h, seen by its three sources only: ws_session.cc reads and ends,
-// ws_session_open.cc opens, ws_session_frames.cc answers client frames. Beast is instantiated in
-// the first alone.
+// The class behind ws_session.h, seen by its four sources only: ws_session.cc reads and ends,
+// ws_session_open.cc opens, ws_session_frames.cc answers client frames, ws_session_rights.cc checks
+// rights again. Beast is instantiated in the first alone.
 //
 // One WebSocket connection, from the answer to its upgrade to its end.
 //
@@ -33,13 +35,17 @@ namespace herald {
 //
 // Threads:   its shard.
 // Ownership: kept alive by the table while open, and by its pending read, write and close.
-class WsSession final : public Session, private Timer, private FrameStream::Observer {
+class WsSession final : public Session,
+                        private Timer,
+                        private FrameStream::Observer,
+                        private InboundMessage::Owner {
  public:
   WsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, UpgradeDetails details,
-            std::string prefix);
-  ~WsSession() override;
+            Admission::Ticket ticket, std::string prefix);
 
   void Start();
+  // It has not said `connect` yet, and another connection needs the place.
+  void Evict();
 
   std::string remote_address() const override { return remote_address_; }
   std::string user_agent() const override { return user_agent_ ? *user_agent_ : std::string(); }
@@ -50,6 +56,8 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
     return ws_.next_layer().PrepareSend(out, n);
   }
   bool OnSent(ssize_t result) override { return ws_.next_layer().OnSent(result); }
+  void Abandon() override;
+  std::size_t KernelBytes() const override { return ws_.next_layer().KernelBytes(); }
   void PrefetchSocket() const override {
     if (!queue_.empty()) queue_.Prefetch();
     ws_.next_layer().Prefetch();
@@ -58,6 +66,8 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
  protected:
   int Socket() const override { return ws_.next_layer().Socket(); }
   void DoClose(CloseRequest request) override;
+  void CheckRights() override;
+  bool HasToken(std::string_view token_id) const override { return access_.HasTokenId(token_id); }
 
  private:
   enum class Phase : std::uint8_t { kUpgrading, kConnecting, kOpen, kClosing, kEnded };
@@ -75,11 +85,17 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   static constexpr std::size_t kEnvelopeBytes = 4096;
   std::size_t MaxFrameBytes() const {
     const std::size_t payload = Limit().max_message_bytes;
-    return protocol() == Protocol::kRaw ? payload : payload + payload / 3 + kEnvelopeBytes;
+    if (protocol() == Protocol::kRaw) return payload;
+    const std::size_t whole = payload + payload / 3 + kEnvelopeBytes;
+    return connected() ? whole : std::min<std::size_t>(whole, Limit().max_connect_bytes);
   }
+  // It has said `connect`, or need not.
+  bool connected() const { return phase_ != Phase::kUpgrading && phase_ != Phase::kConnecting; }
+  // Tells Beast; to be called again when `connected` changes.
+  void LimitMessages();
 
   // Reading.
-  using ReadMemory = HandlerMemory<280>;
+  using ReadMemory = HandlerMemory<320>;
   struct ReadDone {
     std::shared_ptr<WsSession> self;
     using allocator_type = ReadMemory::Allocator<void>;
@@ -91,10 +107,22 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   void OnAccept(boost::beast::error_code error);
   void DoRead();
   void OnRead(boost::beast::error_code error, std::size_t n);
+  // A part of a message has come. False if there is no room for it: the session is closing.
+  bool TakePart(std::size_t n);
+  void OnMessageRefused(InboundMessage::Refusal why) override;
   // A whole message as it came; OnFrame gets it inflated.
   void OnMessage(std::string_view data);
   void OnFrame(std::string_view data, bool text);
   void Heard();
+
+  // Rates.
+  void OnReceived(std::uint32_t frames, std::size_t bytes) override;
+  SessionMeter::Payers Payers(std::string_view user) const {
+    return {Limit(), front_end_.user_rates, user, &ticket_.address()};
+  }
+  void CloseTooFast(RateReason reason);
+  // OK, or kResourceExhausted with the reason, which is counted.
+  absl::Status MayReplay(std::string_view user);
 
   // Client frames.
   void OnClientFrame(const v1::ClientFrame& frame);
@@ -106,43 +134,53 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   void OnAck(std::uint32_t id, const v1::Ack& ack);
   void OnRefresh(std::uint32_t id, const v1::Refresh& refresh);
   static void SetDuration(absl::Duration duration, google::protobuf::Duration* to);
+  // kResourceExhausted where memory is short.
   absl::StatusOr<MessageBodyPtr> Accept(MessageBody body) const;
   void Reply(std::uint32_t id, v1::Ok ok = {});
   void ReplyError(std::uint32_t id, const absl::Status& status);
   void Send(const v1::ServerFrame& frame) { Enqueue(codec()->EncodeFrame(frame)); }
 
   // Opening.
-  struct Wanted {
-    std::string topic;
-    std::optional<Position> since;
-    std::uint64_t max_subscribers = 0;
-  };
   struct Opening {
-    std::vector<Wanted> wanted;
+    std::vector<WantedTopics::Wanted> wanted;
     std::vector<v1::TopicState> states;
     std::vector<std::vector<MessagePtr>> missed;
     std::size_t pending = 0;
     std::size_t missed_bytes = 0;
     std::string previous_session_id;
+    std::string token_id;
     bool refused = false;
   };
   void Open(Claims claims, const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume,
             const std::string& previous_session_id);
-  absl::StatusOr<std::vector<Wanted>> WantedTopics(
+  absl::StatusOr<std::vector<WantedTopics::Wanted>> ChooseTopics(
       const Claims& claims, const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume);
   // Ends the session before this one, and goes on with what it was owed.
   void TakeOver(const std::string& previous_session_id,
                 absl::AnyInvocable<void(std::vector<Owed>)> then);
   void SubscribeAll(std::shared_ptr<Opening> opening);
   void OnAllSubscribed(Opening& opening);
-  // A recovery that would not fit into the outbound queue is none: with the `bytes` before it, it
-  // may take what the queue may. Adds its own.
-  void LimitMissed(FeedStart& start, std::size_t& bytes) const;
+  // Drops a recovery that would not fit into the outbound queue behind `bytes`. Otherwise adds its
+  // size to `bytes` and charges it as replayed.
+  void LimitMissed(FeedStart& start, std::size_t& bytes);
   // Messages of the log to this session, without those it published itself, now or as `previous`.
   void SendMissed(const std::string& topic, const std::vector<MessagePtr>& missed,
                   std::string_view previous = "");
   FramePtr MakeGap(const std::string& topic, std::string_view reason,
                    const Position& position) const override;
+
+  // Rights.
+  // Counts and logs it, and closes.
+  void CloseForToken(const absl::Status& why);
+  // False if the address has shown too many bad ones: then the session closes.
+  bool MayShowToken();
+  // How to close a session of this user and token, if either is banned; then it counts as refused.
+  std::optional<CloseRequest> BanOn(std::string_view user, std::string_view token_id);
+  // By its token or by the topic's rule.
+  bool MayStayOn(const std::string& topic) const;
+  // Leaves the chosen topics that the client may not be on any more, and tells it.
+  void LeaveForbidden();
+  std::string remote_ip() const;
 
   // Ending.
   void OnBeastCloses(std::uint16_t code) override;
@@ -160,6 +198,7 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   static constexpr absl::Duration kComeBackWithin = absl::Seconds(2);
 
   FrontEnd& front_end_;
+  Admission::Ticket ticket_;
   boost::beast::websocket::stream<FrameStream, /*deflateSupported=*/false> ws_;
   std::unique_ptr<UpgradeDetails> details_;  // null once it is open
   std::string remote_address_;
@@ -170,16 +209,18 @@ class WsSession final : public Session, private Timer, private FrameStream::Obse
   std::uint64_t ping_end_ = 0;       // of the bytes to this peer, where the last ping ends
   std::uint64_t acked_at_ping_ = 0;  // what its kernel had acknowledged when we last looked
   // Of a message that is read in parts; null at rest.
-  std::unique_ptr<std::string> inbound_;
+  std::unique_ptr<InboundMessage> inbound_;
   std::array<char, 40> chunk_;  // the first bytes of a message land here
-  RateLimit rate_;
+  SessionMeter meter_;
   // What follows it stands where its alignment leaves room.
   [[no_unique_address]] ReadMemory read_memory_;
   Phase phase_ = Phase::kUpgrading;
   bool announced_ = false;  // watchers know of it: they are told its end too
   bool awaiting_pong_ = false;
-  bool peer_closes_ = false;   // its close frame has come
-  bool beast_closes_ = false;  // Beast sends the close frame, not we
+  bool rights_changed_ = false;  // while it opened: they are checked once it is open
+  bool key_removed_ = false;     // expires_at_ is when it is closed for that
+  bool peer_closes_ = false;     // its close frame has come
+  bool beast_closes_ = false;    // Beast sends the close frame, not we
   struct Ending {
     CloseCode code = CloseCode::kAbnormal;
     std::string reason;

@@ -27,80 +27,88 @@ v1::TopicState StateOf(const std::string& topic, const FeedStart& start, bool as
   return state;
 }
 
-absl::StatusOr<std::vector<WsSession::Wanted>> WsSession::WantedTopics(
+absl::StatusOr<std::vector<WantedTopics::Wanted>> WsSession::ChooseTopics(
     const Claims& claims, const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume) {
-  std::vector<Wanted> wanted;
-  const auto want = [&](std::string topic) -> Wanted& {
-    for (Wanted& one : wanted) {
-      if (one.topic == topic) return one;
-    }
-    wanted.push_back({std::move(topic), {}, 0});
-    return wanted.back();
+  WantedTopics wanted(Limit().max_topics_per_session);
+  const auto add = [&](const std::string& topic, std::uint64_t max_subscribers) {
+    absl::StatusOr<WantedTopics::Wanted*> one = wanted.Add(topic);
+    if (one.ok()) (*one)->max_subscribers = max_subscribers;
+    return one;
   };
-  want(std::string(kBroadcastTopic));
-  if (!claims.subject.empty()) {
-    want(PersonalTopic(claims.subject)).max_subscribers = Limit().max_sessions_per_user;
-  }
+  // Reserved topics have no limit.
+  (void)add(std::string(kBroadcastTopic), 0);
+  if (!claims.subject.empty())
+    (void)add(PersonalTopic(claims.subject), Limit().max_sessions_per_user);
   for (const std::string& topic : claims.topics) {
     if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) {
       return absl::PermissionDeniedError(
           fmt::format("the token's `topics`: {}", std::string(bad.message())));
     }
-    want(topic).max_subscribers = front_end_.options->rules->Find(topic).max_subscribers;
+    const auto one = add(topic, front_end_.options->rules->Find(topic).max_subscribers);
+    if (!one.ok()) return one.status();
   }
-  const auto want_by_rule = [&](const std::string& topic) -> absl::StatusOr<Wanted*> {
-    for (Wanted& one : wanted) {
-      if (one.topic == topic) return &one;
-    }
+  const auto add_by_rule = [&](const std::string& topic) -> absl::StatusOr<WantedTopics::Wanted*> {
+    if (WantedTopics::Wanted* known = wanted.Find(topic)) return known;
     if (absl::Status bad = ValidateClientTopic(topic); !bad.ok()) return bad;
     const TopicRule& rule = front_end_.options->rules->Find(topic);
-    if (absl::Status denied = access_.MaySubscribe(rule, topic); !denied.ok()) {
+    if (absl::Status denied = access_.MaySubscribe(rule, topic, claims.subject); !denied.ok()) {
       return absl::PermissionDeniedError(
           fmt::format("{}: {}", topic, std::string(denied.message())));
     }
-    Wanted& one = want(topic);
-    one.max_subscribers = rule.max_subscribers;
-    return &one;
+    return add(topic, rule.max_subscribers);
   };
   for (const std::string& topic : details_->topics) {
-    if (auto one = want_by_rule(topic); !one.ok()) return one.status();
+    if (auto one = add_by_rule(topic); !one.ok()) return one.status();
   }
   for (const v1::TopicPosition& from : resume) {
-    auto one = want_by_rule(from.topic());
+    auto one = add_by_rule(from.topic());
     if (!one.ok()) return one.status();
     if (from.position().empty()) continue;
     absl::StatusOr<Position> position = Position::FromToken(from.position());
     if (!position.ok()) return position.status();
     (*one)->since = *position;
   }
-  const auto own = std::count_if(wanted.begin(), wanted.end(),
-                                 [](const Wanted& one) { return !IsReserved(one.topic); });
-  if (static_cast<std::size_t>(own) > Limit().max_topics_per_session) {
-    return absl::InvalidArgumentError(
-        fmt::format("a session may be on {} topics", Limit().max_topics_per_session));
-  }
-  return wanted;
+  return std::move(wanted).Take();
 }
 
 void WsSession::Open(Claims claims,
                      const google::protobuf::RepeatedPtrField<v1::TopicPosition>& resume,
                      const std::string& previous_session_id) {
+  const TokenVerifier* const verifier = front_end_.verifier;
+  if (claims.key != 0 && (verifier == nullptr || !verifier->Accepts(claims.key))) {
+    // Since the upgrade, when it was verified.
+    return CloseForToken(
+        RefuseToken(TokenFault::kUnknownKey, "is signed with a key that is not configured"));
+  }
+  if (auto ban = BanOn(claims.subject, claims.token_id)) return Close(*std::move(ban));
   access_ = ClientAccess(claims);
-  absl::StatusOr<std::vector<Wanted>> wanted = WantedTopics(claims, resume);
+  absl::StatusOr<std::vector<WantedTopics::Wanted>> wanted = ChooseTopics(claims, resume);
   if (!wanted.ok()) {
     const bool denied = wanted.status().code() == absl::StatusCode::kPermissionDenied;
     return Close({denied ? CloseCode::kForbidden : CloseCode::kBadFrame,
                   std::string(wanted.status().message()),
                   {}});
   }
+  if (const auto over = SessionMeter::MayOpen(Payers(claims.subject), MonotonicNanos()))
+    return CloseTooFast(*over);
+  const bool replays = std::any_of(wanted->begin(), wanted->end(),
+                                   [](const auto& want) { return want.since.has_value(); });
+  if (replays) {
+    if (absl::Status over = MayReplay(claims.subject); !over.ok())
+      return Close({CloseCode::kTooMany, std::string(over.message()), {}});
+  }
   if (codec() != nullptr) details_ = nullptr;
   expires_at_ = claims.expires_at;
   set_labels(std::move(claims.labels));
   shard().Add(shared_from_this(), std::move(claims.subject));
-  if (codec() != nullptr) phase_ = Phase::kOpen;
+  if (codec() != nullptr) {
+    phase_ = Phase::kOpen;
+    LimitMessages();
+  }
   auto opening = std::make_shared<Opening>();
   opening->wanted = *std::move(wanted);
   opening->previous_session_id = previous_session_id;
+  opening->token_id = std::move(claims.token_id);
   // First, so that the session before does not count for the limit of sessions a user.
   TakeOver(previous_session_id, [this, opening](std::vector<Owed> owed) {
     TakeOwed(std::move(owed));
@@ -141,11 +149,11 @@ void WsSession::SubscribeAll(std::shared_ptr<Opening> opening) {
   opening->missed.resize(opening->wanted.size());
   opening->pending = opening->wanted.size();
   for (std::size_t i = 0; i < opening->wanted.size(); ++i) {
-    const Wanted& want = opening->wanted[i];
+    const WantedTopics::Wanted& want = opening->wanted[i];
     shard().Subscribe(
         *this, want.topic, want.since, want.max_subscribers,
         [this, opening, i](absl::StatusOr<FeedStart> start) {
-          const Wanted& want = opening->wanted[i];
+          const WantedTopics::Wanted& want = opening->wanted[i];
           if (opening->refused) return;
           // A producer's join may have been faster.
           if (absl::IsAlreadyExists(start.status())) {
@@ -170,21 +178,29 @@ void WsSession::SubscribeAll(std::shared_ptr<Opening> opening) {
   }
 }
 
-void WsSession::LimitMissed(FeedStart& start, std::size_t& bytes) const {
+void WsSession::LimitMissed(FeedStart& start, std::size_t& bytes) {
   std::size_t more = 0;
-  for (const MessagePtr& message : start.missed)
+  for (const MessagePtr& message : start.missed) {
     more += message->EncodedFor(encoding(), shard().encoders())->bytes.size();
-  if (bytes + more > Limit().max_outbound_bytes_per_session) {
+    if (bytes + more <= Limit().max_outbound_bytes_per_session) continue;
     start.recovered = false;
     start.reason = NotRecovered::kLimit;
     start.missed.clear();
-  } else {
-    bytes += more;
+    break;
   }
+  // Also what is dropped: it has been read and encoded.
+  meter_.Replayed(more, Payers(user()), MonotonicNanos());
+  if (!start.missed.empty()) bytes += more;
 }
 
 void WsSession::OnAllSubscribed(Opening& opening) {
   if (closing()) return;
+  // A ban looks for the user's sessions only once it is on the list: one that came in between is
+  // found here.
+  if (auto ban = BanOn(user(), opening.token_id)) {
+    GiveUpOwed();
+    return Close(*std::move(ban));
+  }
   std::vector<Outbound> came_meanwhile = queue_.TakeAside();
   // Pings are spread, so that sessions that came together do not stay together.
   next_ping_ = absl::Now() + Limit().ping_interval *
@@ -224,10 +240,11 @@ void WsSession::OnAllSubscribed(Opening& opening) {
     event.remote_address = remote_address_;
     event.user_agent = user_agent();
   });
-  for (const Wanted& want : opening.wanted) {
+  for (const WantedTopics::Wanted& want : opening.wanted) {
     if (IsReserved(want.topic) || !IsOn(want.topic)) continue;
     shard().Emit(*this, EventKind::kSubscribed, [&](Event& event) { event.topic = want.topic; });
   }
+  if (rights_changed_) LeaveForbidden();
 }
 
 void WsSession::SendMissed(const std::string& topic, const std::vector<MessagePtr>& missed,

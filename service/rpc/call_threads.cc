@@ -11,19 +11,26 @@ void Run(grpc::ServerCompletionQueue& queue) {
 
 }  // namespace
 
-CallThreads::CallThreads(grpc::ServerBuilder& builder, int count) {
-  for (int i = 0; i < count; ++i) queues_.push_back(builder.AddCompletionQueue());
+CallThreads::CallThreads(grpc::ServerBuilder& builder, int count, absl::Duration request_timeout) {
+  for (int i = 0; i < count; ++i) {
+    queues_.push_back(
+        std::make_unique<CallQueue>(builder.AddCompletionQueue(), request_timeout, refusals_));
+  }
 }
 
 void CallThreads::Start() {
-  for (const auto& queue : queues_) threads_.emplace_back([raw = queue.get()] { Run(*raw); });
+  for (const auto& queue : queues_)
+    threads_.emplace_back([raw = queue->queue.get()] { Run(*raw); });
 }
 
 CallThreads::~CallThreads() {
-  for (const auto& queue : queues_) queue->Shutdown();
+  for (const auto& queue : queues_) {
+    queue->deadlines.Stop();
+    queue->queue->Shutdown();
+  }
   for (std::thread& thread : threads_) thread.join();
   // Queues that never had a thread must be emptied too.
-  for (const auto& queue : queues_) Run(*queue);
+  for (const auto& queue : queues_) Run(*queue->queue);
 }
 
 }  // namespace herald

@@ -7,68 +7,65 @@
 #include <thread>
 #include <vector>
 
+#include "service/rpc/caller.h"
+#include "service/rpc/completion.h"
+#include "service/rpc/methods.h"
+#include "service/rpc/request_deadlines.h"
+
 namespace herald {
 
-// One outstanding operation of gRPC: the tag by which a completion queue gives it back. Its owner
-// keeps it until then.
-class Completion {
- public:
-  // On the thread of the call. What `ok` means is told at grpc::CompletionQueue::Next.
-  virtual void Complete(bool ok) = 0;
-  void* tag() { return this; }
+// One completion queue of the server, with what its thread needs for calls.
+struct CallQueue {
+  CallQueue(std::unique_ptr<grpc::ServerCompletionQueue> queue, absl::Duration request_timeout,
+            CallRefusals& refusals)
+      : queue(std::move(queue)),
+        refusals(refusals),
+        deadlines(*this->queue, request_timeout, refusals) {}
 
- protected:
-  ~Completion() = default;
+  const std::unique_ptr<grpc::ServerCompletionQueue> queue;
+  CallRefusals& refusals;
+  RequestDeadlines deadlines;
 };
 
-// A completion that calls a member of its owner.
-template <typename Owner>
-class CompletionOf final : public Completion {
- public:
-  CompletionOf(Owner& owner, void (Owner::*complete)(bool)) : owner_(owner), complete_(complete) {}
-  void Complete(bool ok) override { (owner_.*complete_)(ok); }
-
- private:
-  Owner& owner_;
-  void (Owner::* const complete_)(bool);
-};
-
-// The threads on which gRPC reads, and calls are told what has happened to them: one for each
-// completion queue, so that one call is never told two things at once.
+// The threads on which gRPC reads and on which calls are completed: one for each completion queue,
+// so a call never has two completions at once.
 //
 // Completion queues, and not gRPC's callbacks: those run on two threads at least, which hand over
 // to each other what each message needs, and a small request costs half without that
 // (docs/decisions/0016).
 class CallThreads {
  public:
-  // Adds `count` queues to the server to be built.
-  CallThreads(grpc::ServerBuilder& builder, int count);
+  // Adds `count` queues to the server to be built. `request_timeout`: from the headers of a call
+  // until its request is complete.
+  CallThreads(grpc::ServerBuilder& builder, int count, absl::Duration request_timeout);
   // After the server's Shutdown has returned, or if it was not built.
   ~CallThreads();
 
   CallThreads(const CallThreads&) = delete;
   CallThreads& operator=(const CallThreads&) = delete;
 
-  using Queues = std::vector<std::unique_ptr<grpc::ServerCompletionQueue>>;
+  using Queues = std::vector<std::unique_ptr<CallQueue>>;
   // Where services ask for calls. Each asks at every queue.
   const Queues& queues() const { return queues_; }
+  CallRefusals::Totals refusals() const { return refusals_.Read(); }
   // Once the server has been built and the first calls have been asked for.
   void Start();
 
  private:
+  CallRefusals refusals_;
   Queues queues_;
   std::vector<std::thread> threads_;
 };
 
-// Where calls of one method are asked for, and who gets them. `ask` is the generated member of
-// `async`, the AsyncService, and `handle` a member of `service`.
-template <typename Async, typename Ask, typename Service, typename Handle>
-struct AwaitedMethod {
-  Async& async;
+// The calls of `method` that arrive at `queue`: `gate` decides by their headers, and `handle`, a
+// member of `service`, gets those that are admitted. All of it outlives the calls.
+template <typename Service, typename Call>
+struct Route {
+  Method method;
+  CallQueue& queue;
+  const CallGate& gate;
   Service& service;
-  grpc::ServerCompletionQueue& queue;
-  Ask ask;
-  Handle handle;
+  void (Service::*handle)(Call);
 };
 
 }  // namespace herald

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <grpcpp/impl/codegen/proto_utils.h>
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/async_stream.h>
 
@@ -7,11 +8,13 @@
 #include <memory>
 #include <utility>
 
+#include "service/rpc/call_refusals.h"
 #include "service/rpc/call_threads.h"
+#include "service/status.h"
 
 namespace herald {
 
-// Gives what comes back to somebody who was not there yet when it was asked for.
+// Passes a completion on to an owner that did not exist yet when the operation was started.
 struct RelayedCompletion final : public Completion {
   Completion* to = nullptr;
   void Complete(bool ok) override { to->Complete(ok); }
@@ -26,45 +29,25 @@ struct BidiCall {
   grpc::ServerContext context;
   grpc::ServerAsyncReaderWriter<Response, Request> stream{&context};
   RelayedCompletion end;
-
-  template <typename Async, typename Ask>
-  void Await(Async& async, Ask ask, grpc::ServerCompletionQueue& queue, void* tag) {
-    (async.*ask)(&context, &stream, &queue, &queue, tag);
-  }
-};
-
-// The same with one request, which is there when the call is.
-template <typename RequestType, typename ResponseType>
-struct WatchCall {
-  using Request = RequestType;
-  using Response = ResponseType;
-
-  grpc::ServerContext context;
-  Request request;
-  grpc::ServerAsyncWriter<Response> stream{&context};
-  RelayedCompletion end;
-
-  template <typename Async, typename Ask>
-  void Await(Async& async, Ask ask, grpc::ServerCompletionQueue& queue, void* tag) {
-    (async.*ask)(&context, &request, &stream, &queue, &queue, tag);
-  }
+  Caller caller;
+  RequestDeadlines* deadlines = nullptr;  // of the queue at which the call arrived
 };
 
 // Reacts to what happens to one call that streams, as the reactors of gRPC's callbacks do. At most
 // one read and one write may be under way, and Finish comes once, after which none is started.
-// `Call` is BidiCall or WatchCall.
+// `Call` is a BidiCall.
 //
 // Threads:   reactions run on the thread of the call, never two at once, and must not block; the
-//            others may be called from any.
-// Ownership: its own. After OnDone nothing comes, and gRPC needs it no more.
+//            others may be called from any thread.
+// Ownership: its own. OnDone is the last reaction, and gRPC does not use the call after it.
 template <typename Call>
-class StreamReactor {
+class StreamReactor : private AwaitedRequest {
  public:
   StreamReactor(const StreamReactor&) = delete;
   StreamReactor& operator=(const StreamReactor&) = delete;
 
  protected:
-  // On the thread of the call, once it is there.
+  // On the thread of the call, once its headers are admitted.
   explicit StreamReactor(std::unique_ptr<Call> call) : call_(std::move(call)) {
     call_->end.to = &end_;
   }
@@ -72,17 +55,26 @@ class StreamReactor {
 
   // False: the client has half-closed, or the call has broken.
   virtual void OnReadDone(bool /*ok*/) {}
-  // False: the call has broken, nobody gets it.
+  // False: the call has broken; the client does not get the response.
   virtual void OnWriteDone(bool ok) = 0;
-  // The client has given up or is gone. Finish has to be called none the less.
+  // The client has cancelled or is gone. Finish has to be called all the same.
   virtual void OnCancel() = 0;
   virtual void OnDone() = 0;
+  // The request of StartFirstRead was not complete in time. Finish has to be called with `status`;
+  // OnReadDone follows.
+  virtual void OnNoRequest(const grpc::Status& /*status*/) {}
 
   const Call& call() const { return *call_; }
   // `request` has to stay until OnReadDone.
   void StartRead(typename Call::Request* request) {
     Expect();
     call_->stream.Read(request, read_.tag());
+  }
+  // The same with a deadline, for a call that cannot do anything before its request is there. On
+  // the thread of the call.
+  void StartFirstRead(typename Call::Request* request) {
+    call_->deadlines->Add(*this);
+    StartRead(request);
   }
   // `response` is encoded at once.
   void StartWrite(const typename Call::Response& response) {
@@ -96,7 +88,9 @@ class StreamReactor {
   void Release() {
     if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) OnDone();
   }
+  void OnLate() final { OnNoRequest({grpc::DEADLINE_EXCEEDED, kLateRequest}); }
   void Read(bool ok) {
+    call_->deadlines->Remove(*this);
     OnReadDone(ok);
     Release();
   }
@@ -115,15 +109,38 @@ class StreamReactor {
   CompletionOf<StreamReactor> write_{*this, &StreamReactor::Written};
   CompletionOf<StreamReactor> finish_{*this, &StreamReactor::Finished};
   CompletionOf<StreamReactor> end_{*this, &StreamReactor::Ended};
-  // Reads and writes under way, Finish, and the end that gRPC tells of every call.
+  // Reads and writes under way, Finish, and the end that gRPC reports of every call.
   std::atomic<int> pending_{2};
 };
 
-// A call that is awaited, and then given away, as `Method` (an AwaitedMethod) says.
-template <typename Method, typename Call>
+// A call that is refused by its headers: sends the answer and is gone.
+template <typename Call>
+class RefusedStream final {
+ public:
+  static void Answer(std::unique_ptr<Call> call, const grpc::Status& status) {
+    auto* refused = new RefusedStream(std::move(call));
+    refused->call_->stream.Finish(status, refused->completion_.tag());
+  }
+
+ private:
+  explicit RefusedStream(std::unique_ptr<Call> call) : call_(std::move(call)) {
+    call_->end.to = &completion_;
+  }
+  ~RefusedStream() = default;
+  void Completed(bool) {
+    if (--pending_ == 0) delete this;
+  }
+
+  const std::unique_ptr<Call> call_;
+  CompletionOf<RefusedStream> completion_{*this, &RefusedStream::Completed};
+  int pending_ = 2;  // Finish, and the end that gRPC reports of every call
+};
+
+// A call that is awaited, admitted by its headers, and then given to its service, as `Route` says.
+template <typename Route, typename Call>
 class AwaitedStream final : public Completion {
  public:
-  explicit AwaitedStream(const Method& method) : method_(method) { Await(); }
+  explicit AwaitedStream(const Route& route) : route_(route) { Await(); }
 
   void Complete(bool ok) override {
     // The server ends.
@@ -133,7 +150,15 @@ class AwaitedStream final : public Completion {
     }
     std::unique_ptr<Call> call = std::move(call_);
     Await();
-    (method_.service.*method_.handle)(std::move(call));
+    absl::StatusOr<Caller> caller = route_.gate.Admit(call->context);
+    if (!caller.ok()) {
+      route_.queue.refusals.Add(CallRefusal::kCredentials);
+      RefusedStream<Call>::Answer(std::move(call), ToGrpc(caller.status()));
+      return;
+    }
+    call->caller = *std::move(caller);
+    call->deadlines = &route_.queue.deadlines;
+    (route_.service.*route_.handle)(std::move(call));
   }
 
  private:
@@ -141,20 +166,21 @@ class AwaitedStream final : public Completion {
   void Await() {
     call_ = std::make_unique<Call>();
     call_->context.AsyncNotifyWhenDone(call_->end.tag());
-    call_->Await(method_.async, method_.ask, method_.queue, tag());
+    route_.method.methods->Await(route_.method.index, call_->context, call_->stream,
+                                 *route_.queue.queue, tag());
   }
 
-  const Method method_;
+  const Route route_;
   std::unique_ptr<Call> call_;
 };
 
-// Has `service` handle the calls of one method that arrive at `queue`, until the server ends. It
-// makes a StreamReactor of each.
-template <typename Async, typename Service, typename Ask, typename Call>
-void ServeStream(Async& async, Service& service, grpc::ServerCompletionQueue& queue, Ask ask,
+// Has `service` handle the calls of `method` that arrive at `queue` and that `gate` admits, until
+// the server ends. It makes a StreamReactor of each.
+template <typename Service, typename Call>
+void ServeStream(Method method, CallQueue& queue, const CallGate& gate, Service& service,
                  void (Service::*handle)(std::unique_ptr<Call>)) {
-  const AwaitedMethod method{async, service, queue, ask, handle};
-  new AwaitedStream<decltype(method), Call>(method);
+  using To = Route<Service, std::unique_ptr<Call>>;
+  new AwaitedStream<To, Call>(To{method, queue, gate, service, handle});
 }
 
 }  // namespace herald

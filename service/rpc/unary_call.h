@@ -1,73 +1,131 @@
 #pragma once
 
+#include <grpcpp/impl/codegen/proto_utils.h>
 #include <grpcpp/server_context.h>
-#include <grpcpp/support/async_unary_call.h>
+#include <grpcpp/support/async_stream.h>
 
+#include <utility>
+
+#include "service/rpc/call_refusals.h"
 #include "service/rpc/call_threads.h"
+#include "service/status.h"
 
 namespace herald {
 
-// A call with one request and one response, from its arrival to its end.
+// A call with one request and one response, from the arrival of its request to its end.
 //
 // Threads:   handlers are called on the thread of the call and must not block; Finish from any.
 // Ownership: its own. It is gone at any time after Finish.
 template <typename Request, typename Response>
-class UnaryCall : protected Completion {
+class UnaryCall {
  public:
   UnaryCall(const UnaryCall&) = delete;
   UnaryCall& operator=(const UnaryCall&) = delete;
 
   const grpc::ServerContext& context() const { return context_; }
+  const Caller& caller() const { return caller_; }
+  // For the handler, once.
+  Caller TakeCaller() { return std::move(caller_); }
   const Request& request() const { return request_; }
   Response& response() { return response_; }
   // To be called once. An error is sent without the response.
-  void Finish(const grpc::Status& status) { responder_.Finish(response_, status, tag()); }
+  void Finish(const grpc::Status& status) {
+    if (status.ok()) {
+      stream_.WriteAndFinish(response_, grpc::WriteOptions(), status, finished_.tag());
+    } else {
+      stream_.Finish(status, finished_.tag());
+    }
+  }
 
  protected:
   UnaryCall() = default;
   ~UnaryCall() = default;
+  // The answer is sent, or the call has broken.
+  virtual void OnFinished() = 0;
 
   grpc::ServerContext context_;
+  Caller caller_;
   Request request_;
   Response response_;
-  grpc::ServerAsyncResponseWriter<Response> responder_{&context_};
+  grpc::ServerAsyncReaderWriter<Response, Request> stream_{&context_};
+
+ private:
+  void Finished(bool /*ok*/) { OnFinished(); }
+
+  CompletionOf<UnaryCall> finished_{*this, &UnaryCall::Finished};
 };
 
-// A call that is awaited, and then handled, as `Method` (an AwaitedMethod) says.
-template <typename Method, typename Request, typename Response>
-class AwaitedUnaryCall final : public UnaryCall<Request, Response> {
+// A call that is awaited, admitted by its headers, read, and then handled, as `Route` says.
+template <typename Route, typename Request, typename Response>
+class AwaitedUnaryCall final : public UnaryCall<Request, Response>, private AwaitedRequest {
  public:
-  static void Await(const Method& method) {
-    auto* call = new AwaitedUnaryCall(method);
-    (method.async.*method.ask)(&call->context_, &call->request_, &call->responder_, &method.queue,
-                               &method.queue, call->tag());
-  }
-
-  void Complete(bool ok) override {
-    // It has been answered, or it is the server that ends.
-    if (arrived_ || !ok) {
-      delete this;
-      return;
-    }
-    arrived_ = true;
-    Await(method_);
-    (method_.service.*method_.handle)(*this);
+  static void Await(const Route& route) {
+    auto* call = new AwaitedUnaryCall(route);
+    route.method.methods->Await(route.method.index, call->context_, call->stream_,
+                                *route.queue.queue, call->arrived_.tag());
   }
 
  private:
-  explicit AwaitedUnaryCall(const Method& method) : method_(method) {}
+  explicit AwaitedUnaryCall(const Route& route) : route_(route) {}
   ~AwaitedUnaryCall() = default;
 
-  const Method method_;
-  bool arrived_ = false;
+  void Arrived(bool ok) {
+    // The server ends.
+    if (!ok) {
+      delete this;
+      return;
+    }
+    Await(route_);
+    absl::StatusOr<Caller> caller = route_.gate.Admit(this->context_);
+    if (!caller.ok()) return Refuse(CallRefusal::kCredentials, ToGrpc(caller.status()));
+    this->caller_ = *std::move(caller);
+    if (this->caller_.stranger) return (route_.service.*route_.handle)(*this);
+    route_.queue.deadlines.Add(*this);
+    reading_ = true;
+    this->stream_.Read(&this->request_, read_.tag());
+  }
+
+  void Read(bool ok) {
+    reading_ = false;
+    if (late_) {
+      if (answered_) delete this;
+      return;
+    }
+    route_.queue.deadlines.Remove(*this);
+    if (!ok) return Refuse(CallRefusal::kNoRequest, {grpc::INVALID_ARGUMENT, kNoRequest});
+    (route_.service.*route_.handle)(*this);
+  }
+
+  void Refuse(CallRefusal reason, const grpc::Status& status) {
+    route_.queue.refusals.Add(reason);
+    this->Finish(status);
+  }
+
+  void OnLate() override {
+    late_ = true;
+    this->Finish({grpc::DEADLINE_EXCEEDED, kLateRequest});
+  }
+
+  void OnFinished() override {
+    answered_ = true;
+    if (!reading_) delete this;
+  }
+
+  CompletionOf<AwaitedUnaryCall> arrived_{*this, &AwaitedUnaryCall::Arrived};
+  CompletionOf<AwaitedUnaryCall> read_{*this, &AwaitedUnaryCall::Read};
+  const Route route_;
+  bool reading_ = false;   // gRPC still holds `request_`
+  bool late_ = false;      // the deadline has passed, the answer is under way
+  bool answered_ = false;  // the answer is sent
 };
 
-// Has `service` handle the calls of one method that arrive at `queue`, until the server ends.
-template <typename Async, typename Service, typename Ask, typename Request, typename Response>
-void ServeUnary(Async& async, Service& service, grpc::ServerCompletionQueue& queue, Ask ask,
+// Has `service` handle the calls of `method` that arrive at `queue` and that `gate` admits, until
+// the server ends.
+template <typename Service, typename Request, typename Response>
+void ServeUnary(Method method, CallQueue& queue, const CallGate& gate, Service& service,
                 void (Service::*handle)(UnaryCall<Request, Response>&)) {
-  const AwaitedMethod method{async, service, queue, ask, handle};
-  AwaitedUnaryCall<decltype(method), Request, Response>::Await(method);
+  using To = Route<Service, UnaryCall<Request, Response>&>;
+  AwaitedUnaryCall<To, Request, Response>::Await(To{method, queue, gate, service, handle});
 }
 
 }  // namespace herald

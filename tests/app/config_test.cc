@@ -18,6 +18,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
 
@@ -57,10 +58,10 @@ TEST_F(ConfigTest, DefaultsAreTheDocumentedOnes) {
   EXPECT_EQ(ToString(config->admin_addr), "127.0.0.1:9090");
   EXPECT_FALSE(config->node_name.empty());
   EXPECT_FALSE(config->enable_raw);
-  EXPECT_EQ(config->limits, Limits());
   EXPECT_EQ(config->limits.max_message_bytes, 65536u);
   EXPECT_EQ(config->limits.ping_interval, absl::Seconds(25));
-  EXPECT_EQ(config->max_history_bytes_total, 256 * kMiB);
+  EXPECT_EQ(config->origins.at("max_history_bytes_total"), "derived");
+  EXPECT_GT(config->limits.max_memory_bytes, config->max_history_bytes_total);
 }
 
 TEST_F(ConfigTest, FlagsBeatEnvironmentBeatsFileBeatsDefaults) {
@@ -195,6 +196,39 @@ TEST_F(ConfigTest, ConfigPathMayComeFromTheEnvironment) {
   EXPECT_EQ(Load({}, {{"HERALD_CONFIG", path_}})->threads, 7u);
 }
 
+TEST_F(ConfigTest, B7OriginsAreKeptInTheFormThatBrowsersSend) {
+  const auto config =
+      Load({"--allow_anonymous",
+            "--allowed_origins=https://example.com:443, HTTP://B.example:80, null"});
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(config->allowed_origins,
+              ElementsAre("https://example.com", "http://b.example", "null"));
+  for (const auto& [bad, why] :
+       std::vector<std::pair<std::string, std::string>>{{"\"https://example.com\"", "quotes"},
+                                                        {"https://b\xc3\xbc"
+                                                         "cher.example",
+                                                         "Punycode"},
+                                                        {"https://*.example.com", "wildcard"},
+                                                        {"https://example.com/", "slash"}}) {
+    const auto refused = Load({"--allow_anonymous", ("--allowed_origins=" + bad).c_str()});
+    ASSERT_FALSE(refused.ok()) << bad;
+    EXPECT_THAT(std::string(refused.status().message()), HasSubstr(why));
+  }
+}
+
+TEST_F(ConfigTest, G16HostsAreAnyButLoopbackWithDev) {
+  EXPECT_THAT(Load({"--allow_anonymous"})->allowed_hosts, IsEmpty());
+  EXPECT_THAT(Load({"--dev"})->allowed_hosts, ElementsAre("loopback"));
+  EXPECT_THAT(Load({"--dev", "--allowed_hosts="})->allowed_hosts, IsEmpty());
+  EXPECT_THAT(Load({"--dev", "--allowed_hosts=Push.Example.com, loopback, [::1]"})->allowed_hosts,
+              ElementsAre("push.example.com", "loopback", "[::1]"));
+  EXPECT_THAT(
+      LoadYaml("dev: true\nallowed_hosts: [loopback, \"push.example.com\"]\n")->allowed_hosts,
+      ElementsAre("loopback", "push.example.com"));
+  EXPECT_FALSE(Load({"--dev", "--allowed_hosts=example.com:8080"}).ok());
+  EXPECT_FALSE(Load({"--dev", "--allowed_hosts=*"}).ok());
+}
+
 TEST_F(ConfigTest, OriginsComeAsListsEverywhere) {
   const auto yaml = LoadYaml("allowed_origins: [\"https://a.example\", 'http://b.example:8080']\n");
   ASSERT_TRUE(yaml.ok()) << yaml.status();
@@ -206,8 +240,8 @@ TEST_F(ConfigTest, OriginsComeAsListsEverywhere) {
 TEST_F(ConfigTest, TopicRulesComeFromTheFile) {
   const auto config = LoadYaml(R"(
 topic_rules:
-  - {pattern: "chat/*", history_size: 50, history_ttl: 5m, client_subscribe: any,
-     client_publish: token, presence: true, join_leave: true, overflow: drop_oldest,
+  - {pattern: "chat/*", history_size: 50, history_ttl: 5m, client_subscribe: anyone,
+     client_publish: granted, presence: true, join_leave: true, overflow: drop_oldest,
      max_subscribers: 20}
   - pattern: "**"
     history_size: 7
@@ -216,8 +250,8 @@ topic_rules:
   const TopicRule& chat = config->topic_rules.Find("chat/1");
   EXPECT_EQ(chat.history_size, 50u);
   EXPECT_EQ(chat.history_ttl, absl::Minutes(5));
-  EXPECT_EQ(chat.client_subscribe, TopicRule::Access::kAny);
-  EXPECT_EQ(chat.client_publish, TopicRule::Access::kToken);
+  EXPECT_EQ(chat.client_subscribe, TopicRule::Access::kAnyone);
+  EXPECT_EQ(chat.client_publish, TopicRule::Access::kGranted);
   EXPECT_TRUE(chat.presence);
   EXPECT_TRUE(chat.join_leave);
   EXPECT_EQ(chat.overflow, Overflow::kDropOldest);
@@ -256,7 +290,7 @@ TEST_F(ConfigTest, DevOpensEverythingOnLoopback) {
   EXPECT_TRUE(config->enable_demo);
   EXPECT_TRUE(config->enable_reflection);
   EXPECT_EQ(config->log_format, LogFormat::kText);
-  EXPECT_EQ(config->topic_rules.Find("a").client_publish, TopicRule::Access::kAny);
+  EXPECT_EQ(config->topic_rules.Find("a").client_publish, TopicRule::Access::kAnyone);
   EXPECT_EQ(config->origins.at("client_addr"), "default (--dev)");
 }
 
@@ -277,13 +311,13 @@ TEST_F(ConfigTest, DevDoesNotOpenGrpcBeyondLoopback) {
 TEST_F(ConfigTest, GrpcBeyondLoopbackNeedsAGuard) {
   EXPECT_THAT(Message(Load({"--allow_anonymous", "--grpc_addr=[::]:50051"})),
               AllOf(HasSubstr("[::]:50051"), HasSubstr("grpc_tls_client_ca_file"),
-                    HasSubstr("producer_tokens_file"), HasSubstr("--insecure_grpc")));
+                    HasSubstr("producers_file"), HasSubstr("--insecure_grpc")));
   // TLS alone does not say who calls.
   EXPECT_FALSE(Load({"--allow_anonymous", "--grpc_addr=:1", "--grpc_tls_cert_file=c",
                      "--grpc_tls_key_file=k"})
                    .ok());
   EXPECT_TRUE(Load({"--allow_anonymous", "--grpc_addr=:1", "--insecure_grpc"}).ok());
-  EXPECT_TRUE(Load({"--allow_anonymous", "--grpc_addr=:1", "--producer_tokens_file=t"}).ok());
+  EXPECT_TRUE(Load({"--allow_anonymous", "--grpc_addr=:1", "--producers_file=t"}).ok());
   EXPECT_TRUE(Load({"--allow_anonymous", "--grpc_addr=:1", "--grpc_tls_client_ca_file=a",
                     "--grpc_tls_cert_file=c", "--grpc_tls_key_file=k"})
                   .ok());
@@ -316,6 +350,7 @@ TEST_F(ConfigTest, SettingsMustMakeSenseTogether) {
       {"--allow_anonymous", "--admin_addr=127.0.0.1:50051"},
       {"--jwt_secret_file=s", "--token_cookie=a b"},
       {"--jwt_secret_file=s", "--token_cookie=t", "--allowed_origins=*"},
+      {"--jwt_secret_file=s", "--token_cookie=t", "--allowed_origins=null"},
       {"--allow_anonymous", "--max_message_bytes=2MiB"},
       {"--allow_anonymous", "--max_outbound_bytes_total=1KiB"},
       {"--allow_anonymous", "--mailbox_high_watermark_bytes=1KiB"},

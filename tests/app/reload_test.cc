@@ -50,7 +50,7 @@ TEST(ReloadTest, ComparesTopicRules) {
 TEST(ReloadTest, RefusesWhatWouldOnlyBeSafeAfterARestart) {
   Config current = *Load({"--grpc_addr=0.0.0.0:1", "--insecure_grpc"});
   current.insecure_grpc = false;
-  current.producer_tokens_file = "tokens";
+  current.producers_file = "tokens";
   const auto next = Load({"--grpc_addr=127.0.0.1:1"});
   const auto change = CompareConfigs(current, *next);
   ASSERT_EQ(change.status().code(), absl::StatusCode::kFailedPrecondition);
@@ -60,7 +60,7 @@ TEST(ReloadTest, RefusesWhatWouldOnlyBeSafeAfterARestart) {
 TEST(ReloadTest, EveryNameIsASetting) {
   int reloadable = 0;
   for (const Setting& setting : Settings()) reloadable += IsReloadable(setting.name);
-  EXPECT_EQ(reloadable, 34) << "topic_rules is none of the table";
+  EXPECT_EQ(reloadable, 50) << "topic_rules is none of the table";
   EXPECT_TRUE(IsReloadable("topic_rules"));
   EXPECT_FALSE(IsReloadable("client_addr"));
 }

@@ -51,6 +51,33 @@ TEST_F(MemoryBrokerTest, AllLogsTogetherKeepTheLimit) {
   EXPECT_GT(broker_->history_bytes(), 50'000u);
 }
 
+// One topic's flood costs other topics nothing.
+TEST_F(MemoryBrokerTest, G11TheTopicThatHoldsTheMostGivesWay) {
+  for (int i = 0; i < 500; ++i)
+    ASSERT_TRUE(node_.Publish("kept/flood", std::string(3000, 'x')).ok());
+  const auto before = node_.Publish("kept/quiet", std::string(4000, 'x'));
+  ASSERT_TRUE(before.ok());
+  ASSERT_TRUE(node_.Publish("kept/quiet", std::string(4000, 'y')).ok());
+  EXPECT_GT(broker_->evicted_messages(), 0u);
+  auto session = node_.Add();
+  const auto start = node_.Subscribe(*session, "kept/quiet", before->position);
+  ASSERT_TRUE(start.ok());
+  EXPECT_TRUE(start->recovered);
+  EXPECT_EQ(start->missed.size(), 1u);
+}
+
+TEST_F(MemoryBrokerTest, EvictsTheLargestFirstWhenTold) {
+  ASSERT_TRUE(node_.Publish("kept/small", std::string(1000, 'x')).ok());
+  for (int i = 0; i < 10; ++i)
+    ASSERT_TRUE(node_.Publish("kept/large", std::string(3000, 'x')).ok());
+  const std::uint64_t all = broker_->history_bytes();
+  broker_->EvictTo(all / 2);
+  EXPECT_LE(broker_->history_bytes(), all / 2);
+  EXPECT_GT(broker_->history_bytes(), 0u);
+  broker_->EvictTo(0);
+  EXPECT_EQ(broker_->history_bytes(), 0u);
+}
+
 // What does not fit is let go of, and said so: never a part for the whole.
 TEST_F(MemoryBrokerTest, AMessageThatDoesNotFitIsDeliveredAndCannotBeRecovered) {
   auto live = node_.Add({.max_outbound_bytes = 1 << 20}), late = node_.Add();

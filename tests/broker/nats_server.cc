@@ -11,6 +11,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include "session/random.h"
 
@@ -31,16 +32,6 @@ sockaddr_in Loopback(int port) {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   address.sin_port = htons(static_cast<std::uint16_t>(port));
   return address;
-}
-
-int FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address = Loopback(0);
-  socklen_t size = sizeof(address);
-  if (bind(fd, reinterpret_cast<sockaddr*>(&address), size) != 0) std::abort();
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  close(fd);
-  return ntohs(address.sin_port);
 }
 
 bool Answers(int port) {
@@ -67,9 +58,10 @@ class OwningNatsBroker final : private OwnsConnection, public NatsBroker {
  public:
   OwningNatsBroker(std::unique_ptr<NatsConnection> owned,
                    std::vector<std::unique_ptr<Shard>>& shards, TopicIndex& index,
-                   std::shared_ptr<const TopicRules> rules, NatsBrokerOptions options)
+                   std::shared_ptr<const TopicRules> rules, NatsBrokerOptions options, bool ticks)
       : OwnsConnection{std::move(owned)},
         NatsBroker(*connection, shards, index, std::move(rules), std::move(options)) {
+    if (!ticks) return;
     second_ = std::jthread([this](std::stop_token stop) {
       while (!stop.stop_requested()) {
         EverySecond(absl::Now());
@@ -89,8 +81,19 @@ class OwningNatsBroker final : private OwnsConnection, public NatsBroker {
 
 }  // namespace
 
+int NatsServer::FreePort() {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address = Loopback(0);
+  socklen_t size = sizeof(address);
+  if (bind(fd, reinterpret_cast<sockaddr*>(&address), size) != 0) std::abort();
+  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
+  close(fd);
+  return ntohs(address.sin_port);
+}
+
 NatsServer::NatsServer(Options options)
-    : options_(options), directory_(NewDirectory()), port_(FreePort()) {
+    : options_(std::move(options)), directory_(NewDirectory()), port_(FreePort()) {
+  std::ofstream(directory_ + "/conf") << options_.config;
   Start();
 }
 
@@ -103,7 +106,7 @@ std::string NatsServer::url() const { return fmt::format("nats://127.0.0.1:{}", 
 
 void NatsServer::Start() {
   const std::string binary = Binary(), port = std::to_string(port_), store = directory_ + "/store",
-                    log = directory_ + "/log";
+                    log = directory_ + "/log", config = directory_ + "/conf";
   pid_ = fork();
   if (pid_ == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);  // ends with whoever started it
@@ -112,6 +115,7 @@ void NatsServer::Start() {
     for (int fd = 0; fd <= 2; ++fd) dup2(null, fd);
     std::vector<const char*> words = {binary.c_str(), "-a", "127.0.0.1", "-p",
                                       port.c_str(),   "-l", log.c_str()};
+    if (!options_.config.empty()) words.insert(words.end(), {"-c", config.c_str()});
     if (options_.jetstream) {
       words.insert(words.end(), {"-js", "-sd", store.c_str()});
     }
@@ -163,26 +167,28 @@ NatsConnectionOptions NatsUnderTest::Options(const NatsServer& server) {
   return options;
 }
 
-Node::MakeBroker NatsUnderTest::Make(NatsServer& server, std::string prefix) {
-  return [&server, prefix](std::vector<std::unique_ptr<Shard>>& shards, TopicIndex& index,
-                           std::shared_ptr<const TopicRules> rules) -> std::unique_ptr<Broker> {
-    auto connection = NatsConnection::Open(Options(server));
-    if (!connection.ok()) {
-      ADD_FAILURE() << connection.status();
-      std::abort();
-    }
-    last_connection = connection->get();
-    NatsBrokerOptions options;
-    options.prefix = prefix;
-    options.partitions = 2;
-    auto broker = std::make_unique<OwningNatsBroker>(*std::move(connection), shards, index,
-                                                     std::move(rules), options);
-    if (const absl::Status status = broker->Open(absl::Seconds(20)); !status.ok()) {
-      ADD_FAILURE() << status;
-      std::abort();
-    }
-    return broker;
-  };
+Node::MakeBroker NatsUnderTest::Make(NatsServer& server, std::string prefix, Setup setup) {
+  return
+      [&server, prefix, setup](std::vector<std::unique_ptr<Shard>>& shards, TopicIndex& index,
+                               std::shared_ptr<const TopicRules> rules) -> std::unique_ptr<Broker> {
+        auto connection = NatsConnection::Open(Options(server));
+        if (!connection.ok()) {
+          ADD_FAILURE() << connection.status();
+          std::abort();
+        }
+        last_connection = connection->get();
+        NatsBrokerOptions options;
+        options.prefix = prefix;
+        options.partitions = 2;
+        options.stream = setup.stream;
+        auto broker = std::make_unique<OwningNatsBroker>(*std::move(connection), shards, index,
+                                                         std::move(rules), options, setup.ticks);
+        if (const absl::Status status = broker->Open(absl::Seconds(20)); !status.ok()) {
+          ADD_FAILURE() << status;
+          std::abort();
+        }
+        return broker;
+      };
 }
 
 }  // namespace herald

@@ -16,6 +16,8 @@ class NatsServer {
  public:
   struct Options {
     bool jetstream = true;
+    // Lines of its configuration file; may be empty.
+    std::string config;
   };
   // Fails the test if there is no nats-server ($NATS_SERVER, build/nats, PATH) or it does not start.
   NatsServer() : NatsServer(Options{}) {}
@@ -24,6 +26,7 @@ class NatsServer {
   NatsServer(const NatsServer&) = delete;
 
   std::string url() const;
+  static int FreePort();
   // The same store and port as before.
   void Start();
   // With SIGKILL.
@@ -47,10 +50,18 @@ class NatsServer {
 
 // A connection and a NatsBroker on it, as a Broker for Node.
 struct NatsUnderTest {
+  struct Setup {
+    // Calls EverySecond five times a second. Otherwise the test calls it.
+    bool ticks = true;
+    NatsStreamOptions stream;
+  };
   // Whatever Make made last.
   static NatsConnection& LastConnection();
   // For Node::MakeBroker. `prefix`: who shares it shares the messages. Aborts if it cannot be opened.
-  static Node::MakeBroker Make(NatsServer& server, std::string prefix);
+  static Node::MakeBroker Make(NatsServer& server, std::string prefix) {
+    return Make(server, std::move(prefix), Setup{});
+  }
+  static Node::MakeBroker Make(NatsServer& server, std::string prefix, Setup setup);
   static std::string NewPrefix();
   static NatsConnectionOptions Options(const NatsServer& server);
 };

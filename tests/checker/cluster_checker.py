@@ -46,7 +46,7 @@ def arguments(words):
     parser.add_argument("--rate", type=float, default=Load.rate, help="commands a second of each of the producers")
     parser.add_argument("--replicas", type=int, default=3)
     parser.add_argument("--nodes", type=int, default=3, help="nats-servers: 3, 1, or 0 to try the checker with the embedded broker")
-    parser.add_argument("--nats-server", type=Path, help="another binary than Debian's")
+    parser.add_argument("--nats-server", type=Path, help="another binary; else 2.12 where it is there, or Debian's")
     parser.add_argument("--no-reports", action="store_true", help="no command asks for a receipt")
     parser.add_argument("--flag", action="append", default=[], help="one more flag for every replica")
     parser.add_argument("--json", type=Path, help="file for the summary")

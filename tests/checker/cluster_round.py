@@ -19,7 +19,7 @@ from steady import SteadyOutbox
 
 RULES = """\
 topic_rules:
-  - {pattern: "log/**", history_size: 5000, history_ttl: 10m, client_subscribe: any}
+  - {pattern: "log/**", history_size: 5000, history_ttl: 10m, client_subscribe: anyone}
   - {pattern: "$user/**", history_size: 5000, history_ttl: 10m}
   - {pattern: "$all", history_size: 5000, history_ttl: 10m}
 """

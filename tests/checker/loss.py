@@ -1,7 +1,7 @@
 """What clients made of a store that lost messages: it was deleted, or went back in time. Pure, like classify.py, whose log events it reads.
 
 Then acknowledged messages may be gone, and offsets may be given a second time, but never silently. A topic's log has two lives, before and
-after; what survived is in both. What a client got between two moments at which it was told of a loss is a *segment*: it has to be a piece of
+after; what survived is in both. A store that goes back once more meanwhile adds lives between: each begins where an offset is given again. What a client got between two moments at which it was told of a loss is a *segment*: it has to be a piece of
 one life, whole and in order, and what it got last has to be of the second life, up to its end. So a client that has what was lost, or waits
 behind it, must have been told before it gets what came after; and a resume from what was lost must not be answered `recovered: true` once there is
 a message that it misses: one of the second life. (Before that nothing is missing. The replica may not know yet, and has to tell when it does.)
@@ -33,30 +33,54 @@ class Lives:
     """Of one topic's log."""
 
     before: dict = field(default_factory=dict)  # offset → n
+    between: list = field(default_factory=list)  # of dicts like these
     after: dict = field(default_factory=dict)
-    lost: dict = field(default_factory=dict)  # of `before`
+    lost: set = field(default_factory=set)  # (offset, n) of `before` and `between`
     lost_tokens: set = field(default_factory=set)
     began_anew: float = float("inf")  # when the first message of the second life was accepted
 
 
 def lives_of(places, stored, cut):
     """topic → Lives. `stored`: (n, offset) that the store holds at the end. `cut`: when it was lost; results that came later, or name
-    another epoch than the topic had, are of the second life."""
+    another epoch than the topic had, are of the second life, or of one between."""
     made, epochs = defaultdict(Lives), {}
-    for place in sorted(places, key=lambda one: one.time):
+    places = sorted(places, key=lambda one: one.time)
+    lost_later, begins = _between(places, stored, cut)
+    for place in places:
         lives, first = made[place.topic], epochs.setdefault(place.topic, place.epoch)
         there = (place.n, place.offset) in stored
         if place.time > cut and (there or place.epoch != first):
             lives.after[place.offset] = place.n
             lives.began_anew = min(lives.began_anew, place.time)
             continue
-        lives.before[place.offset] = place.n
+        life = lives.before
+        for number in range(lost_later.get((place.n, place.topic), 0)):
+            if number == len(lives.between):
+                lives.between.append({offset: n for offset, n in life.items() if offset < begins[place.epoch, number + 1]})
+            life = lives.between[number]
+        life[place.offset] = place.n
         if there:
             lives.after[place.offset] = place.n
         else:
-            lives.lost[place.offset] = place.n
+            lives.lost.add((place.offset, place.n))
             lives.lost_tokens.add(place.token)
     return made
+
+
+def _between(places, stored, cut):
+    """(n, topic) → how many times the stream had given its offsets again when it was accepted; (epoch, times) → from which offset on.
+    An epoch is one stream's, so each of its offsets is one message's unless the stream went back."""
+    given, times, which, begins = defaultdict(list), defaultdict(int), {}, {}
+    for place in places:
+        others = given[place.epoch, place.offset]
+        if place.n not in others:
+            others.append(place.n)
+        if place.time <= cut or (place.n, place.offset) in stored:
+            continue
+        times[place.epoch] = max(times[place.epoch], others.index(place.n))
+        which[place.n, place.topic] = number = times[place.epoch]
+        begins[place.epoch, number] = min(begins.get((place.epoch, number), place.offset), place.offset)
+    return which, begins
 
 
 def classify_loss(messages, logs, places, stored, cut):
@@ -140,7 +164,9 @@ class _Followed:
         """The segment that ends here."""
         if not self.got and (not final or self.begin is None):
             return
-        lives = [("after", self.lives.after)] if final else [("before", self.lives.before), ("after", self.lives.after)]
+        lives = [("after", self.lives.after)]
+        if not final:
+            lives = [("before", self.lives.before), *(("between", life) for life in self.lives.between), *lives]
         best = min((self.faults(log, name, final) for name, log in lives), key=len)
         for text in best:
             self.count(SILENT, text)

@@ -17,13 +17,13 @@ from receipts import ACKED, WRITTEN, check_receipts
 
 RULES = """\
 topic_rules:
-  - {pattern: "log/**", history_size: 2000, history_ttl: 1m, client_subscribe: any}
-  - {pattern: "short/**", history_size: 5, history_ttl: 1m, client_subscribe: any}
-  - {pattern: "drop/**", history_size: 2000, history_ttl: 10s, client_subscribe: any, overflow: drop_oldest}
-  - {pattern: "coll/**", history_size: 2000, history_ttl: 1m, client_subscribe: any}
-  - {pattern: "storm/**", history_size: 5000, history_ttl: 10s, client_subscribe: any}
-  - {pattern: "live/**", client_subscribe: any}
-  - {pattern: "tick/**", client_subscribe: any, overflow: drop_oldest}
+  - {pattern: "log/**", history_size: 2000, history_ttl: 1m, client_subscribe: anyone}
+  - {pattern: "short/**", history_size: 5, history_ttl: 1m, client_subscribe: anyone}
+  - {pattern: "drop/**", history_size: 2000, history_ttl: 10s, client_subscribe: anyone, overflow: drop_oldest}
+  - {pattern: "coll/**", history_size: 2000, history_ttl: 1m, client_subscribe: anyone}
+  - {pattern: "storm/**", history_size: 5000, history_ttl: 10s, client_subscribe: anyone}
+  - {pattern: "live/**", client_subscribe: anyone}
+  - {pattern: "tick/**", client_subscribe: anyone, overflow: drop_oldest}
   - {pattern: "$user/**", history_size: 2000, history_ttl: 1m}
 """
 FLAGS = ("--max_outbound_bytes_per_session=256KiB", "--inbound_messages_per_second=1000", "--ping_interval=1s", "--pong_timeout=3s")

@@ -107,6 +107,20 @@ class LossTest(unittest.TestCase):
         stored = ROLLED_BACK | {(5, 7)}
         self.assert_good(self.judge(self.EARLY + gap() + self.LATE + got((5, 7), time=260.0), stored, made), lost=1, again=1)
 
+    def test_a0_a_store_that_went_back_twice(self):
+        # 9 and 10 took the offsets of 4 and 5, and were lost as well.
+        messages = {n: Message(n, "p", n, (T,)) for n in range(1, 11)}
+        made = places() + [Place(n, T, 1, offset, token(1, offset, n), 110.0 + n) for n, offset in ((9, 4), (10, 5))]
+        between = got((9, 4), (10, 5), time=140.0)
+
+        def judge(events):
+            return classify_loss(messages, {"c": [START, *events]}, made, ROLLED_BACK, CUT)
+
+        self.assert_good(judge(self.EARLY + gap() + self.LATE), lost=4)
+        self.assert_good(judge(self.EARLY + gap() + between + gap() + self.LATE), lost=4)
+        self.assert_bad(judge(self.EARLY + gap() + between[:1] + self.LATE[1:]), SILENT)
+        self.assert_bad(judge(self.EARLY[:4] + between[1:] + gap() + self.LATE), SILENT)
+
     def test_duplicates_phantoms_and_order(self):
         self.assert_bad(self.judge(self.EARLY + self.EARLY[-1:] + gap() + self.LATE), DUPLICATE)
         self.assert_bad(self.judge(self.EARLY + got((99, 9)) + gap() + self.LATE), PHANTOM)

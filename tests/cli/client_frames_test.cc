@@ -38,6 +38,27 @@ TEST(ClientFramesTest, ReadsMessages) {
   EXPECT_EQ(ParseServerFrame(R"({"message":{"bytes":"AAE="}})")->payload, "AAE=");
 }
 
+TEST(ClientFramesTest, A10JsonIsPrintedAsItCame) {
+  for (const std::string data :
+       {R"({"big":12345678901234567890123,"price":19.990,"e":1E2,"dup":1,"dup":2})", "19.990",
+        R"("half \ud83d")", R"([1.0, {"data":null}])", "null", "true", "\"null}}\"", "-0.0"}) {
+    const auto frame =
+        ParseServerFrame(R"({"message":{"topic":"t","data":)" + data + R"( ,"offset":"3"}})");
+    ASSERT_TRUE(frame.ok()) << data;
+    EXPECT_EQ(frame->payload, data);
+    EXPECT_EQ(frame->offset, 3U);
+  }
+  EXPECT_EQ(ParseServerFrame("{\"message\":{\"data\":{\"a\":\n1.50}}}")->payload, R"({"a": 1.50})");
+}
+
+TEST(ClientFramesTest, A10JsonIsSentAsItWasTyped) {
+  const std::string data = R"({"big":12345678901234567890123,"price":19.990,"dup":1,"dup":2})";
+  EXPECT_EQ(UpstreamFrame(3, "e", data), R"({"id":3,"message":{"event":"e","data":)" + data + "}}");
+  EXPECT_EQ(PublishFrame(4, "t", "", data),
+            R"({"id":4,"publish":{"topic":"t","data":)" + data + "}}");
+  EXPECT_EQ(PublishFrame(4, "t", "", "null"), R"({"id":4,"publish":{"topic":"t","data":null}})");
+}
+
 TEST(ClientFramesTest, ReadsReplies) {
   EXPECT_EQ(ParseServerFrame(R"({"reply":{"id":2,"ok":{}}})")->error, "");
   const auto frame =

@@ -5,10 +5,11 @@ from pathlib import Path
 
 
 class Authority:
-    """Issues certificates for 127.0.0.1 and localhost, in `directory`."""
+    """Issues certificates for `names`, in `directory`."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, names="IP:127.0.0.1,DNS:localhost"):
         self._directory = Path(directory)
+        self._names = names
         self.cert = self._directory / "ca.pem"
         self._key = self._directory / "ca.key"
         self._openssl("req", "-x509", *NEW_KEY, "-keyout", self._key, "-out", self.cert, "-days", "2", "-subj", "/CN=test authority",
@@ -17,10 +18,10 @@ class Authority:
     def pem(self):
         return self.cert.read_bytes()
 
-    def issue(self, name):
-        """(certificate file, key file)"""
+    def issue(self, name, san=None):
+        """(certificate file, key file); the subject is `CN=name`. `san` stands in for `names`."""
         request, cert, key, extensions = (self._directory / f"{name}.{end}" for end in ("csr", "pem", "key", "ext"))
-        extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        extensions.write_text(f"subjectAltName={san or self._names}\n")
         self._openssl("req", *NEW_KEY, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
         self._openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self._key, "-CAcreateserial", "-days", "2",
                       "-extfile", extensions, "-out", cert)

@@ -156,14 +156,16 @@ class Process:
 class Herald(Process):
     """The server on free loopback ports, ready when the constructor returns.
 
-    `flags` come after the defaults, and the last one wins. `dev=False` leaves `--dev` out, `wait=False` returns at once.
+    `flags` come after the defaults, and the last one wins. `dev=False` leaves `--dev` out, `wait=False` returns at once, `wrap`
+    are the words of a command that runs the server, `open_files` is its limit of open files.
     """
 
-    def __init__(self, *flags, dev=True, threads=2, env=None, wait=True):
+    def __init__(self, *flags, dev=True, threads=2, env=None, wait=True, wrap=(), open_files=None):
+        limited = ["prlimit", f"--nofile={open_files}:{open_files}"] if open_files else []
         defaults = ["--dev"] if dev else []
         defaults += ["--client_addr=127.0.0.1:0", "--grpc_addr=127.0.0.1:0", "--admin_addr=127.0.0.1:0",
                      f"--threads={threads}", "--log_format=json", "--drain_seconds=0"]
-        super().__init__([binary(), *defaults, *flags], env=env)
+        super().__init__([*wrap, *limited, binary(), *defaults, *flags], env=env)
         self.client_addr = self.grpc_addr = self.admin_addr = None
         if wait:
             try:

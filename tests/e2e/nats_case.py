@@ -11,8 +11,8 @@ from server_case import ServerTest
 
 RULES = """\
 topic_rules:
-  - {pattern: "log/**", history_size: 1000, history_ttl: 10m, client_subscribe: any, client_publish: any}
-  - {pattern: "live/**", client_subscribe: any, client_publish: any}
+  - {pattern: "log/**", history_size: 1000, history_ttl: 10m, client_subscribe: anyone, client_publish: anyone}
+  - {pattern: "live/**", client_subscribe: anyone, client_publish: anyone}
 """
 OK, UNAVAILABLE = 0, Code.UNAVAILABLE.value[0]
 CATCH_UP_SECONDS = 10  # after NATS is back

@@ -6,7 +6,8 @@
         ...
         nats.restart()                          # those that are down, with the stores they had
 
-The binary is $NATS_SERVER, or the one in PATH, or what `scripts/install-deps nats` made; `NEW` is 2.12 if that is there.
+The binary is $NATS_SERVER, or, for several servers, `NEW` (2.12) where that is there, or the one in PATH, or what `scripts/install-deps
+nats` made: several servers of 2.9 can lose what they have acknowledged (docs/decisions/0018-nats-versions.md).
 A server of 2.9 panics when it comes back to a store in which a stream was deleted meanwhile: one store a test.
 """
 
@@ -34,9 +35,10 @@ REMOVAL_SECONDS = 0.5
 TRIES = 5  # at ports that somebody else may take first
 
 
-def nats_binary():
-    """The path of Debian's nats-server, or what stands for it."""
-    found = os.environ.get("NATS_SERVER") or shutil.which("nats-server") or ROOT / "build/nats/usr/sbin/nats-server"
+def nats_binary(size=1):
+    """The path of the nats-server for so many of them."""
+    newer = NEW if size > 1 and NEW.exists() else None
+    found = os.environ.get("NATS_SERVER") or newer or shutil.which("nats-server") or ROOT / "build/nats/usr/sbin/nats-server"
     if not Path(found).exists():
         raise AssertionError("no nats-server: scripts/install-deps nats gets it, or NATS_SERVER names it")
     return Path(found)
@@ -177,7 +179,7 @@ class NatsCluster:
     """`size` servers that know each other; with 1 a server alone. Use as a context manager."""
 
     def __init__(self, size=1, jetstream=True, binary=None, more=""):
-        self.size, self._jetstream, self._binary, self._more = size, jetstream, binary, more
+        self.size, self._jetstream, self._binary, self._more = size, jetstream, binary or nats_binary(size), more
         self._folder = None
         self.nodes = []
 

@@ -8,7 +8,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what fails is told by the cal
 import grpc
 
 from harness import DEADLINE, ROOT  # noqa: F401  (harness puts examples/python on the path)
-from herald_client import text, to  # noqa: F401
+from herald_client import text  # noqa: F401
 from herald.v1 import admin_service_pb2, admin_service_pb2_grpc, common_pb2, event_service_pb2, event_service_pb2_grpc  # noqa: F401
 from herald.v1 import push_service_pb2, push_service_pb2_grpc, session_service_pb2, session_service_pb2_grpc
 
@@ -69,6 +69,14 @@ class Producer:
 
     def list_sessions(self, **filters):
         return self.call(self.sessions.ListSessions, session_service_pb2.ListSessionsRequest(**filters))
+
+
+def to(**target):
+    """A Target: `to(session_id=…)`, `to(topics=["a", "b"])`, `to(all=True, except_sessions=[…])`."""
+    for name, field in (("users", "user_ids"), ("topics", "topics")):
+        if isinstance(target.get(name), list):
+            target[name] = {field: target[name]}
+    return common_pb2.Target(**target)
 
 
 def deliver(payload="x", message=None, **target):

@@ -1,7 +1,7 @@
 """Commands by the ten thousand: batches go out as fast as Herald reads, results are read at the same time, every one is kept."""
 
 from harness import DEADLINE
-from producer import Producer, common_pb2, push_service_pb2
+from producer import Producer, common_pb2, push_service_pb2, to
 
 BATCH = 64
 
@@ -11,14 +11,6 @@ def command(seq, payload=b"", content_type="application/json", except_users=(), 
     return push_service_pb2.Command(seq=seq, deliver=push_service_pb2.Deliver(
         target=to(except_users=except_users, except_sessions=except_sessions, **target),
         message=common_pb2.Message(payload=payload, content_type=content_type), policy=policy))
-
-
-def to(users=None, topics=None, **target):
-    if users is not None:
-        target["users"] = common_pb2.Target.Users(user_ids=users)
-    if topics is not None:
-        target["topics"] = common_pb2.Target.Topics(topics=topics)
-    return common_pb2.Target(**target)
 
 
 def batches(commands, size=BATCH):

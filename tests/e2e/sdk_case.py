@@ -19,9 +19,9 @@ from server_case import ServerTest
 
 RULES = """\
 topic_rules:
-  - {pattern: "log/**", history_size: 1000, history_ttl: 10m, client_subscribe: any, client_publish: any}
-  - {pattern: "short/*", history_size: 5, client_subscribe: any, client_publish: any}
-  - {pattern: "plain/*", client_subscribe: any, client_publish: any}
+  - {pattern: "log/**", history_size: 1000, history_ttl: 10m, client_subscribe: anyone, client_publish: anyone}
+  - {pattern: "short/*", history_size: 5, client_subscribe: anyone, client_publish: anyone}
+  - {pattern: "plain/*", client_subscribe: anyone, client_publish: anyone}
   - {pattern: "closed/*", client_subscribe: none}
 """
 QUICK = {"backoff": {"baseMs": 50, "capMs": 400}}

@@ -255,7 +255,7 @@ class ProducerTest(CloseTest):
 
 class SlowConsumerTest(CloseTest):
     def test_4413_a_reader_that_stops(self):
-        herald = self.start("--max_outbound_bytes_per_session=128KiB", threads=1)
+        herald = self.start("--max_outbound_bytes_per_session=512KiB", threads=1)  # more than a burst of eight
         producer = self.enter(Producer(herald))
         watch = self.enter(Watch(producer, ["session_closed"]))
         slow = self.enter(raw_client(herald, receive_buffer=4096))

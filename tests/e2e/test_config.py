@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+import producers_file
 import tokens
 from certificates import Authority
 from harness import DEADLINE, ROOT, Herald, JsonClient, ENVIRONMENT, binary
@@ -52,7 +53,7 @@ class ConfigTest(unittest.TestCase):
 class RefusalTest(ConfigTest):
     def test_grpc_beyond_loopback_without_authentication(self):
         for addr in ("0.0.0.0:0", ":0", "[::]:0"):
-            self.assert_refused(["beyond loopback", "grpc_tls_client_ca_file", "producer_tokens_file", "--insecure_grpc"],
+            self.assert_refused(["beyond loopback", "grpc_tls_client_ca_file", "producers_file", "--insecure_grpc"],
                                 "--allow_anonymous", f"--grpc_addr={addr}")
         self.assert_refused("beyond loopback", "--dev", "--grpc_addr=0.0.0.0:0")
 
@@ -64,8 +65,8 @@ class RefusalTest(ConfigTest):
     def test_grpc_beyond_loopback_by_each_way_out(self):
         authority = Authority(self.directory)
         cert, key = authority.issue("server")
-        producers = self.write("producers", "billing a-token-of-a-producer\n")
-        for flags in (["--insecure_grpc"], [f"--producer_tokens_file={producers}"],
+        producers = producers_file.write(Path(self.directory) / "producers", producers_file.entry("billing", may=["deliver"]))
+        for flags in (["--insecure_grpc"], [producers],
                       [f"--grpc_tls_cert_file={cert}", f"--grpc_tls_key_file={key}", f"--grpc_tls_client_ca_file={authority.cert}"]):
             with self.subTest(flags), Herald("--allow_anonymous", "--grpc_addr=0.0.0.0:0", *flags, dev=False) as herald:
                 self.assertTrue(herald.grpc_addr.startswith("0.0.0.0:"))
@@ -107,7 +108,7 @@ class RefusalTest(ConfigTest):
         missing = self.directory / "missing"
         cert, key = Authority(self.directory).issue("server")
         for flags in ([f"--config={missing}"], [f"--jwt_secret_file={missing}"], [f"--jwks_file={missing}"],
-                      [f"--jwt_public_key_file={missing}", "--jwt_algorithm=RS256"], [f"--producer_tokens_file={missing}"],
+                      [f"--jwt_public_key_file={missing}", "--jwt_algorithm=RS256"], [f"--producers_file={missing}"],
                       [f"--grpc_tls_cert_file={missing}", f"--grpc_tls_key_file={key}"],
                       [f"--grpc_tls_cert_file={cert}", f"--grpc_tls_key_file={missing}"],
                       [f"--grpc_tls_cert_file={cert}", f"--grpc_tls_key_file={key}", f"--grpc_tls_client_ca_file={missing}"]):
@@ -117,7 +118,7 @@ class RefusalTest(ConfigTest):
     def test_bad_key_files(self):
         bad = self.write("bad", "short")
         for flags in ([f"--jwt_secret_file={bad}"], [f"--jwks_file={bad}"], [f"--jwt_public_key_file={bad}", "--jwt_algorithm=RS256"],
-                      [f"--producer_tokens_file={bad}", "--allow_anonymous"]):
+                      [f"--producers_file={bad}", "--allow_anonymous"]):
             with self.subTest(flags):
                 self.assert_refused(str(bad), *flags)
         public = self.write("public.pem", tokens.public_pem(tokens.make_key("RS256")))
@@ -189,7 +190,7 @@ class PrintTest(ConfigTest):
         self.assertEqual(self.origin(printed, "pong_timeout"), "from default")
 
     def test_what_is_printed_can_be_read_again(self):
-        path = self.write("herald.yaml", "topic_rules:\n  - {pattern: 'a/**', history_size: 3, client_publish: any}\n")
+        path = self.write("herald.yaml", "topic_rules:\n  - {pattern: 'a/**', history_size: 3, client_publish: anyone}\n")
         printed = self.print_config("--dev", "--max_message_bytes=1KiB", f"--config={path}")
         again = self.print_config(f"--config={self.write('again.yaml', printed)}")
         self.assertEqual(yaml.safe_load(again), yaml.safe_load(printed))
@@ -250,9 +251,10 @@ class LogTest(ConfigTest):
 
     def test_no_token_and_no_payload(self):
         secret = tokens.write_secret(self.directory)
-        producers = self.write("producers", "billing a-token-of-a-producer\n")
+        producers = producers_file.write(Path(self.directory) / "producers", producers_file.entry(
+            "billing", "a-token-of-a-producer", **producers_file.EVERYTHING))
         good, bad = tokens.hs256("alice"), tokens.hs256("alice", secret="another secret, and this one is long enough too")
-        with Herald(f"--jwt_secret_file={secret}", f"--producer_tokens_file={producers}", "--allow_query_token", "--log_level=debug",
+        with Herald(f"--jwt_secret_file={secret}", producers, "--allow_query_token", "--log_level=debug",
                     "--token_cookie=session", dev=False) as herald:
             client = self.enter(JsonClient(herald.client_url, {"token": good}))
             client.request(message={"text": "payload-from-the-client"})

@@ -110,7 +110,7 @@ class DrainTest(ServerTest):
         eventually(refused, "the port is shut")
         with self.assertRaises(ConnectionRefusedError):
             socket.create_connection((host, int(port)), DEADLINE)
-        waiting.send(b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        waiting.send(b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
                      b"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Protocol: herald.v1.json\r\n\r\n")
         self.assertIn(b" 503 ", waiting.read_until(b"\r\n"))
         self.assertEqual(herald.http("/readyz")[:2], (503, "draining\n"))

@@ -6,9 +6,11 @@ import tempfile
 import threading
 import time
 import unittest
+from pathlib import Path
 
 import grpc
 
+import producers_file
 from harness import ROOT, eventually
 from producer import END, Code, Producer, PushStream, deliver, push_service_pb2, to
 from service_case import ServiceTest
@@ -280,11 +282,11 @@ class ForgettingTest(ServiceTest):
         self.assertEqual(found, [True, True, False])
 
     def test_producers_names_are_apart(self):
-        with tempfile.NamedTemporaryFile("w", suffix=".tokens") as tokens:
-            tokens.write("shop sixteen-characters-1\nmail sixteen-characters-2\n")
-            tokens.flush()
-            self.herald = self.start(f"--producer_tokens_file={tokens.name}")
-            shop, mail = (self.enter(Producer(self.herald, token=f"sixteen-characters-{n}")) for n in (1, 2))
+        with tempfile.TemporaryDirectory() as directory:
+            self.herald = self.start(producers_file.write(
+                Path(directory) / "producers.yaml",
+                *(producers_file.entry(name, may=["deliver"], topics=["a"]) for name in ("shop", "mail"))))
+            shop, mail = (self.enter(Producer(self.herald, token=producers_file.token_of(name))) for name in ("shop", "mail"))
             for producer, duplicate in ((shop, False), (mail, False), (shop, True), (mail, True)):
                 result = producer.send(deliver=deliver("x", topic="a", idempotency_key="k"))
                 self.assertEqual(result.duplicate, duplicate)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jwt
 
+import producers_file
 import tokens
 from harness import DEADLINE, Herald, JsonClient, eventually
 from producer import Code, Producer, session_service_pb2
@@ -20,9 +21,9 @@ from wire import RawClient, open_client, wait_close
 JSON = "herald.v1.json"
 RULES = """
 topic_rules:
-  - {pattern: "open/*", client_subscribe: any, client_publish: any}
+  - {pattern: "open/*", client_subscribe: anyone, client_publish: anyone}
   - {pattern: "closed/*", client_subscribe: none}
-  - {pattern: "**", client_subscribe: token, client_publish: token}
+  - {pattern: "**", client_subscribe: granted, client_publish: granted}
 """
 
 
@@ -35,12 +36,12 @@ class TokenTest(unittest.TestCase):
     def enter(self, context):
         return self.stack.enter_context(context)
 
-    def start(self, *flags):
+    def start(self, *flags, **options):
         rules = tokens.write(self.directory / "rules.yaml", RULES)
-        return self.enter(Herald(f"--config={rules}", *flags, dev=False, threads=1))
+        return self.enter(Herald(f"--config={rules}", *flags, dev=False, threads=1, **options))
 
-    def start_hs256(self, *flags):
-        return self.start(f"--jwt_secret_file={tokens.write_secret(self.directory)}", *flags)
+    def start_hs256(self, *flags, **options):
+        return self.start(f"--jwt_secret_file={tokens.write_secret(self.directory)}", *flags, **options)
 
     def start_public_key(self, algorithm, key):
         pem = tokens.write(self.directory / "public.pem", tokens.public_pem(key))
@@ -89,7 +90,7 @@ class AlgorithmTest(TokenTest):
         herald = self.start(f"--jwks_file={tokens.write(self.directory / 'jwks', json.dumps({'keys': members}))}")
         for algorithm, key in keys.items():
             self.check(herald, jwt.encode(claims(), key, algorithm=algorithm, headers={"kid": f"key-{algorithm}"}))
-            self.check(herald, jwt.encode(claims(), key, algorithm=algorithm))  # without `kid` all are tried
+            self.assert_refused(herald, jwt.encode(claims(), key, algorithm=algorithm))  # the keys have ids: `kid` is needed
             self.assert_refused(herald, jwt.encode(claims(), key, algorithm=algorithm, headers={"kid": "another"}))
 
     def test_wrong_algorithms(self):
@@ -149,8 +150,20 @@ class ClaimTest(TokenTest):
         self.assertTrue(self.client(herald, hs256(lives=-2)).session_id)
         self.assertTrue(self.client(herald, hs256(nbf=time.time() + 2)).session_id)
 
-    def test_without_exp(self):
-        self.assertTrue(self.client(self.start_hs256(), hs256(lives=None)).session_id)
+    def test_c4_without_exp(self):
+        self.assert_refused(self.start_hs256(), hs256(lives=None))
+        self.assertTrue(self.client(self.start_hs256("--nojwt_require_exp"), hs256(lives=None)).session_id)
+
+    def test_c4_longest_lifetime(self):
+        now = time.time()
+        herald = self.start_hs256("--jwt_max_lifetime=1h", "--nojwt_require_exp")
+        for good in ({"iat": now, "exp": now + 3600}, {"iat": now - 3000, "exp": now + 600}, {"exp": now + 3500}):
+            self.assertTrue(self.client(herald, hs256(lives=None, **good)).session_id, good)
+        for bad in ({"iat": now, "exp": now + 3700}, {"exp": now + 3700}, {"iat": now - 86_400, "exp": now + 600}, {}):
+            with self.subTest(bad):
+                self.assert_refused(herald, hs256(lives=None, **bad))
+        self.assertEqual(herald.metric("herald_tokens_refused_total", reason="lifetime"), 6)
+        self.assertEqual(herald.metric("herald_tokens_refused_total", reason="no_expiry"), 2)
 
     def test_missing_or_bad_claims(self):
         herald = self.start_hs256()
@@ -376,8 +389,8 @@ class RotationTest(TokenTest):
 
 class ProducerTest(TokenTest):
     def test_a_client_token_is_no_producer_token(self):
-        path = tokens.write(self.directory / "producers", "billing a-token-of-a-producer\n")
-        herald = self.start_hs256(f"--producer_tokens_file={path}")
+        herald = self.start_hs256(producers_file.write(
+            Path(self.directory) / "producers", producers_file.entry("billing", "a-token-of-a-producer", **producers_file.EVERYTHING)))
         with Producer(herald, hs256()) as producer:
             code, _ = producer.refusal(producer.sessions.ListSessions, session_service_pb2.ListSessionsRequest())
             self.assertEqual(code, Code.UNAUTHENTICATED)

@@ -12,8 +12,8 @@ from service_case import ServiceTest
 
 RULES = """
 topic_rules:
-  - {pattern: 'room/**', history_size: 10, client_subscribe: any, presence: true, join_leave: true}
-  - {pattern: '**', client_subscribe: any, presence: true}
+  - {pattern: 'room/**', history_size: 10, client_subscribe: anyone, presence: true, join_leave: true}
+  - {pattern: '**', client_subscribe: anyone, presence: true}
 """
 
 

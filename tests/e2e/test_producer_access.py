@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from certificates import Authority
+import producers_file
 from harness import DEADLINE, Herald
 from producer import Code, Producer, PushStream, Watch, admin_service_pb2, deliver, push_service_pb2, session_service_pb2, text, to
 from service_case import ServiceTest
@@ -19,11 +20,11 @@ from service_case import ServiceTest
 class CredentialsTest(ServiceTest):
     TOKEN = "a-token-of-a-producer"
 
-    def tokens_file(self):
+    def producers_flag(self):
         directory = self.enter(tempfile.TemporaryDirectory())
-        path = Path(directory) / "tokens"
-        path.write_text(f"# who may call\nbilling {self.TOKEN}\n\nother another-token-of-16 # and another\n")
-        return f"--producer_tokens_file={path}"
+        return producers_file.write(Path(directory) / "producers.yaml",
+                                    producers_file.entry("billing", self.TOKEN, **producers_file.EVERYTHING),
+                                    producers_file.entry("other", "another-token-of-16", **producers_file.EVERYTHING))
 
     def assert_unauthenticated(self, producer):
         pb = session_service_pb2
@@ -48,7 +49,7 @@ class CredentialsTest(ServiceTest):
             self.assertEqual(watch.end()[0], Code.UNAUTHENTICATED)
 
     def test_bearer_tokens(self):
-        herald = self.start(self.tokens_file(), threads=1)
+        herald = self.start(self.producers_flag(), threads=1)
         client = self.enter(herald.json_client())
         self.assert_unauthenticated(self.producer)
         for token in ("wrong-token-of-a-producer", self.TOKEN + "x", self.TOKEN[:-1], "billing", " "):
@@ -98,11 +99,11 @@ class CredentialsTest(ServiceTest):
             self.assertEqual(producer.deliver("wanted", all=True).matched, 1)
         self.assertEqual(client.message()["text"], "wanted")
 
-    def test_mtls_and_tokens_are_both_needed_where_both_are_set(self):
+    def test_a_certificate_that_names_no_producer_needs_a_token(self):
         authority = Authority(self.enter(tempfile.TemporaryDirectory()))
         cert, key = authority.issue("server")
         herald = self.start(f"--grpc_tls_cert_file={cert}", f"--grpc_tls_key_file={key}",
-                            f"--grpc_tls_client_ca_file={authority.cert}", self.tokens_file(), threads=1)
+                            f"--grpc_tls_client_ca_file={authority.cert}", self.producers_flag(), threads=1)
         client_cert, client_key = authority.issue("client")
         credentials = grpc.ssl_channel_credentials(authority.pem(), Path(client_key).read_bytes(), Path(client_cert).read_bytes())
         with Producer(herald, credentials=credentials) as producer:

@@ -2,19 +2,22 @@
 
 import signal
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
 import jwt
 from websockets.exceptions import InvalidStatus
 
+import producers_file
 from harness import eventually
-from producer import Code, Producer, admin_service_pb2, deliver
+from producer import Code, Producer, admin_service_pb2, deliver, push_service_pb2, to
 from server_case import ServerTest
+from wire import wait_close
 
 RULES = """
 topic_rules:
-  - {pattern: "open/*", client_subscribe: any, client_publish: any, history_size: %d}
+  - {pattern: "open/*", client_subscribe: anyone, client_publish: anyone, history_size: %d}
   - {pattern: "**", client_subscribe: %s}
 """
 SECRET, OTHER_SECRET = "s" * 40, "t" * 40
@@ -39,7 +42,7 @@ class ReloadTest(ServerTest):
         client = self.enter(herald.json_client("?topics=open/a"))
         self.assertEqual(client.request(subscribe={"topic": "shut"})["error"]["code"], "PERMISSION_DENIED")
         self.assertEqual(client.request(publish={"topic": "open/a", "text": "x" * 2000})["error"]["code"], "INVALID_ARGUMENT")
-        self.config.write_text("max_message_bytes: 8KiB\nmax_topics_per_session: 3\nthreads: 7\n" + RULES % (10, "any"))
+        self.config.write_text("max_message_bytes: 8KiB\nmax_topics_per_session: 3\nthreads: 7\n" + RULES % (10, "anyone"))
         herald.signal(signal.SIGHUP)
         herald.wait_line("configuration reloaded")
         record = herald.logs("configuration reloaded")[-1]
@@ -52,6 +55,25 @@ class ReloadTest(ServerTest):
         with Producer(herald) as producer:
             self.assertEqual(producer.send(deliver=deliver("x" * 5000, topic="open/a")).matched, 1)
         self.assertEqual(len(client.message()["text"]), 5000)
+
+    def test_c5_sessions_leave_what_a_changed_rule_closes(self):
+        herald = self.start_with(RULES % (10, "anyone"))
+        client, raw = self.enter(herald.json_client("?topics=shut,open/a")), self.enter(herald.raw_client("?topics=shut,open/a"))
+        joined = self.enter(herald.json_client("?topics=open/a"))
+        with Producer(herald) as producer:
+            producer.send(join=push_service_pb2.Join(target=to(session_id=joined.session_id), topics=["shut"]))
+            self.assertEqual(producer.deliver("before", topic="shut").matched, 3)
+            self.config.write_text(RULES % (10, "user"))
+            self.assertEqual(herald.ctl("reload").stdout, "changed  topic_rules\n")
+            left = client.wait(lambda frame: "unsubscribed" in frame)["unsubscribed"]
+            self.assertEqual(left, {"topic": "shut", "reason": "not_allowed"})
+            eventually(lambda: producer.deliver("after", topic="shut").matched == 1, "only the producer's Join is left")
+            self.assertEqual(producer.deliver("open", topic="open/a").matched, 3)
+        self.assertEqual([client.message()["text"] for _ in range(2)], ["before", "open"])
+        self.assertEqual([raw.recv(20), raw.recv(20)], ["before", "open"])
+        self.assertEqual(joined.message()["text"], "before")
+        refused = client.request(subscribe={"topic": "shut"})["error"]
+        self.assertEqual((refused["code"], refused["message"].startswith("sign in: ")), ("PERMISSION_DENIED", True), refused)
 
     def test_history_of_a_topic_may_shrink_and_go(self):
         herald = self.start_with(RULES % (10, "none"))
@@ -83,7 +105,7 @@ class ReloadTest(ServerTest):
         client = self.enter(herald.json_client())
         for text, wrong in (("max_message_bytes: 2KiB\nmax_sesions: 1\n", "max_sesions"), ("max_message_bytes: 2KiB\n  x", "herald.yaml"),
                             ("max_message_bytes: 2KiB\njwt_secret_file: /nowhere\n", "/nowhere"),
-                            ("max_message_bytes: 2KiB\nproducer_tokens_file: /nowhere\n", "/nowhere")):
+                            ("max_message_bytes: 2KiB\nproducers_file: /nowhere\n", "/nowhere")):
             with self.subTest(text), Producer(herald) as producer:
                 self.config.write_text(text)
                 code, details = producer.refusal(producer.admin.Reload, admin_service_pb2.ReloadRequest())
@@ -113,7 +135,7 @@ class ReloadTest(ServerTest):
     def test_keys(self):
         first, second = self.write("first", SECRET), self.write("second", OTHER_SECRET)
         herald = self.start_with(f"jwt_secret_file: {first}\ninsecure_grpc: true\n", dev=False)
-        by = {secret: {"token": jwt.encode({"sub": "alice"}, secret, "HS256")} for secret in (SECRET, OTHER_SECRET)}
+        by = {secret: {"token": jwt.encode({"sub": "alice", "exp": time.time() + 600}, secret, "HS256")} for secret in (SECRET, OTHER_SECRET)}
         client = self.enter(herald.json_client(connect_frame=by[SECRET]))
         with self.assertRaises(Exception):
             herald.json_client(connect_frame=by[OTHER_SECRET])
@@ -122,17 +144,23 @@ class ReloadTest(ServerTest):
         self.assertEqual(self.enter(herald.json_client(connect_frame=by[OTHER_SECRET])).hello["user_id"], "alice")
         with self.assertRaises(Exception):
             herald.json_client(connect_frame=by[SECRET])
-        self.assertIn("ok", client.request(ping={}), "who is in stays in")
+        self.assertEqual(wait_close(client.socket)[0], 4401, "its key is gone")
 
-    def test_producer_tokens(self):
-        tokens = self.write("tokens", "a " + "a" * 20 + "\n")
-        herald = self.start_with(f"producer_tokens_file: {tokens}\n")
-        a, b = self.enter(Producer(herald, token="a" * 20)), self.enter(Producer(herald, token="b" * 20))
+    def test_producers(self):
+        everything = producers_file.EVERYTHING
+        path = Path(self.write("producers", ""))
+        producers_file.write(path, producers_file.entry("a", **everything))
+        herald = self.start_with(f"producers_file: {path}\n")
+        a, b = (self.enter(Producer(herald, token=producers_file.token_of(name))) for name in "ab")
         a.deliver("x", all=True)
         self.assertEqual(b.send_refusal(deliver=deliver(all=True))[0], Code.UNAUTHENTICATED)
-        tokens.write_text("b " + "b" * 20 + "\n")
+        # Two names for one change: the poll may have been first, and then the reload has nothing to do.
+        producers_file.write(path, producers_file.entry("a", **everything), producers_file.entry("b", **everything))
         answer = a.call(a.admin.Reload, admin_service_pb2.ReloadRequest())
-        self.assertEqual(list(answer.changed), ["producer_tokens_file"])
+        self.assertIn(list(answer.changed), (["producers_file"], []))
+        b.deliver("x", all=True)
+        producers_file.write(path, producers_file.entry("b", **everything))
+        self.assertIn(list(b.call(b.admin.Reload, admin_service_pb2.ReloadRequest()).changed), (["producers_file"], []))
         b.deliver("x", all=True)
         self.assertEqual(a.send_refusal(deliver=deliver(all=True))[0], Code.UNAUTHENTICATED)
         self.assertEqual(a.refusal(a.admin.Reload, admin_service_pb2.ReloadRequest())[0], Code.UNAUTHENTICATED)
@@ -149,9 +177,12 @@ class ReloadTest(ServerTest):
         clients = [self.enter(herald.json_client()) for _ in range(2)]
         with self.assertRaises(InvalidStatus):
             herald.json_client()
-        self.config.write_text("max_sessions: 3\nmax_sessions_per_ip: 1\n")
+        # A new limit by address counts the sessions that are there.
+        self.config.write_text("max_sessions: 4\nmax_sessions_per_ip: 3\n")
         herald.ctl("reload")
         clients.append(self.enter(herald.json_client()))
+        with self.assertRaises(InvalidStatus):
+            herald.json_client()
         self.config.write_text("max_sessions: 1\n")
         herald.ctl("reload")
         for client in clients:

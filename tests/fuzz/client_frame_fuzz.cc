@@ -1,6 +1,6 @@
-// What a client of the JSON subprotocol sends. Whatever it is, it is decoded or refused with a
-// reason that fits a close frame; a payload that is accepted comes out of the encoder as valid
-// JSON, verbatim.
+// Client frames of both subprotocols. Whatever the bytes are, they are decoded or refused with a
+// reason that fits a close frame; lists and maps stay within their limits; a payload that is
+// accepted comes out of the JSON encoder as valid JSON, verbatim.
 #include <boost/json/parse.hpp>
 #include <cstdint>
 #include <string>
@@ -35,21 +35,36 @@ void CheckMessage(MessageBody body, const std::string& topic) {
 
 }  // namespace
 
+namespace {
+
+// Small, so that inputs of a few hundred bytes reach them.
+constexpr herald::ClientFrameLimits kLimits{.max_topics = 4, .max_labels = 3};
+
+bool Decoded(const herald::Codec& codec, std::string_view bytes, ClientFrame& frame) {
+  const absl::Status status = codec.Decode(bytes, kLimits, frame);
+  if (status.ok()) {
+    FUZZ_CHECK(static_cast<std::size_t>(frame.connect().resume_size()) <= kLimits.max_topics);
+    FUZZ_CHECK(frame.connect().labels().size() <= kLimits.max_labels);
+    FUZZ_CHECK(frame.ack().offsets().size() <= kLimits.max_topics);
+    return true;
+  }
+  FUZZ_CHECK(status.code() == absl::StatusCode::kInvalidArgument);
+  FUZZ_CHECK(!status.message().empty() && status.message().size() < 200);
+  FUZZ_CHECK(herald::IsUtf8({status.message().data(), status.message().size()}));
+  return false;
+}
+
+}  // namespace
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
+  ClientFrame frame, again;
+  Decoded(herald::ProtoCodec(), text, again);
   // Beast has checked it before.
-  if (!herald::IsUtf8(text)) return 0;
-  ClientFrame frame;
-  const absl::Status status = herald::JsonCodec().Decode(text, frame);
-  if (!status.ok()) {
-    FUZZ_CHECK(status.code() == absl::StatusCode::kInvalidArgument);
-    FUZZ_CHECK(!status.message().empty() && status.message().size() < 200);
-    FUZZ_CHECK(herald::IsUtf8({status.message().data(), status.message().size()}));
-    return 0;
-  }
+  if (!herald::IsUtf8(text) || !Decoded(herald::JsonCodec(), text, frame)) return 0;
   // It is one that the other subprotocol can say as well.
-  ClientFrame again;
-  FUZZ_CHECK(herald::ProtoCodec().Decode(frame.SerializeAsString(), again).ok());
+  again.Clear();
+  FUZZ_CHECK(Decoded(herald::ProtoCodec(), frame.SerializeAsString(), again));
   FUZZ_CHECK(again.kind_case() == frame.kind_case());
   if (frame.has_publish())
     CheckMessage(herald::ContentOf(frame.publish()), frame.publish().topic());

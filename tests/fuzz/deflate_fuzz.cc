@@ -1,5 +1,5 @@
 // What a client says of permessage-deflate and sends with it: nothing breaks, inflating keeps to its
-// limit, what we compress reads back, and marks do not depend on how bytes arrive.
+// limit, what we compress reads back, and frames and marks do not depend on how bytes arrive.
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -7,6 +7,7 @@
 #include "tests/fuzz/check.h"
 #include "ws/compressed_marks.h"
 #include "ws/deflate_offer.h"
+#include "ws/frame_scanner.h"
 #include "ws/inflate.h"
 #include "ws/shared_deflate.h"
 
@@ -32,9 +33,20 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   std::string at_once(input), by_bytes(input);
   CompressedMarks one, other;
-  one.Scan(boost::asio::buffer(at_once));
-  for (char& byte : by_bytes) other.Scan(boost::asio::buffer(&byte, 1));
+  FrameScanner scanner, by_byte_scanner;
+  std::size_t frames = 0, frames_by_bytes = 0;
+  scanner.Scan(boost::asio::buffer(at_once), [&](unsigned char& first) {
+    one.OnFrame(first);
+    ++frames;
+  });
+  for (char& byte : by_bytes) {
+    by_byte_scanner.Scan(boost::asio::buffer(&byte, 1), [&](unsigned char& first) {
+      other.OnFrame(first);
+      ++frames_by_bytes;
+    });
+  }
   FUZZ_CHECK(at_once == by_bytes);
+  FUZZ_CHECK(frames == frames_by_bytes);
   for (std::size_t i = 0; i < size; ++i) FUZZ_CHECK(one.Take() == other.Take());
   return 0;
 }

@@ -30,14 +30,16 @@ std::unique_ptr<herald::TokenVerifier> MakeVerifier() {
   const int fd = ::mkstemp(path);
   FUZZ_CHECK(fd >= 0);
   const std::string set =
-      R"({"keys":[{"kty":"oct","kid":"s","k":")" + herald::EncodeBase64Url(kSecret) + R"("},
+      R"({"keys":[{"kty":"oct","k":")" + herald::EncodeBase64Url(kSecret) + R"("},
       {"kty":"EC","crv":"P-256","kid":"e","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
        "y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"},
       {"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]})";
   FUZZ_CHECK(::write(fd, set.data(), set.size()) == static_cast<ssize_t>(set.size()));
   ::close(fd);
   auto verifier = herald::TokenVerifier::Create(
-      {.keys = {{.kind = herald::KeySource::Kind::kJwks, .path = path}}, .leeway = {}});
+      {.keys = {{.kind = herald::KeySource::Kind::kJwks, .path = path}},
+       .leeway = {},
+       .require_exp = false});
   ::unlink(path);
   FUZZ_CHECK(verifier.ok());
   return *std::move(verifier);
@@ -71,7 +73,8 @@ void CheckAccepted(const herald::Claims& claims, const herald::TokenVerifier& ve
                                                     .topics = claims.topics,
                                                     .allow_subscribe = claims.allow_subscribe,
                                                     .allow_publish = claims.allow_publish,
-                                                    .labels = claims.labels},
+                                                    .labels = claims.labels,
+                                                    .token_id = claims.token_id},
                                                    kNow);
   if (!token.ok()) {  // `allow` written as two lists may be too long
     FUZZ_CHECK(token.status().message().find("bytes") != absl::string_view::npos);

@@ -104,7 +104,7 @@ class NatsPods:
         with socket.create_connection(("127.0.0.1", self.ports[node]["client"]), timeout=10) as connection:
             stream = connection.makefile("rwb")
             assert stream.readline().startswith(b"INFO ")
-            stream.write(b"CONNECT %s\r\nSUB answer 1\r\nPUB %s answer 0\r\n\r\nPING\r\n" % (
+            stream.write(b"CONNECT %s\r\nSUB _INBOX.test 1\r\nPUB %s _INBOX.test 0\r\n\r\nPING\r\n" % (
                 json.dumps({"user": user, "pass": password, "verbose": False}).encode(), subject.encode()))
             stream.flush()
             while line := stream.readline():

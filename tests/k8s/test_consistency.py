@@ -72,10 +72,41 @@ class ConsistencyTest(unittest.TestCase):
                 for port in rule["ports"]:
                     pod.port(port["port"])
             for rule in policies[name]["egress"]:
-                for peer in rule.get("to", []):
+                for peer in rule["to"]:
+                    if "namespaceSelector" in peer:
+                        continue  # test_f2_dns_is_asked_in_kube_system_only
                     (target,) = self.matching(self.production, peer["podSelector"]["matchLabels"])
                     for port in rule["ports"]:
                         self.assertIn(port["port"], [each["containerPort"] for each in target.container["ports"]])
+
+    def test_f2_dns_is_asked_in_kube_system_only(self):
+        for policy in self.production.all("NetworkPolicy"):
+            for rule in policy["spec"].get("egress", []):
+                self.assertTrue(rule.get("to"), f"{policy['metadata']['name']}: egress to anywhere")
+                if 53 in [port["port"] for port in rule["ports"]]:
+                    (peer,) = rule["to"]
+                    self.assertEqual(peer["namespaceSelector"]["matchLabels"], {"kubernetes.io/metadata.name": "kube-system"})
+                    self.assertEqual(peer["podSelector"]["matchLabels"], {"k8s-app": "kube-dns"})
+
+    def test_f2_the_rolling_update_names_its_type(self):
+        for manifests in self.overlays.values():
+            strategy = manifests.one("Deployment", "herald")["spec"]["strategy"]
+            self.assertIn("type", strategy)
+            self.assertEqual("rollingUpdate" in strategy, strategy["type"] == "RollingUpdate")
+
+    def test_f2_no_token_in_the_arguments_of_kubectl_exec(self):
+        pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", *(ROOT / "k8s").rglob("*.yaml"), *(ROOT / "examples").rglob("*.md")]
+        for page in pages:
+            for command in re.findall(r"kubectl[^\n`]*\bexec\b(?:[^\n`]*\\\n)*[^\n`]*", page.read_text()):
+                self.assertNotRegex(command, r"--token[ =]|HERALD_TOKEN=", f"{page}: {command}")
+
+    def test_f2_images_can_be_pinned_in_one_place(self):
+        production = yaml.safe_load((ROOT / "k8s/overlays/production/kustomization.yaml").read_text())
+        used = {pod.container["image"].rpartition("/")[2].partition(":")[0] for pod in self.production.pods()}
+        self.assertEqual({image["name"] for image in production["images"]}, used)
+        dockerfile = (ROOT / "Dockerfile").read_text()
+        for line in re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE):
+            self.assertIn(line, ("scratch", "${BASE_IMAGE}"))
 
     def test_ingress_and_monitor_lead_to_services(self):
         for rule in self.production.one("Ingress", "herald")["spec"]["rules"]:

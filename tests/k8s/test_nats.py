@@ -42,6 +42,13 @@ class NatsTest(Cluster):
         self.assertNotIn("error", info)
         self.assertIn("limits", info)
 
+    def test_herald_may_do_what_it_does_and_nothing_else(self):
+        for subject in ("$JS.API.STREAM.DELETE.HERALD_0", "$JS.API.STREAM.PURGE.HERALD_0", "$JS.API.STREAM.NAMES", "other.subject",
+                        "herald.other", "$SYS.REQ.SERVER.PING"):
+            self.assertIn("Permissions Violation", self.nats.ask("herald", self.password("herald"), subject), subject)
+        for subject in ("$JS.API.STREAM.INFO.HERALD_0", "$JS.API.STREAM.MSG.GET.HERALD_0"):
+            self.assertIn("error", self.nats.ask("herald", self.password("herald"), subject))  # of JetStream: there is no such stream
+
     def test_all_nodes_are_one_cluster(self):
         def routes():
             answer = self.nats.ask("system", self.password("system"), "$SYS.REQ.SERVER.PING.JSZ")

@@ -83,6 +83,29 @@ TEST_F(ClusterCommandsTest, ACommandGoesToTheNodeOfItsSession) {
   EXPECT_EQ(b_.runner().commands(), 0u) << "each counts where it was taken";
 }
 
+TEST_F(ClusterCommandsTest, G6TheReachOfAProducerGoesAlong) {
+  auto mine = b_.node().Add({}, 0, "a/1");
+  auto theirs = b_.node().Add({}, 0, "b/1");
+  CommandRunner::Context context;
+  context.reach = std::make_shared<const Reach>(Reach{*PatternSet::Parse({"a/**"}), {}});
+  context.beyond_reach = std::make_shared<std::atomic<std::uint64_t>>(0);
+  const auto run = [&](const v1::Command& command) {
+    Awaited<v1::CommandResult> result;
+    a_.runner().Run(command, context, result.callback());
+    return result.Get();
+  };
+  constexpr int kDenied = 7;
+  EXPECT_EQ(run(Deliver(ToSession(b_.IdOf(*theirs)))).code(), kDenied);
+  EXPECT_EQ(run(Deliver(ToSession(b_.IdOf(*mine)))).code(), kOk);
+  EXPECT_EQ(*context.beyond_reach, 1u);
+  ASSERT_EQ(Run(a_, JoinAll("room")).matched(), 2u);
+  v1::Command labels;
+  labels.mutable_set_labels()->mutable_target()->set_topic("room");
+  (*labels.mutable_set_labels()->mutable_set())["k"] = "v";
+  EXPECT_EQ(run(labels).matched(), 1u);
+  EXPECT_THAT(b_.node().ReceivedBy(*theirs), IsEmpty());
+}
+
 TEST_F(ClusterCommandsTest, WhatIsWrongIsToldByTheNodeOfTheSession) {
   auto session = b_.node().Add();
   v1::Command bad = Deliver(ToSession(b_.IdOf(*session)), std::string(1025, 'x'));

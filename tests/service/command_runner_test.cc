@@ -65,6 +65,53 @@ TEST_F(CommandRunnerTest, DeliversToAllSessionsOfAUserOnAllShards) {
   EXPECT_THAT(node_.ReceivedBy(*other), SizeIs(0));
 }
 
+TEST_F(CommandRunnerTest, G6SessionsOutsideTheReachAreNotTouched) {
+  auto mine = node_.Add({}, 0, "a/1");
+  auto theirs = node_.Add({}, 1, "b/1");
+  auto nobody = node_.Add({}, 1);
+  CommandRunner::Context context;
+  context.reach = std::make_shared<const Reach>(Reach{*PatternSet::Parse({"a/**"}), {}});
+  context.beyond_reach = std::make_shared<std::atomic<std::uint64_t>>(0);
+  constexpr int kDenied = 7;
+  for (const auto& other : {theirs, nobody}) {
+    const auto aim = [&](v1::Target& target) { target.set_session_id(IdOf(*other)); };
+    EXPECT_EQ(Run(Deliver(aim), context).code(), kDenied);
+    v1::Command change;
+    aim(*change.mutable_set_labels()->mutable_target());
+    (*change.mutable_set_labels()->mutable_set())["k"] = "v";
+    EXPECT_EQ(Run(change, context).code(), kDenied);
+    change.Clear();
+    aim(*change.mutable_disconnect()->mutable_target());
+    EXPECT_EQ(Run(change, context).code(), kDenied);
+    change.Clear();
+    aim(*change.mutable_join()->mutable_target());
+    change.mutable_join()->add_topics("t");
+    EXPECT_EQ(Run(change, context).code(), kDenied);
+    EXPECT_THAT(node_.ReceivedBy(*other), SizeIs(0));
+  }
+  EXPECT_EQ(*context.beyond_reach, 8u);
+  EXPECT_EQ(node_.index().Find("t").subscribers, 0u);
+  EXPECT_EQ(Run(Deliver([&](v1::Target& t) { t.set_session_id(IdOf(*mine)); }), context).matched(),
+            1u);
+  // A topic as target: of its sessions only those.
+  v1::Command join;
+  join.mutable_join()->mutable_target()->set_all(true);
+  join.mutable_join()->add_topics("room");
+  EXPECT_EQ(Run(join).matched(), 3u);
+  v1::Command leave;
+  leave.mutable_leave()->mutable_target()->set_topic("room");
+  leave.mutable_leave()->add_topics("room");
+  EXPECT_EQ(Run(leave, context).matched(), 1u);
+  EXPECT_EQ(node_.index().Find("room").subscribers, 2u);
+  // An unknown session is unknown to everybody.
+  EXPECT_EQ(Run(Deliver([](v1::Target& t) {
+                  t.set_session_id("node-1-00-00000000000000000000000000000000");
+                }),
+                context)
+                .code(),
+            5);
+}
+
 TEST_F(CommandRunnerTest, ExceptedSessionsAndUsersAreNotCountedAndGetNothing) {
   auto alice = node_.Add({}, 0, "alice");
   auto bob = node_.Add({}, 0, "bob");
@@ -264,9 +311,9 @@ TEST_F(CommandRunnerTest, TraceparentGoesIntoTheAttributes) {
 }
 
 TEST_F(CommandRunnerTest, RefusesWhileDrainingAndWithoutMemory) {
-  runner_.memory_full = true;
+  runner_.memory = MemoryLevel::kFull;
   EXPECT_EQ(Run(Deliver(ToUser("alice"))).code(), 8);
-  runner_.memory_full = false;
+  runner_.memory = MemoryLevel::kNormal;
   runner_.draining = true;
   EXPECT_EQ(Run(Deliver(ToUser("alice"))).code(), 14);
 }

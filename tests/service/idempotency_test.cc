@@ -200,6 +200,26 @@ TEST_F(IdempotencyTest, ProducerStaysWhileACommandIsInFlight) {
   EXPECT_EQ(memory_.producers(), 0u);
 }
 
+TEST_F(IdempotencyTest, G11AProducersFloodPushesOutItsOwnCommands) {
+  Idempotency small(kWindow, 80, [this] { return now_; });
+  const auto begin = [&](const Idempotency::Stream& stream, std::uint64_t seq) {
+    return small.Begin(stream, seq, Payload("x"), [&] { return Collect(); });
+  };
+  const auto succeed = [&](const Idempotency::Stream& stream, std::uint64_t seq) {
+    v1::CommandResult result = Success(seq);
+    small.Finish(std::get<Ticket>(begin(stream, seq)), result);
+  };
+  const Idempotency::Stream quiet = small.Open("shop", "quiet"),
+                            flood = small.Open("shop", "flood");
+  for (std::uint64_t seq = 1; seq <= 8; ++seq) succeed(quiet, seq);
+  for (std::uint64_t seq = 1; seq <= 500; ++seq) succeed(flood, seq);
+  EXPECT_EQ(small.keys(), 80u);
+  for (std::uint64_t seq = 1; seq <= 8; ++seq)
+    EXPECT_TRUE(AnswerOf(begin(quiet, seq)).duplicate()) << seq;
+  EXPECT_EQ(AnswerOf(begin(flood, 1)).code(), kOutOfRange);
+  EXPECT_TRUE(AnswerOf(begin(flood, 500)).duplicate());
+}
+
 TEST_F(IdempotencyTest, OldestOfAllProducersIsEvicted) {
   Idempotency small(kWindow, 10, [this] { return now_; });
   const auto begin = [&](const Idempotency::Stream& stream, std::uint64_t seq) {

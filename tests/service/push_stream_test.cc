@@ -132,6 +132,62 @@ TEST_F(PushStreamTest, WaitsForAMailboxAboveItsWatermarkAndIsWoken) {
   detached.get_future().wait();
 }
 
+TEST_F(PushStreamTest, G6ALargeRequestIsRunInTurns) {
+  auto stream = Open();
+  v1::PushRequest request;
+  constexpr int kCommands = PushStream::kMaxCommandsARequest;
+  for (int seq = 1; seq <= kCommands; ++seq) *request.add_commands() = ToTopic(seq, "t");
+  std::promise<void> go_on;
+  executor_.Post([&] { go_on.get_future().wait(); });
+  ASSERT_TRUE(Give(*stream, request).ok());
+  // The thread of the call has done one turn; the rest waits for the executor.
+  v1::PushResponse response;
+  ASSERT_TRUE(stream->TakeResponse(&response));
+  EXPECT_EQ(response.results_size(), PushStream::kCommandsATurn);
+  stream->OnWritten();
+  EXPECT_FALSE(stream->WantsRequest());
+  EXPECT_FALSE(stream->Idle());
+  go_on.set_value();
+  const auto results = Results(*stream, kCommands - PushStream::kCommandsATurn);
+  ASSERT_EQ(results.size(), static_cast<std::size_t>(kCommands - PushStream::kCommandsATurn));
+  for (std::size_t i = 0; i < results.size(); ++i)
+    ASSERT_EQ(results[i].seq(), i + 1 + PushStream::kCommandsATurn) << "in order";
+  EXPECT_TRUE(stream->WantsRequest());
+}
+
+TEST_F(PushStreamTest, G6AProducerAboveItsRateIsNotReadFurther) {
+  ProducerEntry entry;
+  entry.rights.name = "slow";
+  entry.rights.may.set();
+  entry.rights.reach.topics = PatternSet::Everything();
+  entry.rights.limits.commands_per_second = 20;
+  entry.token_hashes = {HashToken("token-of-a-producer")};
+  const ProducerAuth auth(std::make_shared<const ProducerTable>(std::vector{entry}));
+  ProducerCredential credential{"Bearer token-of-a-producer", {}};
+  Producer producer = *auth.Check(credential);
+  auto stream = std::make_shared<PushStream>(
+      IdempotentRunner(runner_, memory_, ProducerGate(auth, credential, producer)), node_.shards(),
+      executor_, kMaxInFlight, "");
+  std::atomic<int> wakes{0};
+  stream->set_wake([&] { ++wakes; });
+  v1::PushRequest request;
+  for (int seq = 1; seq <= 60; ++seq) *request.add_commands() = ToTopic(seq, "t");
+  ASSERT_TRUE(Give(*stream, request).ok());
+  int done = 0, refused = 0;
+  for (const v1::CommandResult& result : Results(*stream, 60))
+    ++(result.code() == 0 ? done : refused);
+  EXPECT_GE(done, 20);
+  EXPECT_GE(refused, 20);
+  EXPECT_FALSE(stream->WantsRequest()) << "60 commands are read, of 20 a second";
+  EXPECT_TRUE(Eventually([&] { return wakes > 0 && stream->WantsRequest(); })) << "goes on";
+  std::promise<void> detached;
+  executor_.Post([&] {
+    stream->Detach();
+    detached.set_value();
+  });
+  detached.get_future().wait();
+}
+
 TEST_F(PushStreamTest, OpenIsForTheFirstRequestOnly) {
   auto stream = Open();
   v1::PushRequest open;

@@ -17,14 +17,14 @@ class QuestionsTest : public ReplicasTest {
   static absl::StatusOr<v1::ListSessionsResponse> List(Replica& at,
                                                        const v1::ListSessionsRequest& request) {
     Awaited<absl::StatusOr<v1::ListSessionsResponse>> answer;
-    at.questions().ListSessions(request, answer.callback());
+    at.questions().ListSessions(request, nullptr, answer.callback());
     return answer.Get();
   }
   static absl::StatusOr<v1::GetSessionResponse> Get(Replica& at, const std::string& id) {
     v1::GetSessionRequest request;
     request.set_session_id(id);
     Awaited<absl::StatusOr<v1::GetSessionResponse>> answer;
-    at.questions().GetSession(request, answer.callback());
+    at.questions().GetSession(request, nullptr, answer.callback());
     return answer.Get();
   }
   static absl::StatusOr<v1::GetPresenceResponse> Presence(Replica& at, const std::string& topic,
@@ -34,7 +34,7 @@ class QuestionsTest : public ReplicasTest {
     request.set_include_sessions(true);
     request.set_limit(limit);
     Awaited<absl::StatusOr<v1::GetPresenceResponse>> answer;
-    at.questions().GetPresence(request, answer.callback());
+    at.questions().GetPresence(request, nullptr, answer.callback());
     return answer.Get();
   }
   static v1::GetInfoResponse Info(Replica& at) {
@@ -153,12 +153,12 @@ TEST(QuestionsAloneTest, ANodeWithoutOthersAnswersForItself) {
       node.table(), "node-1", "memory", [] { return v1::NodeInfo(); }, executor, nullptr);
   auto session = node.Add({}, 1, "alice");
   Awaited<absl::StatusOr<v1::ListSessionsResponse>> list;
-  questions.ListSessions({}, list.callback());
+  questions.ListSessions({}, nullptr, list.callback());
   EXPECT_EQ(list.Get()->total(), 1u);
   v1::ListSessionsRequest bad;
   bad.set_selector("a in (");
   Awaited<absl::StatusOr<v1::ListSessionsResponse>> refused;
-  questions.ListSessions(bad, refused.callback());
+  questions.ListSessions(bad, nullptr, refused.callback());
   EXPECT_THAT(std::string(refused.Get().status().message()), HasSubstr("selector"));
 }
 

@@ -190,6 +190,14 @@ class RecordingSession final : public Session {
                       });
   }
 
+  FramePtr MakePresence(const PresenceChange& change) const override {
+    const bool join = change.kind == PresenceChange::Kind::kJoin;
+    auto frame = std::make_shared<Frame>(
+        *MakeFrame(Opcode::kText, change.topic + (join ? "@0=join:" : "@0=leave:") + change.user));
+    frame->messages = 0;
+    return frame;
+  }
+
   const std::string& wire() const { return wire_; }
   std::vector<Received> received() const {
     std::vector<Received> received;

@@ -29,7 +29,7 @@ TEST(TopicRulesTest, OtherTopicsHaveNoHistoryAndNeedATokenToSubscribe) {
   const TopicRules rules;
   const TopicRule& rule = rules.Find("orders/42");
   EXPECT_EQ(rule.history_size, 0u);
-  EXPECT_EQ(rule.client_subscribe, Access::kToken);
+  EXPECT_EQ(rule.client_subscribe, Access::kGranted);
   EXPECT_EQ(rule.client_publish, Access::kNone);
   EXPECT_EQ(rule.overflow, Overflow::kDisconnect);
   EXPECT_FALSE(rule.presence);
@@ -61,8 +61,8 @@ TEST(TopicRulesTest, ReservedTopicsAreClosedToClientsEvenInDev) {
 TEST(TopicRulesTest, DevDefaultsOpenEveryTopic) {
   const TopicRules rules = TopicRules::DevDefaults();
   const TopicRule& rule = rules.Find("chat/room");
-  EXPECT_EQ(rule.client_subscribe, Access::kAny);
-  EXPECT_EQ(rule.client_publish, Access::kAny);
+  EXPECT_EQ(rule.client_subscribe, Access::kAnyone);
+  EXPECT_EQ(rule.client_publish, Access::kAnyone);
   EXPECT_TRUE(rule.presence);
   EXPECT_EQ(rule.history_size, 100u);
   EXPECT_EQ(rule.history_ttl, absl::Minutes(10));

@@ -114,3 +114,18 @@ test('what has been handled is acknowledged before its topic is left', async () 
   assert.deepEqual(kinds.slice(-2), ['3', 'unsubscribe']);
   herald.close();
 });
+
+test('G12: a subscription that the server ends is told and forgotten', async () => {
+  const { herald, socket, got } = await connectingAgain();
+  const left: unknown[] = [];
+  herald.on('unsubscribed', (news) => left.push(news));
+  socket.hello({ topic: 'a', position: 'p1', offset: '1', recovered: true });
+  socket.message('2');
+  socket.says({ unsubscribed: { topic: 'a', reason: 'not_allowed' } });
+  assert.deepEqual([got, left, herald.subscriptions], [['2'], [{ topic: 'a', reason: 'not_allowed' }], []]);
+  socket.onclose({ code: 1006, reason: '' });
+  const again = await next();
+  again.onopen();
+  assert.deepEqual(again.sent[0].connect.resume ?? [], [], 'it is not resumed');
+  herald.close();
+});

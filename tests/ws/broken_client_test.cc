@@ -98,7 +98,7 @@ TEST(SlowConsumerTest, ThatNeverReadsAgainIsCutAndGivesItsPlaceBack) {
   Server server(SmallQueues());
   RawSocket socket = StoppedReader(server);
   std::string pings;
-  for (int i = 0; i < 200; ++i) pings += ClientFrame(0x89, "are you there?");
+  for (int i = 0; i < 100; ++i) pings += ClientFrame(0x89, "are you there?");
   ASSERT_TRUE(socket.Send(pings));
   FloodUntilDropped(server);
   EXPECT_TRUE(server.WaitEmpty());

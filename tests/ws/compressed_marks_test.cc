@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/ws/ws_client.h"
+#include "ws/frame_scanner.h"
 
 namespace herald {
 namespace {
@@ -20,8 +21,11 @@ struct Pair {
 };
 
 std::string ScanIn(CompressedMarks& marks, std::string bytes, std::size_t step) {
-  for (std::size_t i = 0; i < bytes.size(); i += step)
-    marks.Scan(boost::asio::buffer(bytes.data() + i, std::min(step, bytes.size() - i)));
+  FrameScanner scanner;
+  for (std::size_t i = 0; i < bytes.size(); i += step) {
+    scanner.Scan(boost::asio::buffer(bytes.data() + i, std::min(step, bytes.size() - i)),
+                 [&](unsigned char& first) { marks.OnFrame(first); });
+  }
   return bytes;
 }
 

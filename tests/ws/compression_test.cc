@@ -227,6 +227,7 @@ TEST_F(CompressionTest, ReadsCompressedFramesOfAllShapes) {
 TEST_F(CompressionTest, ReadsRepetitiveFramesOfEverySize) {
   FrontEndOptions options = Options(&deflate_);
   options.limits.inbound_messages_per_second = 1'000'000;
+  options.limits.inbound_bytes_per_second = 0;
   Server server(std::move(options));
   auto client = DeflateClient::Open(server);
   for (int size = 3000; size < 50'000; size += 211) {

@@ -37,7 +37,7 @@ std::string TopicOf(int i) { return fmt::format("kept/{}", i); }
 FrontEndOptions StressOptions() {
   FrontEndOptions options = DevOptions();
   TopicRule rule = Rule("kept/*", kHistory);
-  rule.client_subscribe = TopicRule::Access::kAny;
+  rule.client_subscribe = TopicRule::Access::kAnyone;
   options.rules = std::make_shared<const TopicRules>(std::vector<TopicRule>{rule});
   return options;
 }

@@ -33,6 +33,7 @@ class FrameStreamTest : public ::testing::Test,
   // As a session does: what it knows of the socket holds until it is told.
   void OnSocketChanges() override { ++changes_; }
   void BeforeWrite() override {}
+  void OnReceived(std::uint32_t, std::size_t) override {}
   std::shared_ptr<void> Owner() override { return owner_; }
   void OnFilled() override {}
   void OnWritten(const Outbound&) override {}

@@ -32,7 +32,7 @@ TEST(HttpTest, UpgradesAGoodRequest) {
 
 TEST(HttpTest, AnswersWithTheFittingStatus) {
   FrontEndOptions options = DevOptions();
-  options.dev = false;  // tokens are needed, and there are no pages
+  options.dev = options.allow_anonymous = false;  // tokens are needed, and there are no pages
   Server server(std::move(options));
   struct Case {
     std::string request;
@@ -51,8 +51,8 @@ TEST(HttpTest, AnswersWithTheFittingStatus) {
            {UpgradeText("herald.v1.json", "/other"), "404"},
            {UpgradeText("herald.v1.json", "/wsx"), "404"},
            {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "404"},
-           {"POST " + head, "405", "Allow: GET\r\n"},
-           {"HEAD " + head, "405", "Allow: GET\r\n"},
+           {"POST " + head, "405", "Allow: GET, OPTIONS\r\n"},
+           {"HEAD " + head, "405", "Allow: GET, OPTIONS\r\n"},
            {"GET /ws HTTP/1.1\r\nHost: x\r\n\r\n", "426", "Upgrade: websocket\r\n"},
            {UpgradeText("herald.v1.json", "/ws", {{"Sec-WebSocket-Version", "8"}}), "426",
             "Sec-WebSocket-Version: 13\r\n"},
@@ -63,8 +63,8 @@ TEST(HttpTest, AnswersWithTheFittingStatus) {
     EXPECT_THAT(response, HasSubstr("Connection: close"));
   }
   EXPECT_EQ(server.front_end().handshakes_accepted, 0u);
-  EXPECT_EQ(server.front_end().handshakes_refused, 14u);
-  EXPECT_EQ(server.front_end().admission.admitted(), 0u);
+  EXPECT_EQ(server.front_end().refusals.total(), 14u);
+  EXPECT_EQ(server.front_end().admission.connections(), 0u);
 }
 
 TEST(HttpTest, RefusesAHeaderThatIsTooLarge) {
@@ -72,6 +72,62 @@ TEST(HttpTest, RefusesAHeaderThatIsTooLarge) {
   const std::string response =
       Exchange(server, UpgradeText("herald.v1.json", "/ws", {{"X-Long", std::string(9000, 'x')}}));
   EXPECT_THAT(response, StartsWith("HTTP/1.1 431"));
+}
+
+// Beast aborts the process at a field of 64 KiB.
+TEST(HttpTest, SurvivesALineThatIsTooLongForTheParser) {
+  FrontEndOptions options = DevOptions();
+  options.limits.max_header_bytes = 1 << 20;
+  Server server(std::move(options));
+  for (std::size_t size : {59'000u, 65'533u, 70'000u, 200'000u}) {
+    const std::string response =
+        Exchange(server, UpgradeText("mqtt", "/ws", {{"X-Long", std::string(size, 'x')}}));
+    EXPECT_THAT(response, StartsWith(size < 60'000 ? "HTTP/1.1 400" : "HTTP/1.1 431")) << size;
+  }
+}
+
+TEST(HttpTest, B1ListFieldsOnSeveralLinesUpgrade) {
+  Server server;
+  RawSocket socket(server.port());
+  ASSERT_TRUE(
+      socket.Send("GET /ws HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\nConnection: Upgrade\r\n"
+                  "Upgrade: h2c\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: other\r\n"
+                  "Sec-WebSocket-Protocol: herald.v1.json\r\n\r\n"));
+  const std::string response = socket.ReadUntil("\r\n\r\n");
+  EXPECT_THAT(response, StartsWith("HTTP/1.1 101 "));
+  EXPECT_THAT(response, HasSubstr("Sec-WebSocket-Protocol: herald.v1.json\r\n"));
+}
+
+TEST(HttpTest, B10OptionsSaysWhatWorks) {
+  Server server;
+  for (const char* target : {"/ws", "/herald.js", "*"}) {
+    const std::string response =
+        Exchange(server, std::string("OPTIONS ") + target + " HTTP/1.1\r\nHost: x\r\n\r\n");
+    EXPECT_THAT(response, StartsWith("HTTP/1.1 204 ")) << target;
+    EXPECT_THAT(response, HasSubstr("Allow: GET, ")) << target;
+  }
+}
+
+TEST(HttpTest, G16AnswersListedHostsOnly) {
+  FrontEndOptions options = DevOptions();
+  options.allowed_hosts = {"loopback"};
+  Server server(std::move(options));
+  const auto get = [&](const std::string& host) {
+    return Exchange(server, "GET /herald.js HTTP/1.1\r\nHost: " + host + "\r\n\r\n");
+  };
+  EXPECT_THAT(get("localhost:8080"), StartsWith("HTTP/1.1 200 "));
+  const std::string refused = get("evil.example");
+  EXPECT_THAT(refused, StartsWith("HTTP/1.1 421 "));
+  EXPECT_THAT(refused, HasSubstr("allowed_hosts"));
+}
+
+TEST(HttpTest, AnswersAHalfClosedRequestThatIsNotComplete) {
+  Server server;
+  RawSocket socket(server.port());
+  ASSERT_TRUE(socket.Send("GET /ws HTTP/1.1\r\nHost:"));
+  socket.ShutdownSend();
+  EXPECT_THAT(socket.ReadToEnd().value_or(""), StartsWith("HTTP/1.1 400 "));
 }
 
 TEST(HttpTest, GivesUpOnAHeaderThatDoesNotCome) {
@@ -98,9 +154,9 @@ TEST(HttpTest, RefusesWhenItIsFullOrDraining) {
   EXPECT_THAT(draining, StartsWith("HTTP/1.1 503"));
   EXPECT_THAT(draining, HasSubstr("Retry-After: "));
   server.front_end().draining = false;
-  server.front_end().memory_full = true;
+  server.front_end().memory = MemoryLevel::kTight;
   EXPECT_THAT(Exchange(server, UpgradeText()), StartsWith("HTTP/1.1 503"));
-  server.front_end().memory_full = false;
+  server.front_end().memory = MemoryLevel::kNormal;
   EXPECT_TRUE(JsonClient::Open(server));
 }
 

@@ -21,14 +21,14 @@ namespace json = boost::json;
 
 v1::ClientFrame Decode(std::string_view text) {
   v1::ClientFrame frame;
-  const absl::Status status = JsonCodec().Decode(text, frame);
+  const absl::Status status = JsonCodec().Decode(text, {}, frame);
   EXPECT_TRUE(status.ok()) << text << ": " << status;
   return frame;
 }
 
 std::string Error(std::string_view text) {
   v1::ClientFrame frame;
-  const absl::Status status = JsonCodec().Decode(text, frame);
+  const absl::Status status = JsonCodec().Decode(text, {}, frame);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text.substr(0, 100);
   return std::string(status.message());
 }
@@ -222,12 +222,37 @@ TEST(JsonCodecTest, SurvivesDeepNesting) {
   const std::string deep = std::string(30'000, '[') + std::string(30'000, ']');
   v1::ClientFrame frame;
   // Passed on or refused: whoever accepts the payload looks at it closer.
-  (void)JsonCodec().Decode("{\"publish\":{\"data\":" + deep + "}}", frame);
-  (void)JsonCodec().Decode("{\"publish\":{\"x\":" + deep + ",\"topic\":\"t\"}}", frame);
-  (void)JsonCodec().Decode(std::string(60'000, '['), frame);
+  (void)JsonCodec().Decode("{\"publish\":{\"data\":" + deep + "}}", {}, frame);
+  (void)JsonCodec().Decode("{\"publish\":{\"x\":" + deep + ",\"topic\":\"t\"}}", {}, frame);
+  (void)JsonCodec().Decode(std::string(60'000, '['), {}, frame);
   std::string objects;
   for (int i = 0; i < 10'000; ++i) objects += "{\"connect\":";
   Error(objects);
+}
+
+std::string Repeated(int count, std::string_view entry) {
+  std::string list;
+  for (int i = 0; i < count; ++i) list += (i ? "," : "") + fmt::format(fmt::runtime(entry), i);
+  return list;
+}
+
+TEST(JsonCodecTest, G8ListsStopAtTheirLimits) {
+  const auto resume = [](int count) {
+    return R"({"connect":{"resume":[)" + Repeated(count, R"({{"topic":"t{}"}})") + "]}}";
+  };
+  const auto labels = [](int count) {
+    return R"({"connect":{"labels":{)" + Repeated(count, R"("l{}":"v")") + "}}}";
+  };
+  const auto ack = [](int count) { return R"({"ack":{)" + Repeated(count, R"("t{}":1)") + "}}"; };
+  EXPECT_EQ(Decode(resume(130)).connect().resume_size(), 130);
+  EXPECT_EQ(Error(resume(131)), "`resume` has more than 130 topics");
+  // Not even read further: what follows is no JSON.
+  EXPECT_EQ(Error(R"({"connect":{"resume":[)" + Repeated(131, R"({{"topic":"t{}"}})") + ",[[[x"),
+            "`resume` has more than 130 topics");
+  EXPECT_EQ(Decode(labels(32)).connect().labels().size(), 32u);
+  EXPECT_EQ(Error(labels(33)), "`labels` has more than 32 entries");
+  EXPECT_EQ(Decode(ack(130)).ack().offsets().size(), 130u);
+  EXPECT_EQ(Error(ack(131)), "`ack` has more than 130 topics");
 }
 
 // One parser a thread is reused: a frame must not see its predecessor.
@@ -247,7 +272,7 @@ TEST(JsonCodecTest, FramesDoNotMixAfterErrors) {
 json::object Parsed(std::string_view bytes) {
   const auto payloads = PayloadsOf(bytes);
   EXPECT_EQ(payloads.size(), 1u);
-  json::error_code error;
+  boost::system::error_code error;
   const json::value value = json::parse(payloads.at(0), error);
   EXPECT_FALSE(error) << payloads[0];
   return error ? json::object() : value.as_object();

@@ -197,8 +197,8 @@ TEST_F(KeyStoreTest, RefusesBrokenKeySets) {
   EXPECT_THAT(Error("jwks", "{" + ec + "}"), HasSubstr("no array 'keys'"));
   EXPECT_THAT(Error("jwks", R"({"keys":[]})"), HasSubstr("none of the 0 keys"));
   EXPECT_THAT(Error("jwks", R"({"keys":[1]})"), HasSubstr("key 1: is not an object"));
-  EXPECT_THAT(Error("jwks", Jwks({ec, rsa + R"(,"alg":"HS256")"})),
-              HasSubstr("key 2: alg HS256 does not fit a key of kty RSA"));
+  EXPECT_THAT(Error("jwks", Jwks({rsa + R"(,"alg":"HS256")"})),
+              HasSubstr("key 1: alg HS256 does not fit a key of kty RSA"));
   EXPECT_THAT(Error("jwks", Jwks({SecretJwk(kSecret) + R"(,"alg":"RS256")"})),
               HasSubstr("does not fit"));
   EXPECT_THAT(Error("jwks", Jwks({ec + R"(,"kid":7)"})), HasSubstr("'kid' is not a string"));
@@ -224,9 +224,58 @@ TEST_F(KeyStoreTest, RefusesAPointThatIsNotOnTheCurve) {
       HasSubstr("do not make a key"));
 }
 
+TEST_F(KeyStoreTest, C1SkipsABrokenKeyBesideAGoodOne) {
+  const std::string weak = R"("kty":"RSA","n":"AQAB","e":"AQAB")";
+  const KeySource source{
+      KeySource::Kind::kJwks, {}, directory_.Write("set", Jwks({weak, EcJwk(NewEc())}))};
+  const auto store = MustLoad({source});
+  ASSERT_EQ(store->Keys()->keys.size(), 1u);
+  EXPECT_EQ(store->Keys()->keys[0].algorithm, Algorithm::kEs256);
+  const auto notes = store->TakeNotes();
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_THAT(notes[0], AllOf(HasSubstr(directory_.Path("set")),
+                              HasSubstr("key 1: the RSA key has"), HasSubstr("skipped")));
+  EXPECT_TRUE(store->TakeNotes().empty());
+}
+
+TEST_F(KeyStoreTest, C2AByteOrderMark) {
+  const std::string mark(kByteOrderMark);
+  EXPECT_EQ(Read("jwks", mark + Jwks({SecretJwk(kSecret)}))->size(), 1u);
+  EXPECT_EQ(Read("ES256", mark + PublicPem(NewEc()))->size(), 1u);
+  const auto store = MustLoad({Secret("marked", mark + kSecret), Secret("plain", kSecret)});
+  EXPECT_EQ(store->Keys()->keys[0].secret, mark + kSecret);
+  const auto notes = store->TakeNotes();
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_THAT(notes[0], AllOf(HasSubstr("marked"), HasSubstr("byte-order mark")));
+}
+
+TEST_F(KeyStoreTest, FingerprintsTellKeysApart) {
+  const EvpKey ec = NewEc();
+  const auto keys =
+      Read("jwks", Jwks({EcJwk(ec) + R"(,"kid":"a")", EcJwk(NewEc()) + R"(,"kid":"b")"}));
+  const auto renamed = Read("ES256", PublicPem(ec));
+  ASSERT_TRUE(keys.ok() && renamed.ok());
+  EXPECT_NE(keys->at(0).fingerprint, keys->at(1).fingerprint);
+  EXPECT_EQ(keys->at(0).fingerprint, renamed->at(0).fingerprint) << "the id does not count";
+  EXPECT_NE(MakeSecretKey(kSecret)->fingerprint, MakeSecretKey(kOtherSecret)->fingerprint);
+}
+
+TEST_F(KeyStoreTest, TakesFetchedKeys) {
+  const auto store = MustLoad({{KeySource::Kind::kJwksUrl, {}, "https://id.example/keys"}});
+  EXPECT_TRUE(store->Keys()->keys.empty());
+  ASSERT_TRUE(store->SetFetched(Jwks({SecretJwk(kSecret)})).ok());
+  EXPECT_EQ(store->Keys()->keys.size(), 1u);
+  EXPECT_THAT(Message(store->SetFetched("<html>")), HasSubstr("https://id.example/keys: not JSON"));
+  EXPECT_TRUE(store->ReloadIfChanged(absl::FromUnixSeconds(1000)).ok());
+  EXPECT_TRUE(store->Reload().ok());
+  EXPECT_EQ(store->Keys()->keys[0].secret, kSecret) << "the old ones stay";
+  EXPECT_FALSE(MustLoad({Secret("key", kSecret)})->SetFetched("{}").ok());
+}
+
 TEST_F(KeyStoreTest, LimitsTheNumberOfKeys) {
-  std::string set = R"({"keys":[{)" + SecretJwk(kSecret) + "}";
-  for (std::size_t i = 1; i < kMaxKeys; ++i) set += ",{" + SecretJwk(kSecret) + "}";
+  std::string set = R"({"keys":[{)" + SecretJwk(kSecret) + R"(,"kid":"0"})";
+  for (std::size_t i = 1; i < kMaxKeys; ++i)
+    set += ",{" + SecretJwk(kSecret) + R"(,"kid":")" + std::to_string(i) + "\"}";
   EXPECT_TRUE(Read("jwks", set + "]}").ok());
   EXPECT_THAT(Error("jwks", set + ",{" + SecretJwk(kSecret) + "}]}"), HasSubstr("more than 64"));
   const KeySource full{KeySource::Kind::kJwks, {}, directory_.Write("full", set + "]}")};

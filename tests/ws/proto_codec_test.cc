@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "tests/session/node.h"
@@ -22,7 +23,7 @@ TEST(ProtoCodecTest, ReadsEveryKindOfFrame) {
   for (v1::ClientFrame& frame : frames) {
     frame.set_id(9);
     v1::ClientFrame read;
-    ASSERT_TRUE(ProtoCodec().Decode(frame.SerializeAsString(), read).ok());
+    ASSERT_TRUE(ProtoCodec().Decode(frame.SerializeAsString(), {}, read).ok());
     EXPECT_EQ(read.SerializeAsString(), frame.SerializeAsString());
   }
 }
@@ -31,16 +32,16 @@ TEST(ProtoCodecTest, RefusesWhatIsNotAFrame) {
   v1::ClientFrame frame;
   for (const std::string& bytes :
        {"\xff"s, "\x12\x05"s, "{\"ping\":{}}"s, "\x1a\x03\x0a\x01\xff"s /* not UTF-8 */}) {
-    EXPECT_EQ(ProtoCodec().Decode(bytes, frame).code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(ProtoCodec().Decode(bytes, {}, frame).code(), absl::StatusCode::kInvalidArgument);
   }
 }
 
 // The same as an empty JSON object; a newer client's kind looks the same.
 TEST(ProtoCodecTest, AFrameWithoutAKnownKindHasNone) {
   v1::ClientFrame frame;
-  ASSERT_TRUE(ProtoCodec().Decode("", frame).ok());
+  ASSERT_TRUE(ProtoCodec().Decode("", {}, frame).ok());
   EXPECT_EQ(frame.kind_case(), v1::ClientFrame::KIND_NOT_SET);
-  ASSERT_TRUE(ProtoCodec().Decode("\xfa\x06\x00"s, frame).ok());  // field 111, empty
+  ASSERT_TRUE(ProtoCodec().Decode("\xfa\x06\x00"s, {}, frame).ok());  // field 111, empty
   EXPECT_EQ(frame.kind_case(), v1::ClientFrame::KIND_NOT_SET);
 }
 
@@ -84,6 +85,42 @@ TEST(ProtoCodecTest, WritesPayloadsByTheirKind) {
   EXPECT_EQ(Encoded(body, "", {}).bytes(), "\xff");
   body.payload.assign(70'000, '\xff');
   EXPECT_EQ(Encoded(body, "", {}).bytes().size(), 70'000u);
+}
+
+std::string ErrorOf(const std::string& bytes) {
+  v1::ClientFrame frame;
+  const absl::Status status = ProtoCodec().Decode(bytes, {}, frame);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(frame.kind_case(), v1::ClientFrame::KIND_NOT_SET) << "parsed before it was counted";
+  return std::string(status.message());
+}
+
+TEST(ProtoCodecTest, G8ListsStopAtTheirLimits) {
+  v1::ClientFrame frame, read;
+  for (int i = 0; i < 130; ++i) frame.mutable_connect()->add_resume();
+  for (int i = 0; i < 32; ++i) (*frame.mutable_connect()->mutable_labels())[fmt::format("l{}", i)];
+  frame.mutable_connect()->set_token("t");
+  ASSERT_TRUE(ProtoCodec().Decode(frame.SerializeAsString(), {}, read).ok());
+  v1::ClientFrame more = frame;
+  more.mutable_connect()->add_resume();
+  EXPECT_EQ(ErrorOf(more.SerializeAsString()), "`resume` has more than 130 topics");
+  more = frame;
+  (*more.mutable_connect()->mutable_labels())["one more"];
+  EXPECT_EQ(ErrorOf(more.SerializeAsString()), "`labels` has more than 32 entries");
+  more.Clear();
+  for (int i = 0; i < 131; ++i) (*more.mutable_ack()->mutable_offsets())[fmt::format("t{}", i)] = 1;
+  EXPECT_EQ(ErrorOf(more.SerializeAsString()), "`ack` has more than 130 topics");
+}
+
+// A frame may say `connect` many times, and a field too: the last one counts, so none may be free.
+TEST(ProtoCodecTest, G8FieldsAreCountedHoweverTheyAreSpread) {
+  std::string bytes;
+  for (int i = 0; i < 131; ++i) bytes += "\x12\x02\x1a\x00"s;  // connect { resume {} }
+  EXPECT_EQ(ErrorOf(bytes), "the frame has more than 32 fields");
+  bytes = "\x12\x80\x02"s;                             // connect, 256 bytes
+  for (int i = 0; i < 128; ++i) bytes += "\x78\x01"s;  // field 15, unknown
+  EXPECT_EQ(ErrorOf(bytes), "the frame has more than 32 fields");
+  EXPECT_EQ(ErrorOf("\x7b\x7c"s), "not a ClientFrame");  // a group
 }
 
 TEST(ProtoCodecTest, WritesTheOtherFrames) {

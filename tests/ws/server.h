@@ -23,6 +23,7 @@ namespace herald {
 inline FrontEndOptions DevOptions() {
   FrontEndOptions options;
   options.rules = std::make_shared<const TopicRules>(TopicRules::DevDefaults());
+  options.allow_anonymous = true;
   options.dev = true;
   options.enable_raw = true;
   return options;
@@ -65,7 +66,7 @@ class Server {
   }
   // All connections have ended, and gave back what they held.
   [[nodiscard]] bool WaitEmpty() {
-    return Eventually([&] { return front_end_->admission.admitted() == 0 && sessions() == 0; });
+    return Eventually([&] { return front_end_->admission.connections() == 0 && sessions() == 0; });
   }
 
   // The next event of this kind since the start or the last one found; null if it does not come.
@@ -119,7 +120,7 @@ class JsonClient {
     const auto text = ws_->Read();
     if (!text) return {};
     EXPECT_TRUE(ws_->got_text());
-    boost::json::error_code error;
+    boost::system::error_code error;
     auto value = boost::json::parse(*text, error);
     EXPECT_FALSE(error) << *text;
     return error ? boost::json::object() : value.as_object();

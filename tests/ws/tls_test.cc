@@ -138,7 +138,7 @@ TEST(TlsTest, GarbageInsteadOfAClientHelloIsCut) {
   gone.ShutdownSend();
   ASSERT_TRUE(gone.ReadToEnd().has_value());
   EXPECT_EQ(server.handshakes(TlsResult::kClosed), 1u);
-  EXPECT_EQ(server.front_end().handshakes_refused, 0u);
+  EXPECT_EQ(server.front_end().refusals.total(), 0u);
 }
 
 TEST(TlsTest, PlainHttpIsToldToUseTls) {

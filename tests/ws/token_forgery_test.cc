@@ -102,7 +102,7 @@ TEST_F(TokenForgeryTest, KidChoosesTheKey) {
   };
   EXPECT_TRUE(verify(one, R"(,"kid":"one")").ok());
   EXPECT_TRUE(verify(two, R"(,"kid":"two")").ok());
-  EXPECT_TRUE(verify(two, "").ok()) << "without kid every key is tried";
+  EXPECT_BAD(verify(two, ""), "has no 'kid'");  // G14: a forger would have every key tried
   EXPECT_BAD(verify(two, R"(,"kid":"one")"), "signature is wrong");
   EXPECT_BAD(verify(two, R"(,"kid":"three")"), "not configured");
   EXPECT_BAD(verify(two, R"(,"kid":"")"), "not configured");
@@ -110,6 +110,23 @@ TEST_F(TokenForgeryTest, KidChoosesTheKey) {
   EXPECT_BAD(verify(two, R"(,"kid":2)"), "'kid' that is not a string");
   EXPECT_BAD(verify(two, R"(,"kid":["two"])"), "'kid' that is not a string");
   EXPECT_BAD(verify(two, R"(,"kid":"../../etc/passwd")"), "not configured");
+}
+
+TEST_F(TokenForgeryTest, G14EveryKeyThatFitsIsTriedAndTheyAreFew) {
+  std::string pem;
+  std::vector<EvpKey> keys;
+  for (std::size_t i = 0; i < kMaxAttempts; ++i) {
+    keys.push_back(NewEd25519());
+    pem += PublicPem(keys.back());
+  }
+  const std::string header = R"({"alg":"EdDSA"})", payload = R"({"sub":"a"})";
+  const auto verifier = Make({.keys = {Source("EdDSA", pem)}});
+  for (const EvpKey& key : keys) {
+    EXPECT_TRUE(verifier->Verify(SignedBy(key, Algorithm::kEdDsa, header, payload), kNow).ok());
+  }
+  const auto many =
+      TokenVerifier::Create({.keys = {Source("EdDSA", pem + PublicPem(NewEd25519()))}});
+  EXPECT_THAT(Message(many.status()), testing::HasSubstr("5 EdDSA keys fit the same token"));
 }
 
 TEST_F(TokenForgeryTest, AKeyWithoutIdIsTriedWhateverTheKid) {

@@ -43,19 +43,72 @@ TEST_F(TokenVerifierTest, VerifiesTheExampleOfRfc8037A4) {
       "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc."
       "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
   EXPECT_BAD(verifier->Verify(token, kNow).status(), "payload is not a JSON object");
-  std::string changed = token;
-  changed[25] = 'S';
-  EXPECT_BAD(verifier->Verify(changed, kNow).status(), "signature is wrong");
+  const std::size_t dot = token.rfind('.');
+  const std::string signature = *DecodeBase64Url(token.substr(dot + 1));
+  const Key& key = verifier->Keys()->keys[0];
+  EXPECT_TRUE(VerifySignature(key, token.substr(0, dot), signature));
+  EXPECT_FALSE(VerifySignature(key, token.substr(0, dot - 1), signature));
+}
+
+// --- how long a token may live
+
+TEST_F(TokenVerifierTest, C4ATokenWithoutExpIsRefusedUnlessThatIsAllowed) {
+  const KeySource source = Source("HS256", kSecret);
+  const std::string token = Hs256(kHs256Header, R"({"sub":"a"})");
+  const auto strict = TokenVerifier::Create({.keys = {source}});
+  const absl::Status refused = (*strict)->Verify(token, kNow).status();
+  EXPECT_BAD(refused, "has no 'exp'");
+  EXPECT_EQ(TokenFaultOf(refused), TokenFault::kNoExpiry);
+  EXPECT_TRUE(Make({.keys = {source}})->Verify(token, kNow).ok());
+}
+
+TEST_F(TokenVerifierTest, C4ALifetimeIsFromIatOrFromNow) {
+  const auto verifier = TokenVerifier::Create(
+      {.keys = {Source("HS256", kSecret)}, .leeway = {}, .max_lifetime = absl::Hours(1)});
+  const auto verify = [&](const std::string& times) {
+    return (*verifier)->Verify(Hs256(kHs256Header, R"({"sub":"a",)" + times + "}"), kNow).status();
+  };
+  EXPECT_TRUE(verify(R"("iat":1800000000,"exp":1800003600)").ok());
+  EXPECT_TRUE(verify(R"("exp":1800003600)").ok());
+  for (const char* times : {R"("iat":1799999999,"exp":1800003600)", R"("exp":1800003601)"}) {
+    const absl::Status refused = verify(times);
+    EXPECT_BAD(refused, "longer than jwt_max_lifetime, 1h");
+    EXPECT_EQ(TokenFaultOf(refused), TokenFault::kLifetime);
+  }
+  EXPECT_BAD(verify(R"("iat":"x","exp":1800003600)"), "'iat' is not a time");
+}
+
+// --- what costs little comes first
+
+TEST_F(TokenVerifierTest, G14CheapChecksComeBeforeTheSignature) {
+  const auto verifier = TokenVerifier::Create(
+      {.keys = {Source("HS256", kSecret)}, .audience = "herald", .issuer = "login"});
+  const std::string forged(32, 'x');
+  const auto fault = [&](const std::string& payload) {
+    return TokenFaultOf((*verifier)->Verify(Hs256(kHs256Header, payload, forged), kNow).status());
+  };
+  EXPECT_EQ(fault(R"({"sub":"a","exp":1800000060,"aud":"herald"})"), TokenFault::kIssuer);
+  EXPECT_EQ(fault(R"({"sub":"a","exp":1800000060,"iss":"login"})"), TokenFault::kAudience);
+  EXPECT_EQ(fault(R"({"sub":"a","aud":"herald","iss":"login"})"), TokenFault::kNoExpiry);
+  EXPECT_EQ(fault(R"({"sub":"a","aud":"herald","iss":"login","exp":1800000060,"nbf":1800000050})"),
+            TokenFault::kNotYetValid);
+  EXPECT_EQ(fault(R"({"sub":"a","aud":"herald","iss":"login","exp":1800000060})"),
+            TokenFault::kSignature);
+  // Only a genuine token is called expired.
+  EXPECT_EQ(fault(R"({"sub":"a","aud":"herald","iss":"login","exp":1})"), TokenFault::kSignature);
 }
 
 TEST_F(TokenVerifierTest, ReadsEveryClaim) {
   const auto claims = SecretVerifier().Verify(
-      Hs256(kHs256Header, R"({"sub":"alice","exp":1800000060.5,"nbf":1799999999,"iat":1,
+      Hs256(kHs256Header, R"({"sub":"alice","jti":"t1","exp":1800000060.5,"nbf":1799999999,"iat":1,
           "topics":["orders/42","news"],"labels":{"tier":"gold","platform":"web"},
           "allow":{"subscribe":["orders/*"],"publish":["chat/**","x"]},"realm":{"roles":["a"]}})"),
       kNow);
   ASSERT_TRUE(claims.ok()) << claims.status();
   EXPECT_EQ(claims->subject, "alice");
+  EXPECT_EQ(claims->token_id, "t1");
+  EXPECT_TRUE(SecretVerifier().Accepts(claims->key));
+  EXPECT_FALSE(SecretVerifier().Accepts(claims->key + 1));
   EXPECT_EQ(claims->expires_at, kNow + absl::Milliseconds(60500));
   EXPECT_THAT(claims->topics, ElementsAre("orders/42", "news"));
   EXPECT_THAT(claims->allow_subscribe, ElementsAre("orders/*"));
@@ -67,7 +120,7 @@ TEST_F(TokenVerifierTest, ReadsEveryClaim) {
 TEST_F(TokenVerifierTest, AbsentClaimsAreEmptyAndNeverExpire) {
   const auto claims = SecretVerifier().Verify(Hs256(kHs256Header, R"({"sub":"alice"})"), kNow);
   ASSERT_TRUE(claims.ok()) << claims.status();
-  EXPECT_EQ(*claims, Claims{.subject = "alice"});
+  EXPECT_EQ(*claims, (Claims{.subject = "alice", .key = claims->key}));
   EXPECT_EQ(claims->expires_at, absl::InfiniteFuture());
 }
 

@@ -21,7 +21,8 @@ const topics = [CHAT, SYSTEM, PRESENCE, ...(page.get('topics') ?? '').split(',')
 
 const url = new URL('/ws', location.href);
 if (user) url.searchParams.set('user', user);
-if (labels) url.searchParams.set('labels', labels);
+// A list is split at its commas before it is decoded, so they stay as they are.
+if (labels) url.search += `${url.search ? '&' : '?'}labels=${labels.split(',').map(encodeURIComponent).join(',')}`;
 
 let sessionId = '';
 let present = new Map(); // session id → what demo/presence says of it

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@ namespace herald {
 inline constexpr std::size_t kMaxSubjectBytes = kMaxUserIdBytes;
 inline constexpr std::size_t kMaxTokenTopics = 128;  // also of each list in `allow`
 inline constexpr std::size_t kMaxTokenTopicBytes = 255;
+inline constexpr std::size_t kMaxTokenIdBytes = 255;
 
 struct Claims {
   std::string subject = {};  // `sub`: the user id. Not empty, UTF-8, no control characters
@@ -24,7 +26,10 @@ struct Claims {
   // topic parser has the last word.
   std::vector<std::string> allow_subscribe = {};
   std::vector<std::string> allow_publish = {};
-  Labels labels = {};  // none under `client/`
+  Labels labels = {};         // none under `client/`
+  std::string token_id = {};  // `jti`; empty if the token has none
+  // Fingerprint of the key that verified the token (Key::fingerprint); 0: there was no token.
+  std::uint64_t key = 0;
 
   friend bool operator==(const Claims&, const Claims&) = default;
 };

@@ -7,13 +7,15 @@
 #include <string_view>
 #include <utility>
 
+#include "ws/auth/token_fault.h"
+
 namespace herald {
 namespace {
 
 namespace json = boost::json;
 
 absl::Status Bad(std::string_view claim, std::string_view what) {
-  return absl::UnauthenticatedError(fmt::format("token claim '{}' {}", claim, what));
+  return RefuseToken(TokenFault::kClaims, fmt::format("claim '{}' {}", claim, what));
 }
 
 absl::Status ReadTexts(const json::value& value, std::string_view claim,
@@ -87,6 +89,13 @@ absl::StatusOr<Claims> ClaimsFromJson(const json::object& payload) {
   if (!ValidateUserId(claims.subject).ok()) {
     return Bad("sub", fmt::format("is empty, over {} bytes or not plain text", kMaxSubjectBytes));
   }
+  if (const json::value* jti = payload.if_contains("jti")) {
+    if (!jti->is_string()) return Bad("jti", "is not a string");
+    claims.token_id.assign(jti->get_string().data(), jti->get_string().size());
+    if (!IsPlainText(claims.token_id, kMaxTokenIdBytes)) {
+      return Bad("jti", fmt::format("is empty, over {} bytes or not plain text", kMaxTokenIdBytes));
+    }
+  }
   if (const json::value* topics = payload.if_contains("topics")) {
     absl::Status status = ReadTexts(*topics, "topics", claims.topics);
     if (!status.ok()) return status;
@@ -103,6 +112,7 @@ absl::StatusOr<Claims> ClaimsFromJson(const json::object& payload) {
 json::object ClaimsToJson(const Claims& claims) {
   json::object out;
   out["sub"] = claims.subject;
+  if (!claims.token_id.empty()) out["jti"] = claims.token_id;
   if (!claims.topics.empty()) out["topics"] = ToArray(claims.topics);
   if (claims.allow_subscribe == claims.allow_publish) {
     if (!claims.allow_subscribe.empty()) out["allow"] = ToArray(claims.allow_subscribe);

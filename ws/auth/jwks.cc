@@ -9,12 +9,14 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "ws/auth/base64url.h"
+#include "ws/auth/key_file.h"
 
 namespace herald {
 namespace {
@@ -172,8 +174,10 @@ absl::StatusOr<std::optional<Key>> ReadJwk(const json::value& value,
 }  // namespace
 
 absl::StatusOr<std::vector<Key>> ParseJwks(std::string_view text,
-                                           const std::vector<Algorithm>& allowed) {
-  json::error_code error;
+                                           const std::vector<Algorithm>& allowed,
+                                           std::vector<std::string>* skipped) {
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  boost::system::error_code error;
   json::parse_options options;
   options.max_depth = kMaxDepth;
   const json::value document = json::parse(text, error, {}, options);
@@ -184,13 +188,14 @@ absl::StatusOr<std::vector<Key>> ParseJwks(std::string_view text,
     return absl::InvalidArgumentError("not a key set: there is no array 'keys'");
   }
   std::vector<Key> keys;
+  std::vector<std::string> broken;
   std::size_t number = 0;
   for (const json::value& value : list->get_array()) {
     ++number;
     absl::StatusOr<std::optional<Key>> key = ReadJwk(value, allowed);
     if (!key.ok()) {
-      return absl::InvalidArgumentError(
-          fmt::format("key {}: {}", number, std::string(key.status().message())));
+      broken.push_back(fmt::format("key {}: {}", number, std::string(key.status().message())));
+      continue;
     }
     if (!key->has_value()) continue;
     if (keys.size() == kMaxKeys) {
@@ -199,7 +204,13 @@ absl::StatusOr<std::vector<Key>> ParseJwks(std::string_view text,
     keys.push_back(**std::move(key));
   }
   if (keys.empty()) {
-    return absl::InvalidArgumentError(fmt::format("none of the {} keys can be used", number));
+    return absl::InvalidArgumentError(fmt::format("none of the {} keys can be used{}{}", number,
+                                                  broken.empty() ? "" : "; ",
+                                                  broken.empty() ? "" : broken.front()));
+  }
+  if (skipped != nullptr) {
+    skipped->insert(skipped->end(), std::make_move_iterator(broken.begin()),
+                    std::make_move_iterator(broken.end()));
   }
   return keys;
 }

@@ -8,14 +8,18 @@
 // (`use` other than "sig", `key_ops` without "verify"). Private members are not
 // read.
 //
+// A key of a known kind that is broken, weak, or whose `alg` does not fit its `kty` is skipped too,
+// and named in `skipped`: the operator should learn of it, and the good keys beside it still count.
+// A byte-order mark before the JSON is ignored (RFC 8259 §8.1).
+//
 // Limits: 64 keys that are used, JSON nested 16 deep.
-// Errors: kInvalidArgument, with the number of the key from 1. A key of a known
-//         kind that is broken, weak, or whose `alg` does not fit its `kty`
-//         refuses the whole set; so does a set in which no key is usable.
+// Errors: kInvalidArgument: the text is not a key set, or no key of it is usable (with the reason of
+//         the first that is broken), or more than 64 are.
 // Spec:   RFC 7517 §4 and §5, RFC 7518 §6, RFC 8037 §2.
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -27,8 +31,10 @@ namespace herald {
 
 inline constexpr std::size_t kMaxKeys = 64;
 
-// An empty `allowed` allows all.
+// An empty `allowed` allows all. Appends one line to `skipped`, which may be null, for each key that
+// is broken: its number from 1 and what is wrong.
 absl::StatusOr<std::vector<Key>> ParseJwks(std::string_view text,
-                                           const std::vector<Algorithm>& allowed);
+                                           const std::vector<Algorithm>& allowed,
+                                           std::vector<std::string>* skipped = nullptr);
 
 }  // namespace herald

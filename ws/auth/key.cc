@@ -5,7 +5,10 @@
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/x509.h>
 
+#include <array>
+#include <cstring>
 #include <string_view>
 #include <utility>
 
@@ -38,6 +41,26 @@ absl::Status CheckEc(const EVP_PKEY* key) {
   return absl::OkStatus();
 }
 
+std::uint64_t Fingerprint(Algorithm algorithm, std::string_view material) {
+  std::string input(AlgorithmName(algorithm));
+  input.append(1, '\0').append(material);
+  std::array<unsigned char, 32> digest{};
+  EVP_Digest(input.data(), input.size(), digest.data(), nullptr, EVP_sha256(), nullptr);
+  std::uint64_t fingerprint = 0;
+  std::memcpy(&fingerprint, digest.data(), sizeof fingerprint);
+  return fingerprint == 0 ? 1 : fingerprint;
+}
+
+// The public half in DER.
+std::string PublicDer(EVP_PKEY* key) {
+  unsigned char* der = nullptr;
+  const int size = i2d_PUBKEY(key, &der);
+  if (size <= 0) return {};
+  std::string out(reinterpret_cast<char*>(der), static_cast<std::size_t>(size));
+  OPENSSL_free(der);
+  return out;
+}
+
 }  // namespace
 
 absl::StatusOr<Key> MakeSecretKey(std::string secret, std::string id) {
@@ -45,7 +68,8 @@ absl::StatusOr<Key> MakeSecretKey(std::string secret, std::string id) {
     return absl::InvalidArgumentError(fmt::format("the secret has {} bytes, HS256 needs {} or more",
                                                   secret.size(), kMinSecretBytes));
   }
-  return Key{Algorithm::kHs256, std::move(id), std::move(secret), nullptr};
+  const std::uint64_t fingerprint = Fingerprint(Algorithm::kHs256, secret);
+  return Key{Algorithm::kHs256, std::move(id), std::move(secret), nullptr, fingerprint};
 }
 
 absl::StatusOr<Key> ParseSecretText(std::string text) {
@@ -79,9 +103,11 @@ absl::StatusOr<Key> MakeAsymmetricKey(std::shared_ptr<EVP_PKEY> evp, std::string
     status = absl::InvalidArgumentError(fmt::format(
         "a key of type {} serves none of RS256, ES256, EdDSA", type == nullptr ? "unknown" : type));
   }
+  const std::uint64_t fingerprint =
+      status.ok() ? Fingerprint(algorithm, PublicDer(evp.get())) : std::uint64_t{0};
   ERR_clear_error();  // this thread's queue: the next TLS call would report it
   if (!status.ok()) return status;
-  return Key{algorithm, std::move(id), {}, std::move(evp)};
+  return Key{algorithm, std::move(id), {}, std::move(evp), fingerprint};
 }
 
 }  // namespace herald

@@ -11,6 +11,7 @@
 #include <openssl/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -28,6 +29,9 @@ struct Key {
   std::string id;                 // `kid`; empty if the key has none
   std::string secret;             // of HS256 only
   std::shared_ptr<EVP_PKEY> evp;  // of the others; public, or private to sign with
+  // 64 bits of SHA-256 over the algorithm and the secret or the public key, whatever its id. Never 0
+  // in a key made below. Tells whether a key that verified a token is still configured.
+  std::uint64_t fingerprint = 0;
 };
 
 absl::StatusOr<Key> MakeSecretKey(std::string secret, std::string id = "");

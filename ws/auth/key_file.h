@@ -10,12 +10,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 
 namespace herald {
 
 inline constexpr std::size_t kMaxKeyFileBytes = 1 << 20;
+inline constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // in UTF-8
 
 // What tells two versions of a file apart. All zero: there is no file.
 struct FileStamp {

@@ -14,13 +14,15 @@ namespace {
 
 constexpr absl::Duration kCheckEvery = absl::Seconds(1);
 constexpr std::size_t kMaxSources = 64;
+constexpr std::size_t kMaxNotes = 256;
 
 bool IsAllowed(Algorithm algorithm, const std::vector<Algorithm>& allowed) {
   return allowed.empty() || std::find(allowed.begin(), allowed.end(), algorithm) != allowed.end();
 }
 
 absl::Status CheckSource(const KeySource& source, const std::vector<Algorithm>& allowed) {
-  if (source.kind == KeySource::Kind::kJwks) return absl::OkStatus();
+  if (source.kind == KeySource::Kind::kJwks || source.kind == KeySource::Kind::kJwksUrl)
+    return absl::OkStatus();
   if (!IsAllowed(source.algorithm, allowed)) {
     return absl::InvalidArgumentError(fmt::format("{}: {} is not among the allowed algorithms",
                                                   source.path, AlgorithmName(source.algorithm)));
@@ -51,26 +53,28 @@ absl::StatusOr<std::vector<Key>> ParsePemSource(std::string_view text, Algorithm
   return keys;
 }
 
-absl::StatusOr<std::vector<Key>> ParseText(const KeySource& source, std::string text,
-                                           const std::vector<Algorithm>& allowed) {
-  switch (source.kind) {
-    case KeySource::Kind::kSecret:
-      return ParseSecretSource(std::move(text));
-    case KeySource::Kind::kPem:
-      return ParsePemSource(text, source.algorithm);
-    case KeySource::Kind::kJwks:
-      break;
-  }
-  return ParseJwks(text, allowed);
+// With the file's name in front of what is wrong.
+absl::Status InSource(const KeySource& source, const absl::Status& status) {
+  return absl::InvalidArgumentError(
+      fmt::format("{}: {}", source.path, std::string(status.message())));
 }
 
-// With the file's name in front of what is wrong.
-absl::StatusOr<std::vector<Key>> ParseSource(const KeySource& source, std::string text,
-                                             const std::vector<Algorithm>& allowed) {
-  absl::StatusOr<std::vector<Key>> keys = ParseText(source, std::move(text), allowed);
-  if (keys.ok()) return keys;
-  return absl::InvalidArgumentError(
-      fmt::format("{}: {}", source.path, std::string(keys.status().message())));
+// True if a token that names the id of `key`, or none, is tried with `other` too.
+bool FitsSameToken(const Key& key, const Key& other) {
+  return key.algorithm == other.algorithm && (other.id.empty() || other.id == key.id);
+}
+
+// So that every token is tried with all keys that fit it.
+absl::Status CheckAttempts(const std::vector<Key>& keys) {
+  for (const Key& key : keys) {
+    const auto fitting = static_cast<std::size_t>(std::count_if(
+        keys.begin(), keys.end(), [&](const Key& other) { return FitsSameToken(key, other); }));
+    if (fitting <= kMaxAttempts) continue;
+    return absl::InvalidArgumentError(fmt::format(
+        "{} {} keys fit the same token, {} are allowed: give each key a 'kid' of its own", fitting,
+        AlgorithmName(key.algorithm), kMaxAttempts));
+  }
+  return absl::OkStatus();
 }
 
 // `status` with the next fault behind it.
@@ -125,12 +129,70 @@ std::shared_ptr<const KeySet> KeyStore::Keys() const {
   return keys_;
 }
 
-absl::Status KeyStore::ReadEntry(Entry& entry) const {
+bool KeySet::Contains(std::uint64_t fingerprint) const {
+  return std::any_of(keys.begin(), keys.end(),
+                     [fingerprint](const Key& key) { return key.fingerprint == fingerprint; });
+}
+
+void KeyStore::NoteSkipped(const KeySource& source, const std::vector<std::string>& skipped) {
+  for (const std::string& what : skipped) {
+    if (notes_.size() == kMaxNotes) return;
+    notes_.push_back(fmt::format("{}: {}; this key is skipped", source.path, what));
+  }
+}
+
+absl::StatusOr<std::vector<Key>> KeyStore::Parse(const KeySource& source, std::string text) {
+  absl::StatusOr<std::vector<Key>> keys = absl::InternalError("unreachable");
+  std::vector<std::string> skipped;
+  switch (source.kind) {
+    case KeySource::Kind::kSecret:
+      if (text.starts_with(kByteOrderMark) && notes_.size() < kMaxNotes) {
+        notes_.push_back(fmt::format(
+            "{}: begins with a byte-order mark (EF BB BF), which counts as part of the secret",
+            source.path));
+      }
+      keys = ParseSecretSource(std::move(text));
+      break;
+    case KeySource::Kind::kPem:
+      keys = ParsePemSource(text, source.algorithm);
+      break;
+    case KeySource::Kind::kJwks:
+    case KeySource::Kind::kJwksUrl:
+      keys = ParseJwks(text, allowed_, &skipped);
+      break;
+  }
+  if (!keys.ok()) return InSource(source, keys.status());
+  if (absl::Status status = CheckAttempts(*keys); !status.ok()) return InSource(source, status);
+  NoteSkipped(source, skipped);
+  return keys;
+}
+
+absl::Status KeyStore::SetFetched(std::string_view jwks) {
+  const std::lock_guard lock(reload_mutex_);
+  for (Entry& entry : entries_) {
+    if (entry.source.kind != KeySource::Kind::kJwksUrl) continue;
+    absl::StatusOr<std::vector<Key>> keys = Parse(entry.source, std::string(jwks));
+    if (!keys.ok()) return keys.status();
+    std::swap(entry.keys, *keys);
+    absl::Status status = Publish();
+    if (!status.ok()) std::swap(entry.keys, *keys);
+    return status;
+  }
+  return absl::InvalidArgumentError("no URL is configured for keys");
+}
+
+std::vector<std::string> KeyStore::TakeNotes() {
+  const std::lock_guard lock(reload_mutex_);
+  return std::exchange(notes_, {});
+}
+
+absl::Status KeyStore::ReadEntry(Entry& entry) {
   const KeySource& source = entry.source;
+  if (source.kind == KeySource::Kind::kJwksUrl) return absl::OkStatus();
   absl::StatusOr<KeyFile> file = ReadKeyFile(source.path);
   entry.stamp = file.ok() ? file->stamp : StampOf(source.path);
   absl::StatusOr<std::vector<Key>> keys =
-      file.ok() ? ParseSource(source, std::move(file->text), allowed_) : file.status();
+      file.ok() ? Parse(source, std::move(file->text)) : file.status();
   if (!keys.ok()) {
     entry.error = std::string(keys.status().message());
     return keys.status();
@@ -149,6 +211,7 @@ absl::Status KeyStore::Publish() {
     return absl::InvalidArgumentError(
         fmt::format("the key files hold {} keys, {} are allowed", keys->keys.size(), kMaxKeys));
   }
+  if (absl::Status status = CheckAttempts(keys->keys); !status.ok()) return status;
   const std::lock_guard lock(mutex_);
   keys_ = std::move(keys);
   return absl::OkStatus();
@@ -171,6 +234,7 @@ absl::Status KeyStore::ReloadIfChanged(absl::Time now) {
   absl::Status result;
   bool any_new_keys = false;
   for (Entry& entry : entries_) {
+    if (entry.source.kind == KeySource::Kind::kJwksUrl) continue;
     // A bad file is read again although it did not change: the fault may have
     // been in the reading (no file descriptor left, say).
     if (entry.error.empty() && StampOf(entry.source.path) == entry.stamp) continue;

@@ -47,7 +47,8 @@ absl::StatusOr<std::string> TokenMinter::Mint(const TokenSpec& spec, absl::Time 
                                        .topics = spec.topics,
                                        .allow_subscribe = spec.allow_subscribe,
                                        .allow_publish = spec.allow_publish,
-                                       .labels = spec.labels});
+                                       .labels = spec.labels,
+                                       .token_id = spec.token_id});
   if (const auto claims = ClaimsFromJson(payload); !claims.ok()) {
     return absl::InvalidArgumentError(std::string(claims.status().message()));
   }

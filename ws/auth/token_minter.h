@@ -23,6 +23,7 @@ struct TokenSpec {
   std::vector<std::string> allow_subscribe = {};
   std::vector<std::string> allow_publish = {};
   Labels labels = {};
+  std::string token_id = {};  // `jti`, by which Disconnect can ban the token
   std::string issuer = {};
   std::string audience = {};
   std::string key_id = {};  // `kid` in the header

@@ -77,6 +77,8 @@ export interface ClientEvents {
   message: Message;
   /** Something of a topic was lost and will not come: fetch anew what you show. */
   gap: Gap;
+  /** The server has ended the subscription: this client may not be on the topic any more. Its handlers are forgotten. */
+  unsubscribed: { readonly topic: string; readonly reason: string };
   join: Presence;
   leave: Presence;
   /** A handler threw (then with its message), or the token source failed. With nobody listening it goes to `reportError`. */

@@ -366,6 +366,11 @@ export class Herald<Events extends object = Record<string, any>> {
       this.topics.onGap(topic, position);
       return this.tellGap({ topic, reason });
     }
+    if (frame.unsubscribed) {
+      const { topic, reason = '' } = frame.unsubscribed;
+      this.forget(topic);
+      this.handlers.emit('unsubscribed', { topic, reason });
+    }
     if (frame.reconnect) this.advice = frame.reconnect;
     for (const name of ['join', 'leave'] as const) {
       const news = frame[name];

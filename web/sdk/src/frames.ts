@@ -72,6 +72,7 @@ export interface ServerFrame {
   leave?: PresenceFrame;
   reconnect?: ReconnectFrame;
   pong?: object;
+  unsubscribed?: { topic: string; reason?: string };
 }
 
 export type ClientKind =

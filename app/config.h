@@ -78,6 +78,7 @@ struct Config {
   bool insecure_grpc = false;
   bool enable_reflection = false;
   absl::Duration grpc_request_timeout = absl::Seconds(10);
+  std::uint32_t grpc_max_connections = 0;
   absl::Duration grpc_max_connection_age = absl::Minutes(30);
   absl::Duration grpc_max_connection_age_grace = absl::Seconds(30);
 

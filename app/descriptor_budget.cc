@@ -10,6 +10,8 @@ constexpr std::uint64_t kMinReserve = 192;
 // buffers for two records and a certificate.
 constexpr std::uint64_t kPlainBytes = 16 << 10;
 constexpr std::uint64_t kTlsBytes = 64 << 10;
+// What gRPC holds for a connection without a call.
+constexpr std::uint64_t kGrpcBytes = 64 << 10;
 
 }  // namespace
 
@@ -21,6 +23,11 @@ DescriptorBudget DivideDescriptors(std::uint64_t open_files, const Limits& limit
   DescriptorBudget budget;
   budget.max_connections = std::max<std::uint64_t>(open_files - std::min(open_files, reserve), 2);
   budget.first_reserved = open_files - std::min(open_files, reserve / 3);
+  budget.max_grpc = std::max<std::uint64_t>({reserve / 2, open_files / 8, 1});
+  if (memory_bytes != 0) {
+    budget.max_grpc =
+        std::min(budget.max_grpc, std::max<std::uint64_t>(memory_bytes / 8 / kGrpcBytes, 16));
+  }
   const std::uint64_t least_unauthenticated = std::max<std::uint64_t>(
       budget.max_connections / 40, std::min<std::uint64_t>(64, budget.max_connections / 2));
   const std::uint64_t most_sessions = budget.max_connections - least_unauthenticated;

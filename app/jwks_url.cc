@@ -8,7 +8,7 @@
 namespace herald {
 
 absl::StatusOr<JwksUrl> ParseJwksUrl(std::string_view text, bool dev) {
-  const auto parsed = boost::urls::parse_uri(boost::urls::string_view(text.data(), text.size()));
+  const auto parsed = boost::urls::parse_uri(text);
   if (!parsed) return absl::InvalidArgumentError("not a URL such as https://id.example/jwks.json");
   const boost::urls::url_view& url = *parsed;
   JwksUrl out;

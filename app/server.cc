@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "absl/time/clock.h"
+#include "app/dev_warning.h"
 #include "app/file_permissions.h"
 #include "app/logging.h"
 #include "app/nats_options.h"
@@ -92,6 +93,7 @@ absl::Status Server::Start() {
   probe_ = std::make_unique<Probe>(*broker_, shards_, config_.node_name);
   if (absl::Status status = OpenPorts(); !status.ok()) return status;
   WarnOfReadableSecrets(config_);
+  WarnOfDev(config_);
   probe_->Send();
   EverySecond();
   EveryTick();
@@ -307,6 +309,8 @@ absl::Status Server::OpenPorts() {
           ? static_cast<int>(config_.grpc_threads)
           : std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 4, 1, 16);
   options.max_message_bytes = config_.limits.max_message_bytes;
+  options.max_connections = config_.grpc_max_connections != 0 ? config_.grpc_max_connections
+                                                              : Descriptors(config_).max_grpc;
   options.request_timeout = config_.grpc_request_timeout;
   options.max_connection_age = config_.grpc_max_connection_age;
   // After GOAWAY, which comes up to a tenth late: the next stream then takes another connection.

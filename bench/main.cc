@@ -41,6 +41,9 @@ int Main(int argc, char** argv) {
       "--server", setup.server.name,
       "herald, bare (a loop of send), bare_io_uring, grpc_echo, grpc_echo_callbacks, or the folder "
       "of a peer [herald]");
+  app.add_option("--herald", setup.server.herald,
+                 "The herald to measure [the one beside this program]")
+      ->check(CLI::ExistingFile);
   app.add_option("--herald_flags", setup.server.herald_flags,
                  "More flags for herald; may be given several times");
   app.add_option("--sessions", setup.sessions, "Sessions [the workload's]");

@@ -46,7 +46,7 @@ absl::Status Server::StartHerald(const ServerOptions& options, std::vector<std::
   grpc_port_ = FreePort();
   admin_port_ = FreePort();
   std::vector<std::string> command = {
-      BesideThis("herald"),
+      options.herald.empty() ? BesideThis("herald") : options.herald,
       "--dev",
       "--threads=1",
       "--log_level=warn",

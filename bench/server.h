@@ -17,6 +17,7 @@ struct ServerOptions {
   // (the floor of gRPC), `grpc_echo_callbacks` (the same by gRPC's callbacks), or the folder of a
   // peer with a `start` and a `peer.json` (bench/README.md).
   std::string name = "herald";
+  std::string herald;                     // the program; empty: the one beside this
   std::vector<std::string> herald_flags;  // besides those that the workload gives
   int cpu = -1;                           // the core it is pinned to; -1: any
 };

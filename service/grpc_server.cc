@@ -123,6 +123,13 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   builder.SetMaxReceiveMessageSize(
       static_cast<int>(std::clamp<std::size_t>(max_request, 4u << 20, 256u << 20)));
   BoundConnections(builder);
+#ifdef GRPC_ARG_MAX_ALLOWED_INCOMING_CONNECTIONS
+  if (options.max_connections != 0) {
+    builder.AddChannelArgument(
+        GRPC_ARG_MAX_ALLOWED_INCOMING_CONNECTIONS,
+        static_cast<int>(std::min<std::size_t>(options.max_connections, INT_MAX)));
+  }
+#endif
   if (options.max_connection_age > absl::ZeroDuration()) {
     // GOAWAY, and no more: Push streams end by their own age, and watches stay where they are.
     builder.AddChannelArgument(

@@ -26,6 +26,7 @@ struct GrpcServerOptions {
   std::string tls_client_ca_file;  // set: clients must show a certificate of this authority (mTLS)
   bool reflection = false;
   int threads = 1;                            // on which calls arrive
+  std::size_t max_connections = 0;            // 0: unlimited, as with gRPC before 1.60
   std::size_t max_message_bytes = 64 * 1024;  // of one payload; requests may hold many
   PushService::Options push;
   // When a connection is told GOAWAY, give or take a tenth, so that new calls are spread anew over

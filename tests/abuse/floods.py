@@ -13,6 +13,7 @@ import selectors
 import socket
 import ssl
 import struct
+import threading
 import time
 from dataclasses import dataclass
 
@@ -207,10 +208,31 @@ def unfinished_frames(target, seconds):
 
 
 def stopped_readers(target, seconds):
-    """G5: sessions that never read, on the topic of a fast producer (siege.py has one)."""
+    """G5: sessions that never read, on the topic of a producer that sends 30 KB as fast as it is answered."""
     number = iter(range(10**9))
-    hold(target, seconds, 300, lambda: connected(
-        target, f"deaf{next(number)}", path="/ws?topics=siege/loud", receive_buffer=4096))
+    stop = threading.Event()
+    loud = threading.Thread(target=produce_loudly, args=(target, stop), daemon=True)
+    loud.start()
+    try:
+        hold(target, seconds, 300, lambda: connected(
+            target, f"deaf{next(number)}", path="/ws?topics=siege/loud", receive_buffer=4096))
+    finally:
+        stop.set()
+        loud.join()
+
+
+def produce_loudly(target, stop):
+    import grpc  # here: a process that forks after gRPC's threads have started would hang
+
+    from producer import push_service_pb2, push_service_pb2_grpc
+    from push import command
+
+    body = b"y" * 30_000
+    with grpc.insecure_channel("{}:{}".format(*target.grpc), [("grpc.enable_http_proxy", 0)]) as channel:
+        push = push_service_pb2_grpc.PushServiceStub(channel)
+        while not stop.is_set():
+            with contextlib.suppress(grpc.RpcError):
+                push.Send(push_service_pb2.SendRequest(command=command(1, body, topic="siege/loud")), timeout=5)
 
 
 def history_publishers(target, seconds):

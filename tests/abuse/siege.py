@@ -57,11 +57,11 @@ def lowered(flood, target, seconds):
 class Honest:
     """The child process of crowd.py."""
 
-    def __init__(self, herald, sessions, rate):
+    def __init__(self, herald, sessions, rate, metadata=None):
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
-            target=crowd.run, args=(theirs, herald.client_url, herald.grpc_addr, sessions, rate, None), daemon=True)
+            target=crowd.run, args=(theirs, herald.client_url, herald.grpc_addr, sessions, rate, metadata), daemon=True)
         self._process.start()
         self._answer(60)
 

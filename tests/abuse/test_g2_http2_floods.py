@@ -5,15 +5,13 @@ stay below a bound that keeps a container of 1 GiB, and serve the honest produce
 stay flat, and the honest producer is served meanwhile.
 """
 
-import re
-import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
 import http2_floods as floods
 import producers_file
-from harness import DEADLINE, ENVIRONMENT, binary
+from harness import grpc_version
 from memory import MIB, Growth
 from producer import Producer
 from server_case import ServerTest
@@ -22,13 +20,6 @@ TOKEN = "a-token-of-a-producer"
 FLOOD_BYTES = 3_000_000
 FLAT = 48 * MIB      # calls, buffers and the allocator's slack
 BOUNDED = 512 * MIB  # what gRPC 1.51 makes of FLOOD_BYTES at most
-
-
-def grpc_version():
-    """Of the binary, such as (1, 51); (0, 0) if it does not say."""
-    done = subprocess.run([binary(), "--version"], capture_output=True, text=True, env=ENVIRONMENT, timeout=DEADLINE, check=True)
-    found = re.search(r"gRPC (\d+)\.(\d+)", done.stdout)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 class G2Http2FloodsTest(ServerTest):

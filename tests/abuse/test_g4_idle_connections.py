@@ -9,7 +9,8 @@ import socket
 import threading
 import unittest
 
-from harness import DEADLINE, eventually
+import grpc
+from harness import DEADLINE, eventually, grpc_version
 from producer import Producer
 from server_case import ServerTest
 from strangers import Crowd, get, raise_open_files
@@ -121,6 +122,24 @@ class IdleConnectionsTest(ServerTest):
                                "an honest client gets in")
         self.assertEqual(self.herald.metric("herald_accept_errors_total"), 0)
         self.assert_works()
+
+    @unittest.skipIf(grpc_version() < (1, 60), "this gRPC does not limit connections")
+    def test_g4_connections_to_the_producers_port(self):
+        """More than may be there: clients, /healthz and a producer that is connected go on meanwhile."""
+        with Producer(self.herald) as producer, Crowd(self.herald.grpc_addr) as crowd:
+            producer.deliver("before", topic="news")
+            crowd.connect(OPEN_FILES + 300)
+            eventually(lambda: sum(answer == b"" for answer in crowd.answers(1)) > OPEN_FILES // 2, "most are closed")
+            self.assertEqual(self.herald.http("/healthz")[0], 200)
+            with self.herald.json_client("?topics=news") as client:
+                producer.deliver("meanwhile", topic="news")
+                self.assertEqual(client.message()["text"], "meanwhile")
+        eventually(self.producer_gets_in, "a new producer is served")
+        self.assert_works()
+
+    def producer_gets_in(self):
+        with Producer(self.herald) as producer, contextlib.suppress(grpc.RpcError):
+            return producer.deliver("x", topic="nobody").code == 0
 
 
 if __name__ == "__main__":

@@ -37,6 +37,14 @@ TEST(DescriptorBudgetTest, G9ConnectionsWithoutASessionHaveHalf) {
   EXPECT_EQ(Divide(20'000).max_unauthenticated, 9'750u);
 }
 
+TEST(DescriptorBudgetTest, G4ProducersHaveAnEighthAndNoMoreThanMemoryHolds) {
+  EXPECT_EQ(Divide(1024).max_grpc, 128u);
+  EXPECT_EQ(Divide(20'000).max_grpc, 2'500u);
+  EXPECT_EQ(Divide(20'000, {}, 256 * kMiB).max_grpc, 512u);
+  EXPECT_EQ(Divide(20'000, {}, 1).max_grpc, 16u);
+  EXPECT_EQ(Divide(4).max_grpc, 1u);
+}
+
 TEST(DescriptorBudgetTest, ASmallContainerHoldsFewerOfThem) {
   EXPECT_EQ(Divide(1'048'576, {}, 256 * kMiB).max_unauthenticated, 2048u);
   EXPECT_EQ(Divide(1'048'576, {}, 256 * kMiB, /*tls=*/true).max_unauthenticated, 512u);

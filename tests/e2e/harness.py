@@ -43,6 +43,13 @@ def binary(name="herald"):
     return ROOT / "build" / os.environ.get("HERALD_PRESET", "dev") / "bin" / name
 
 
+def grpc_version():
+    """Of the binary, such as (1, 51); (0, 0) if it does not say."""
+    done = subprocess.run([binary(), "--version"], capture_output=True, text=True, env=ENVIRONMENT, timeout=DEADLINE, check=True)
+    found = re.search(r"gRPC (\d+)\.(\d+)", done.stdout)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
 def eventually(condition, what="the condition", timeout=DEADLINE):
     """Polls `condition` until it returns something true, and returns that. AssertionError after `timeout` seconds."""
     end = time.monotonic() + timeout

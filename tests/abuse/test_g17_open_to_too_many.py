@@ -1,4 +1,5 @@
-"""G17: a file with secrets that every user of the machine can read is told at the start."""
+"""G17: what is open to too many is told at the start: files with secrets that every user of the machine can read, and --dev on a
+public address."""
 
 import json
 import os
@@ -41,6 +42,14 @@ class ReadableSecretTest(unittest.TestCase):
         symmetric = {"kty": "oct", "kid": "s", "k": tokens.part(tokens.SECRET.encode())}
         secret = self.write("secret", json.dumps({"keys": [symmetric]}), 0o644)
         self.assertEqual([setting for setting, _, _ in self.told(f"--jwks_file={secret}")], ["jwks_file"])
+
+    def test_g17_dev_beyond_loopback(self):
+        def told(*flags):
+            with Herald(*flags, dev=True) as herald:
+                return [line["setting"] for line in herald.logs() if line["msg"].startswith("--dev opens Herald to everyone")]
+
+        self.assertEqual(told(), [])
+        self.assertEqual(told("--client_addr=0.0.0.0:0", "--allowed_hosts=any-name"), ["client_addr"])
 
 
 if __name__ == "__main__":

@@ -129,7 +129,8 @@ class IdleConnectionsTest(ServerTest):
         with Producer(self.herald) as producer, Crowd(self.herald.grpc_addr) as crowd:
             producer.deliver("before", topic="news")
             crowd.connect(OPEN_FILES + 300)
-            eventually(lambda: sum(answer == b"" for answer in crowd.answers(1)) > OPEN_FILES // 2, "most are closed")
+            eventually(lambda: sum(answer == b"" for answer in crowd.answers(1)) > OPEN_FILES // 2, "most are closed",
+                       timeout=5)  # at once, and not after the ten seconds that a handshake may take
             self.assertEqual(self.herald.http("/healthz")[0], 200)
             with self.herald.json_client("?topics=news") as client:
                 producer.deliver("meanwhile", topic="news")

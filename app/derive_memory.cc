@@ -54,6 +54,11 @@ void DeriveMemorySettings(std::uint64_t default_budget, Config& config) {
          limits.mailbox_high_watermark_bytes, config);
 }
 
+std::size_t GrpcReadBytes(std::uint64_t max_memory_bytes) {
+  return static_cast<std::size_t>(
+      std::max(ShareOf(MemoryAccount::kOther, max_memory_bytes) / 2, 16 * kMiB));
+}
+
 absl::Status ValidateMemory(const Config& config) {
   const Limits& limits = config.limits;
   const std::array<std::pair<std::string_view, std::uint64_t>, 5> parts = {

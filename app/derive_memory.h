@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -17,6 +18,9 @@ inline constexpr std::string_view kDerived = "derived";
 // A share is never less than what one session or one message needs, so that a tiny budget refuses
 // work instead of being a configuration that cannot start.
 void DeriveMemorySettings(std::uint64_t default_budget, Config& config);
+
+// What gRPC may hold for requests that it is reading: half of the account `other`.
+std::size_t GrpcReadBytes(std::uint64_t max_memory_bytes);
 
 // kInvalidArgument names a setting that alone is more than max_memory_bytes.
 absl::Status ValidateMemory(const Config& config);

@@ -93,6 +93,29 @@ std::string JsonLine(LogLevel level, std::string_view message, LogFields fields)
   return json::serialize(line);
 }
 
+// A character that terminals and editors obey, beyond ASCII: C1 controls, line and paragraph
+// separators, and those that change the direction of text (UAX #9).
+bool Controls(char32_t c) {
+  return (c >= 0x80 && c < 0xA0) || c == 0x61C || c == 0x200E || c == 0x200F ||
+         (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
+}
+
+// Of valid UTF-8, each of these as JSON's escape, whatever is around it.
+std::string EscapeControls(std::string text) {
+  std::string escaped;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const std::string_view before = rest;
+    const char32_t c = TakeCodePoint(rest).value_or(0xFFFD);
+    if (Controls(c)) {
+      escaped += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    } else {
+      escaped += before.substr(0, before.size() - rest.size());
+    }
+  }
+  return escaped;
+}
+
 // Text that can neither end the line nor be taken for another field stands as it is, other text
 // as a JSON string.
 std::string Quoted(std::string_view text, std::string_view also_special) {
@@ -135,8 +158,10 @@ void Log(LogLevel level, std::string_view message, LogFields fields) {
   Output& output = *CurrentOutput();
   const spdlog::level::level_enum spdlog_level = ToSpdlog(level);
   if (!output.logger.should_log(spdlog_level)) return;
-  const std::string line = output.format == LogFormat::kJson ? JsonLine(level, message, fields)
-                                                             : TextLine(level, message, fields);
+  // Inside strings only: nothing else of a line can have such a character.
+  const std::string line =
+      EscapeControls(output.format == LogFormat::kJson ? JsonLine(level, message, fields)
+                                                       : TextLine(level, message, fields));
   output.logger.log(spdlog_level, spdlog::string_view_t(line.data(), line.size()));
 }
 

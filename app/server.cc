@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "absl/time/clock.h"
+#include "app/derive_memory.h"
 #include "app/dev_warning.h"
 #include "app/file_permissions.h"
 #include "app/logging.h"
@@ -309,6 +310,7 @@ absl::Status Server::OpenPorts() {
           ? static_cast<int>(config_.grpc_threads)
           : std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 4, 1, 16);
   options.max_message_bytes = config_.limits.max_message_bytes;
+  options.max_memory_bytes = GrpcReadBytes(config_.limits.max_memory_bytes);
   options.max_connections = config_.grpc_max_connections != 0 ? config_.grpc_max_connections
                                                               : Descriptors(config_).max_grpc;
   options.request_timeout = config_.grpc_request_timeout;

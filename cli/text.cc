@@ -58,6 +58,18 @@ std::string HumanDuration(absl::Duration duration) {
   return fmt::format("{}d {}h", seconds / 86400, seconds / 3600 % 24);
 }
 
+namespace {
+
+// U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069 (UAX #9), of three bytes that begin with E2.
+bool IsSeparatorOrDirection(std::string_view text) {
+  const auto second = static_cast<unsigned char>(text[1]);
+  const auto third = static_cast<unsigned char>(text[2]);
+  if (second == 0x80) return third == 0x8E || third == 0x8F || (third >= 0xA8 && third <= 0xAE);
+  return second == 0x81 && third >= 0xA6 && third <= 0xA9;
+}
+
+}  // namespace
+
 std::string Printable(std::string_view text) {
   std::string out;
   out.reserve(text.size());
@@ -66,9 +78,11 @@ std::string Printable(std::string_view text) {
     const std::size_t length = SequenceLength(text);
     // U+0080 to U+009F are the C1 control characters, which terminals obey too.
     const bool c1 = length == 2 && byte == 0xC2 && static_cast<unsigned char>(text[1]) < 0xA0;
+    // Line separators and changes of direction: what follows would be shown as something else.
+    const bool unseen = length == 3 && byte == 0xE2 && IsSeparatorOrDirection(text);
     if (length == 1 && byte >= 0x20 && byte != 0x7F) {
       out += text[0];
-    } else if (length > 1 && !c1) {
+    } else if (length > 1 && !c1 && !unseen) {
       out += text.substr(0, length);
     } else if (byte == '\n') {
       out += "\\n";

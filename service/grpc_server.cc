@@ -71,10 +71,11 @@ void BoundConnections(grpc::ServerBuilder& builder) {
   // Calls at a time. Clients queue more on their side.
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 256);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
-  // Bytes of a call's request that gRPC takes before Herald reads it: HTTP/2's 64 KiB, and not
-  // megabytes, as the bandwidth probe allows to a fast sender. A message being read may be larger.
+  // Bytes of a call's request that gRPC takes before Herald reads it. A fast sender gets no more, as
+  // the bandwidth probe would allow; with less, producers of many commands wait for windows.
+  // A message being read may be larger.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 64 * 1024);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 256 * 1024);
   // Until TLS and the HTTP/2 preface are done. gRPC's own default is two minutes.
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
   // A connection without any call gets GOAWAY, and the producer reconnects when it needs one.
@@ -123,6 +124,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   builder.SetMaxReceiveMessageSize(
       static_cast<int>(std::clamp<std::size_t>(max_request, 4u << 20, 256u << 20)));
   BoundConnections(builder);
+  server->quota_.Resize(options.max_memory_bytes);
+  builder.SetResourceQuota(server->quota_);
 #ifdef GRPC_ARG_MAX_ALLOWED_INCOMING_CONNECTIONS
   if (options.max_connections != 0) {
     builder.AddChannelArgument(

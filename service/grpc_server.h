@@ -1,5 +1,6 @@
 #pragma once
 
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/server.h>
 
 #include <atomic>
@@ -26,6 +27,7 @@ struct GrpcServerOptions {
   std::string tls_client_ca_file;  // set: clients must show a certificate of this authority (mTLS)
   bool reflection = false;
   int threads = 1;                            // on which calls arrive
+  std::size_t max_memory_bytes = 64u << 20;   // that gRPC may hold for what it reads
   std::size_t max_connections = 0;            // 0: unlimited, as with gRPC before 1.60
   std::size_t max_message_bytes = 64 * 1024;  // of one payload; requests may hold many
   PushService::Options push;
@@ -53,7 +55,9 @@ class GrpcServer {
   std::size_t push_streams() const { return push_.streams(); }
   // Calls refused before a service saw them.
   CallRefusals::Totals refusals() const { return call_threads_->refusals(); }
-  void SetLimits(std::size_t max_push_streams, std::size_t max_commands_in_flight) {
+  void SetLimits(std::size_t max_push_streams, std::size_t max_commands_in_flight,
+                 std::size_t max_memory_bytes) {
+    quota_.Resize(max_memory_bytes);
     push_.SetLimits(max_push_streams, max_commands_in_flight);
   }
   // Lets Push streams age; to be called once a second.
@@ -77,6 +81,9 @@ class GrpcServer {
   EventService events_;
   AdminService admin_;
   HealthService health_;
+  // Of what gRPC reads: half-sent requests of many streams. At its end gRPC closes connections, the
+  // idle ones first ("Buffers full"); their producers connect anew.
+  grpc::ResourceQuota quota_{"herald"};
   const ProducersOnly producers_;
   const Anyone anyone_;
   Executor& executor_;

@@ -18,7 +18,10 @@ class HealthReactor final : public StreamReactor<HealthService::HealthCall> {
     }
     if (full) {
       service_.refusals_->Add(CallRefusal::kHealthWatches);
-      End({grpc::RESOURCE_EXHAUSTED, kTooManyWatches});
+      // To a client's library this means that there is no health checking, and it goes on with its
+      // calls (the document in health_service.h). By any other code it would take the server for ill,
+      // so that a stranger with many watches could keep producers away.
+      End({grpc::UNIMPLEMENTED, kTooManyWatches});
     } else if (this->call().caller.stranger) {
       OnReadDone(true);
     } else {

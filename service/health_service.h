@@ -20,7 +20,7 @@ class HealthReactor;
 // without. Open to everybody, as its clients know no tokens. A caller without one gets the status of
 // the server as a whole, whichever service it asks for: its request is not read.
 //
-// Limits:    kMaxWatches at a time; one more gets RESOURCE_EXHAUSTED.
+// Limits:    kMaxWatches at a time; one more gets UNIMPLEMENTED, and its client goes on unchecked.
 // Source:    https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 // Threads:   any. Outlives the calls.
 class HealthService final {

@@ -12,12 +12,13 @@ from memory import MIB, Growth
 from producer import Producer
 from server_case import ServerTest
 
+PUSH = "/herald.v1.PushService/Push"
 SEND = "/herald.v1.PushService/Send"
 WATCH = "/herald.v1.EventService/Watch"
 CHECK = "/grpc.health.v1.Health/Check"
 HEALTH_WATCH = "/grpc.health.v1.Health/Watch"
 TOKEN = "a-token-of-a-producer"
-OK, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAUTHENTICATED = 0, 4, 8, 16
+OK, DEADLINE_EXCEEDED, UNIMPLEMENTED, UNAUTHENTICATED = 0, 4, 12, 16
 MAX_HEALTH_WATCHES = 256
 
 
@@ -97,9 +98,26 @@ class G3HalfSentBodiesTest(ServerTest):
         for connection, stream in calls:
             connection.data(stream, message(b"", length=1 << 30))
         one_more = self.connection()
-        self.assertEqual(one_more.status(one_more.call(HEALTH_WATCH)), RESOURCE_EXHAUSTED)
+        self.assertEqual(one_more.status(one_more.call(HEALTH_WATCH)), UNIMPLEMENTED)
         self.assertEqual(self.refused("health_watches"), 1)
         self.assertFalse([stream for connection, stream in calls if connection.ended(stream)])
+        self.assert_serves()
+        # A producer that checks the health of its server is not kept away by that.
+        checks = '{"healthCheckConfig": {"serviceName": ""}, "loadBalancingConfig": [{"round_robin": {}}]}'
+        with Producer(self.herald, TOKEN, options=[("grpc.service_config", checks)]) as producer:
+            self.assertEqual(producer.deliver(topic="a").code, 0)
+
+    def test_g3_half_sent_requests_of_a_producer_are_bounded_together(self):
+        """Push requests have no deadline; what gRPC holds of all of them together is a share of the memory."""
+        self.start_with_tokens("--max_memory_bytes=256MiB")
+        half = message(bytes(4_000_000), length=4_200_000)
+        with Growth(self.herald) as growth, contextlib.ExitStack() as stack:
+            for _ in range(4):
+                connection = stack.enter_context(Connection(self.herald.grpc_addr))
+                for _ in range(10):
+                    connection.data(connection.call(PUSH, TOKEN), half, timeout=0.3)
+            self.assert_serves()
+        self.assertLess(growth.bytes, 64 * MIB)
         self.assert_serves()
 
 

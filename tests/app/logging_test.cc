@@ -78,6 +78,15 @@ TEST_F(LoggingTest, TextIsReadableAndCannotBeForged) {
   EXPECT_THAT(line, EndsWith(R"(Z error "no\nluck" user="alice admin=true" plain=x n=3 none="")"));
 }
 
+TEST_F(LoggingTest, CharactersThatTerminalsObeyAreEscaped) {
+  for (const LogFormat format : {LogFormat::kText, LogFormat::kJson}) {
+    InitLogging(LogLevel::kInfo, format, out_);
+    LogError("x", {{"topic", "a\u009b31m \u2028level=error \u202Eb ü 🚢"}});
+    const std::string line = Text();
+    EXPECT_NE(line.find("a\\u009b31m \\u2028level=error \\u202eb ü 🚢"), std::string::npos) << line;
+  }
+}
+
 TEST_F(LoggingTest, LinesBelowTheLevelAreNotWritten) {
   InitLogging(LogLevel::kWarn, LogFormat::kText, out_);
   LogDebug("no");

@@ -42,7 +42,9 @@ TEST(TextTest, ControlCharactersDoNotReachTheTerminal) {
   EXPECT_EQ(Printable("plain, ünï ✓ 🚢"), "plain, ünï ✓ 🚢");
   EXPECT_EQ(Printable("a\nb\tc"), "a\\nb\\tc");
   EXPECT_EQ(Printable("\x1b[2J\x07\x7f"), "\\x1b[2J\\x07\\x7f");
-  EXPECT_EQ(Printable("\xc2\x9b"), "\\xc2\\x9b");           // CSI as one C1 character
+  EXPECT_EQ(Printable("\xc2\x9b"), "\\xc2\\x9b");  // CSI as one C1 character
+  EXPECT_EQ(Printable("\u202Ea\u2028"),
+            "\\xe2\\x80\\xaea\\xe2\\x80\\xa8");             // direction, line separator
   EXPECT_EQ(Printable("\xff\xc3"), "\\xff\\xc3");           // not UTF-8
   EXPECT_EQ(Printable("\xc0\xaf"), "\\xc0\\xaf");           // overlong
   EXPECT_EQ(Printable("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // surrogate

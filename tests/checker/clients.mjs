@@ -30,6 +30,7 @@ class Client {
     this.positions = new Map(); // topic → the latest that the application has seen
     this.wanted = new Set(); // topics
     this.again = new Set(); // those of them to subscribe to once more
+    this.newest = new Map(); // topic → its last subscription: a refusal of an earlier one means nothing any more
     this.wire = this.delivered = 0;
     this.herald = new Herald({ url, ...options, WebSocket: this.recorder(useWs ? ws : WebSocket) });
     this.herald.on('state', ({ name: state, code, reason }) => {
@@ -115,10 +116,12 @@ class Client {
     this.wanted.add(topic);
     log(this.name, 'sub', topic);
     this.positions.delete(topic);
+    const mine = Symbol(topic);
+    this.newest.set(topic, mine);
     this.herald.subscribe(topic, (message) => this.deliver(message)).then(
       () => log(this.name, 'subok', topic),
       ({ code, message }) => {
-        if (message === 'unsubscribed' || !this.wanted.has(topic)) return;
+        if (message === 'unsubscribed' || !this.wanted.has(topic) || this.newest.get(topic) !== mine) return;
         log(this.name, 'unsub', topic);
         // Closed before the server had said yes.
         if (code === 'CANCELLED') this.again.add(topic);

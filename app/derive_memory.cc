@@ -59,6 +59,11 @@ std::size_t GrpcReadBytes(std::uint64_t max_memory_bytes) {
       std::max(ShareOf(MemoryAccount::kOther, max_memory_bytes) / 2, 16 * kMiB));
 }
 
+std::size_t CallBytes(std::uint64_t max_memory_bytes) {
+  return static_cast<std::size_t>(
+      std::max(ShareOf(MemoryAccount::kCalls, max_memory_bytes), 8 * kMiB));
+}
+
 absl::Status ValidateMemory(const Config& config) {
   const Limits& limits = config.limits;
   const std::array<std::pair<std::string_view, std::uint64_t>, 5> parts = {

@@ -21,6 +21,8 @@ void DeriveMemorySettings(std::uint64_t default_budget, Config& config);
 
 // What gRPC may hold for requests that it is reading: half of the account `other`.
 std::size_t GrpcReadBytes(std::uint64_t max_memory_bytes);
+// What may be held for producers' calls (service/call_memory.h).
+std::size_t CallBytes(std::uint64_t max_memory_bytes);
 
 // kInvalidArgument names a setting that alone is more than max_memory_bytes.
 absl::Status ValidateMemory(const Config& config);

@@ -71,6 +71,7 @@ MemoryBudget::Held MemoryWatch::Count(std::uint64_t resident) const {
   add(MemoryAccount::kHistories, parts_.broker.history_bytes());
   add(MemoryAccount::kEvents, parts_.events.counts().bytes);
   add(MemoryAccount::kIdempotency, parts_.idempotency.keys() * kIdempotencyKeyBytes);
+  add(MemoryAccount::kCalls, parts_.calls.bytes());
   std::uint64_t counted = 0;
   for (const std::uint64_t bytes : held) counted += bytes;
   counted -= held[static_cast<std::size_t>(MemoryAccount::kSockets)];

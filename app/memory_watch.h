@@ -10,6 +10,7 @@
 #include "app/cgroup_memory.h"
 #include "app/config.h"
 #include "broker/broker.h"
+#include "service/call_memory.h"
 #include "service/command_runner.h"
 #include "service/idempotency.h"
 #include "session/event_hub.h"
@@ -34,6 +35,7 @@ class MemoryWatch {
     Broker& broker;
     const EventHub& events;
     const Idempotency& idempotency;
+    const CallMemory& calls;
     CommandRunner& runner;
     FrontEnd& front_end;
   };
@@ -47,6 +49,7 @@ class MemoryWatch {
   const MemoryBudget& budget() const { return budget_; }
   // Times histories were cut for memory, and sessions closed: by account.
   std::uint64_t history_cuts() const { return history_cuts_.load(std::memory_order_relaxed); }
+  std::uint64_t calls_limited() const { return parts_.calls.limited(); }
   std::uint64_t sessions_closed(SlowSessions::Reason reason) const;
   std::uint64_t messages_refused(bool authenticated, UnfinishedMessage::Refusal why) const;
 

@@ -193,6 +193,11 @@ std::vector<MetricFamily> Metrics::Collect() const {
   }
   families.push_back(Family(MetricType::Counter, "herald_grpc_refused_total",
                             "gRPC calls refused before a service saw them.", std::move(refused)));
+  counter(
+      "herald_call_memory_limited_total",
+      "Calls refused, and times that streams and watches began to wait, since calls held all the "
+      "memory that they may.",
+      memory_.calls_limited());
   gauge("herald_watchers", "Open Watch streams.", events_.watchers());
   gauge("herald_idempotency_keys", "Finished commands whose repeats are recognised.",
         idempotency_.keys());

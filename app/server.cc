@@ -256,9 +256,10 @@ absl::Status Server::MakeShards() {
                                             &bans_);
   idempotency_ =
       std::make_unique<Idempotency>(limits.idempotency_window, limits.max_idempotency_keys);
-  memory_ = std::make_unique<MemoryWatch>(
-      MemoryWatch::Parts{shards_, *broker_, *events_, *idempotency_, *runner_, *front_end_},
-      config_);
+  memory_ =
+      std::make_unique<MemoryWatch>(MemoryWatch::Parts{shards_, *broker_, *events_, *idempotency_,
+                                                       call_memory_, *runner_, *front_end_},
+                                    config_);
   for (auto& shard : shards_) shard->Start(*broker_);
   return absl::OkStatus();
 }
@@ -310,7 +311,8 @@ absl::Status Server::OpenPorts() {
           ? static_cast<int>(config_.grpc_threads)
           : std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 4, 1, 16);
   options.max_message_bytes = config_.limits.max_message_bytes;
-  options.max_memory_bytes = GrpcReadBytes(config_.limits.max_memory_bytes);
+  options.read_bytes = GrpcReadBytes(config_.limits.max_memory_bytes);
+  options.call_bytes = CallBytes(config_.limits.max_memory_bytes);
   options.max_connections = config_.grpc_max_connections != 0 ? config_.grpc_max_connections
                                                               : Descriptors(config_).max_grpc;
   options.request_timeout = config_.grpc_request_timeout;
@@ -321,7 +323,7 @@ absl::Status Server::OpenPorts() {
                   replicas_ ? &replicas_->moves() : nullptr};
   absl::StatusOr<std::unique_ptr<GrpcServer>> grpc =
       GrpcServer::Start(options, *runner_, *idempotency_, *table_, *broker_, *events_, *executor_,
-                        producer_auth_, *questions_,
+                        producer_auth_, *questions_, call_memory_,
                         {.drain = [this](auto over) { return StartDrain(over); },
                          .reload =
                              [this](auto done) {

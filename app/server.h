@@ -111,6 +111,7 @@ class Server {
   ProducerAuth producer_auth_;
   FileWatch producers_file_;
 
+  CallMemory call_memory_{0};                 // of its own limit once the ports are open
   std::unique_ptr<Idempotency> idempotency_;  // shards may hold callbacks into it
   std::shared_ptr<TopicRules> rules_;
   TopicIndex index_;

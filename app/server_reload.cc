@@ -79,7 +79,7 @@ void Server::Apply(const ConfigChange& change, std::shared_ptr<TokenVerifier> ve
   runner_->SetLimits(limits.max_message_bytes, limits.max_topics_per_session);
   idempotency_->SetLimits(limits.idempotency_window, limits.max_idempotency_keys);
   grpc_->SetLimits(limits.max_push_streams, limits.max_commands_in_flight,
-                   GrpcReadBytes(limits.max_memory_bytes));
+                   GrpcReadBytes(limits.max_memory_bytes), CallBytes(limits.max_memory_bytes));
   for (const auto& shard : shards_) {
     shard->Post([shard = shard.get(), bytes = MaxOutboundBytesPerShard(next),
                  topics = limits.max_topics_per_session] { shard->Reconfigure(bytes, topics); });

@@ -20,7 +20,7 @@ namespace herald::cli {
 namespace {
 
 constexpr std::size_t kMaxPemBytes = 1 << 20;
-// Answers may be long (a page of 1,000 sessions, a history of 1,000 messages of 64 KiB).
+// Answers may be long (a page of 1,000 sessions).
 constexpr int kMaxAnswerBytes = 256 << 20;
 
 bool IsLoopback(std::string_view addr) {

@@ -41,8 +41,7 @@ template <typename Request, typename Response>
 std::optional<ProducerGate> Admit(UnaryCall<Request, Response>& call) {
   ProducerGate gate = call.TakeCaller().gate;
   gate.Count(1);
-  const bool sized = gate.rights() != nullptr && gate.rights()->limits.bytes_per_second != 0;
-  const absl::Status refused = gate.TakeRate(sized ? call.request().ByteSizeLong() : 0);
+  const absl::Status refused = gate.TakeRate(call.request_bytes());
   if (refused.ok()) return gate;
   call.Finish(ToGrpc(refused));
   return std::nullopt;

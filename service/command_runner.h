@@ -96,6 +96,9 @@ class CommandRunner {
   bool HoldsTheOthers(const v1::Command& command) const;
 
   // For what comes from now on.
+  // Of one command on the wire: the longest payload beside the most names of users or topics, and
+  // exceptions.
+  std::size_t max_command_bytes() const { return max_message_bytes_ + 1'664 * 1024; }
   void SetLimits(std::size_t max_message_bytes, std::size_t max_topics_per_session) {
     max_message_bytes_ = max_message_bytes;
     max_topics_ = max_topics_per_session;

@@ -11,7 +11,13 @@ namespace {
 constexpr std::size_t kEventsAResponse = 256;
 constexpr int kPullsATurn = 16;
 constexpr std::uint32_t kMaxInFlight = 65'536;
+// Of an open watch: gRPC's part and ours.
+constexpr std::size_t kOpenBytes = 16 * 1024;
+// The memory of calls is looked at again after this.
+constexpr absl::Duration kMemoryDelay = absl::Milliseconds(50);
 constexpr std::size_t kMaxGroupBytes = 128;
+// Of one request: 65,536 ids of events that are in flight, and their numbers may be long.
+constexpr std::size_t kMaxRequestBytes = 768 * 1024;
 // Between the name of a producer and that of its group. No name of a producer holds it.
 constexpr char kGroupOf = '\x1f';
 
@@ -52,15 +58,22 @@ class WatchReactor final : public StreamReactor<EventService::EventCall> {
  public:
   WatchReactor(std::unique_ptr<EventService::EventCall> call, EventService& service,
                ProducerGate producer, const absl::Status& refused)
-      : StreamReactor(std::move(call)), service_(service), producer_(std::move(producer)) {
+      : StreamReactor(std::move(call)),
+        service_(service),
+        producer_(std::move(producer)),
+        open_(service.memory_, producer_.call_bytes()),
+        unsent_(service.memory_, producer_.call_bytes()) {
     {
       MutexLock lock(service_.mutex_);
       service_.reactors_.insert(this);
     }
-    if (refused.ok()) {
-      StartFirstRead(&request_);
-    } else {
+    request_.max_bytes = kMaxRequestBytes;
+    if (!refused.ok()) {
       End(ToGrpc(refused));
+    } else if (!open_.TrySet(kOpenBytes)) {
+      Refuse(CallRefusal::kMemory, {grpc::RESOURCE_EXHAUSTED, kNoMemory});
+    } else {
+      StartFirstRead(&request_);
     }
   }
 
@@ -76,6 +89,11 @@ class WatchReactor final : public StreamReactor<EventService::EventCall> {
   }
 
  private:
+  void Refuse(CallRefusal reason, grpc::Status status) {
+    service_.refusals_->Add(reason);
+    End(std::move(status));
+  }
+
   void OnReadDone(bool ok) override {
     // A client that half-closes has no more to acknowledge, and goes on listening without a group;
     // its end comes with OnCancel.
@@ -88,7 +106,11 @@ class WatchReactor final : public StreamReactor<EventService::EventCall> {
       if (!opened) End({grpc::INVALID_ARGUMENT, "open must come in the first request"});
       return;
     }
-    absl::Status bad = OnRequest();
+    if (request_.too_long()) {
+      return Refuse(CallRefusal::kLongRequest,
+                    {grpc::INVALID_ARGUMENT, LongRequest(request_.bytes, request_.max_bytes)});
+    }
+    absl::Status bad = OnRequest(request_.message);
     if (!bad.ok()) return End(ToGrpc(bad));
     Advance();
     StartRead(&request_);
@@ -98,6 +120,7 @@ class WatchReactor final : public StreamReactor<EventService::EventCall> {
     {
       MutexLock lock(mutex_);
       writing_ = false;
+      unsent_.Set(0);
     }
     if (!ok) return End({grpc::CANCELLED, "the watcher is gone"});
     Advance();
@@ -119,7 +142,14 @@ class WatchReactor final : public StreamReactor<EventService::EventCall> {
     }
     // Waits for a wake under way; what that wake posted runs before the deletion.
     if (watcher != 0) service_.hub_.RemoveWatcher(watcher);
-    service_.executor_.Post([this] { delete this; });
+    service_.executor_.Post([this] {
+      {
+        MutexLock lock(mutex_);
+        done_ = true;
+        if (waiting_for_memory_) return;  // the wait deletes it
+      }
+      delete this;
+    });
   }
 
   // Any thread.
@@ -133,21 +163,21 @@ class WatchReactor final : public StreamReactor<EventService::EventCall> {
     Advance();
   }
 
-  absl::Status OnRequest() {
+  absl::Status OnRequest(const v1::WatchRequest& request) {
     std::uint64_t watcher;
     {
       MutexLock lock(mutex_);
       watcher = watcher_;
     }
-    if (request_.has_open() != (watcher == 0)) {
+    if (request.has_open() != (watcher == 0)) {
       return absl::InvalidArgumentError(watcher == 0 ? "open must come in the first request"
                                                      : "open may stand in the first request only");
     }
     if (watcher != 0) {
-      service_.hub_.Acknowledge(watcher, {request_.ack_ids().begin(), request_.ack_ids().end()});
+      service_.hub_.Acknowledge(watcher, {request.ack_ids().begin(), request.ack_ids().end()});
       return absl::OkStatus();
     }
-    absl::StatusOr<WatchOptions> options = ParseOpen(request_.open());
+    absl::StatusOr<WatchOptions> options = ParseOpen(request.open());
     if (!options.ok()) return options.status();
     if (absl::Status gone = producer_.Refresh(); !gone.ok()) return gone;
     if (absl::Status denied = producer_.CheckVerb(Right::kWatch); !denied.ok()) return denied;
@@ -206,15 +236,36 @@ class WatchReactor final : public StreamReactor<EventService::EventCall> {
       response_.Swap(&opened_);
       return true;
     }
+    if (!unsent_.HasRoom()) {
+      WaitForMemory();
+      return false;
+    }
     for (int pulls = 0; pulls < kPullsATurn; ++pulls) {
       const EventHub::Batch batch = service_.hub_.Pull(watcher_, kEventsAResponse);
       if (batch.events.empty() && batch.missed == 0) return false;  // the hub wakes
       Add(batch);
-      if (!response_.events().empty() || response_.missed() > 0) return true;
+      if (response_.events().empty() && response_.missed() == 0) continue;
+      unsent_.Set(batch.bytes);
+      return true;
     }
     // Nothing of all that was for this watcher: others have their turn.
     service_.executor_.Post([this] { Advance(); });
     return false;
+  }
+
+  // Other calls of the producer, or of others, hold it.
+  void WaitForMemory() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (std::exchange(waiting_for_memory_, true)) return;
+    unsent_.CountLimited();
+    service_.executor_.PostAfter(kMemoryDelay, [this] {
+      bool done;
+      {
+        MutexLock lock(mutex_);
+        waiting_for_memory_ = false;
+        done = done_;
+      }
+      done ? delete this : Advance();
+    });
   }
 
   // What this watcher may see goes into the response. Its group has dealt with the rest.
@@ -243,9 +294,13 @@ class WatchReactor final : public StreamReactor<EventService::EventCall> {
 
   EventService& service_;
   ProducerGate producer_;  // before the watch is open of the call's thread, then under the lock
-  v1::WatchRequest request_;
+  CallMemory::Hold open_;
+  SizedRequest<v1::WatchRequest> request_;
   v1::WatchResponse response_;
   Mutex mutex_;
+  CallMemory::Hold unsent_ ABSL_GUARDED_BY(mutex_);  // events in a response that is being sent
+  bool waiting_for_memory_ ABSL_GUARDED_BY(mutex_) = false;
+  bool done_ ABSL_GUARDED_BY(mutex_) = false;  // the call is over
   v1::WatchResponse opened_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t watcher_ ABSL_GUARDED_BY(mutex_) = 0;  // 0: not opened yet
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
@@ -256,6 +311,7 @@ class WatchReactor final : public StreamReactor<EventService::EventCall> {
 };
 
 void EventService::Serve(CallQueue& queue, const CallGate& gate) {
+  refusals_ = &queue.refusals;
   ServeStream(methods_["Watch"], queue, gate, *this, &EventService::Watch);
 }
 

@@ -4,8 +4,10 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "herald/v1/event_service.pb.h"
+#include "service/call_memory.h"
 #include "service/executor.h"
 #include "service/producer_gate.h"
+#include "service/rpc/sized_request.h"
 #include "service/rpc/stream_reactor.h"
 #include "session/event_hub.h"
 #include "session/mutex.h"
@@ -19,11 +21,13 @@ class WatchReactor;
 // Rights:    a watch needs `watch`, and shows events whose user and topic the producer's patterns
 //            allow. A group belongs to its producer. When what it may see changes, it ends with
 //            UNAVAILABLE before its next event.
+// Memory:    of a watch and of the events that it has not sent counts in CallMemory. Where there is
+//            none, new watches are refused, and no events are pulled.
 // Threads:   those of calls (service/rpc/call_threads.h). Outlives them.
 class EventService final {
  public:
-  EventService(EventHub& hub, std::string node, Executor& executor)
-      : hub_(hub), node_(std::move(node)), executor_(executor) {}
+  EventService(EventHub& hub, std::string node, Executor& executor, CallMemory& memory)
+      : hub_(hub), node_(std::move(node)), executor_(executor), memory_(memory) {}
 
   // What is registered with the server to be built.
   grpc::Service* methods() { return &methods_; }
@@ -40,13 +44,15 @@ class EventService final {
 
  private:
   friend class WatchReactor;
-  using EventCall = BidiCall<v1::WatchRequest, v1::WatchResponse>;
+  using EventCall = BidiCall<SizedRequest<v1::WatchRequest>, v1::WatchResponse>;
   void Watch(std::unique_ptr<EventCall> call);
 
   Methods methods_{"herald.v1.EventService"};
   EventHub& hub_;
   const std::string node_;
   Executor& executor_;
+  CallMemory& memory_;
+  CallRefusals* refusals_ = nullptr;  // once it serves
   mutable Mutex mutex_;
   absl::flat_hash_set<WatchReactor*> reactors_ ABSL_GUARDED_BY(mutex_);
 };

@@ -19,6 +19,9 @@
 namespace herald {
 namespace {
 
+// The share of callers that have proved nothing, of what may be held for calls.
+constexpr std::size_t kStrangersPart = 8;
+
 // How long a drain waits for calls that are neither Push streams nor watches.
 constexpr absl::Duration kOtherCalls = absl::Seconds(1);
 
@@ -94,10 +97,14 @@ void BoundConnections(grpc::ServerBuilder& builder) {
 GrpcServer::GrpcServer(const GrpcServerOptions& options, CommandRunner& runner,
                        Idempotency& idempotency, SessionTable& table, Broker& broker,
                        EventHub& events, Executor& executor, const ProducerAuth& auth,
-                       Questions& questions, AdminActions actions)
-    : push_(runner, idempotency, table.shards(), executor, options.push),
+                       Questions& questions, CallMemory& memory, AdminActions actions)
+    : runner_(runner),
+      memory_(memory),
+      strangers_(options.call_bytes / kStrangersPart),
+      limits_{options.request_timeout, memory, strangers_, runner.max_command_bytes()},
+      push_(runner, idempotency, table.shards(), executor, memory, options.push),
       sessions_(runner, questions, broker, executor),
-      events_(events, runner.node(), executor),
+      events_(events, runner.node(), executor, memory),
       admin_(questions, std::move(actions)),
       health_(executor),
       producers_(auth),
@@ -107,12 +114,13 @@ GrpcServer::GrpcServer(const GrpcServerOptions& options, CommandRunner& runner,
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
     const GrpcServerOptions& options, CommandRunner& runner, Idempotency& idempotency,
     SessionTable& table, Broker& broker, EventHub& events, Executor& executor,
-    const ProducerAuth& auth, Questions& questions, AdminActions actions) {
+    const ProducerAuth& auth, Questions& questions, CallMemory& memory, AdminActions actions) {
   absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> credentials = Credentials(options);
   if (!credentials.ok()) return credentials.status();
   std::unique_ptr<GrpcServer> server(new GrpcServer(options, runner, idempotency, table, broker,
-                                                    events, executor, auth, questions,
+                                                    events, executor, auth, questions, memory,
                                                     std::move(actions)));
+  memory.SetMax(options.call_bytes);
   if (options.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   if (!options.reflection) builder.SetOption(std::make_unique<WithoutReflection>());
@@ -124,7 +132,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   builder.SetMaxReceiveMessageSize(
       static_cast<int>(std::clamp<std::size_t>(max_request, 4u << 20, 256u << 20)));
   BoundConnections(builder);
-  server->quota_.Resize(options.max_memory_bytes);
+  server->quota_.Resize(options.read_bytes);
   builder.SetResourceQuota(server->quota_);
 #ifdef GRPC_ARG_MAX_ALLOWED_INCOMING_CONNECTIONS
   if (options.max_connections != 0) {
@@ -145,8 +153,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
         server->admin_.methods(), server->health_.methods()}) {
     builder.RegisterService(service);
   }
-  server->call_threads_ =
-      std::make_unique<CallThreads>(builder, options.threads, options.request_timeout);
+  server->call_threads_ = std::make_unique<CallThreads>(builder, options.threads, server->limits_);
   server->server_ = builder.BuildAndStart();
   if (!server->server_ || server->port_ == 0) {
     return absl::UnavailableError(
@@ -167,6 +174,15 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   }
   server->call_threads_->Start();
   return server;
+}
+
+void GrpcServer::SetLimits(std::size_t max_push_streams, std::size_t max_commands_in_flight,
+                           std::size_t read_bytes, std::size_t call_bytes) {
+  quota_.Resize(read_bytes);
+  memory_.SetMax(call_bytes);
+  strangers_.SetMax(call_bytes / kStrangersPart);
+  limits_.max_request_bytes = runner_.max_command_bytes();
+  push_.SetLimits(max_push_streams, max_commands_in_flight);
 }
 
 GrpcServer::~GrpcServer() { Shutdown(absl::ZeroDuration()); }

@@ -27,7 +27,8 @@ struct GrpcServerOptions {
   std::string tls_client_ca_file;  // set: clients must show a certificate of this authority (mTLS)
   bool reflection = false;
   int threads = 1;                            // on which calls arrive
-  std::size_t max_memory_bytes = 64u << 20;   // that gRPC may hold for what it reads
+  std::size_t read_bytes = 64u << 20;         // that gRPC may hold for what it reads
+  std::size_t call_bytes = 16u << 20;         // that Herald may hold for calls (call_memory.h)
   std::size_t max_connections = 0;            // 0: unlimited, as with gRPC before 1.60
   std::size_t max_message_bytes = 64 * 1024;  // of one payload; requests may hold many
   PushService::Options push;
@@ -48,18 +49,16 @@ class GrpcServer {
   static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(
       const GrpcServerOptions& options, CommandRunner& runner, Idempotency& idempotency,
       SessionTable& table, Broker& broker, EventHub& events, Executor& executor,
-      const ProducerAuth& auth, Questions& questions, AdminActions actions);
+      const ProducerAuth& auth, Questions& questions, CallMemory& memory, AdminActions actions);
   ~GrpcServer();
 
   int port() const { return port_; }
   std::size_t push_streams() const { return push_.streams(); }
   // Calls refused before a service saw them.
   CallRefusals::Totals refusals() const { return call_threads_->refusals(); }
+  // `read_bytes`, `call_bytes`: GrpcServerOptions.
   void SetLimits(std::size_t max_push_streams, std::size_t max_commands_in_flight,
-                 std::size_t max_memory_bytes) {
-    quota_.Resize(max_memory_bytes);
-    push_.SetLimits(max_push_streams, max_commands_in_flight);
-  }
+                 std::size_t read_bytes, std::size_t call_bytes);
   // Lets Push streams age; to be called once a second.
   void Tick(absl::Time now) { push_.Age(now); }
   // The first step of an orderly end: health checks are told, every connection gets GOAWAY, so that
@@ -74,8 +73,13 @@ class GrpcServer {
  private:
   GrpcServer(const GrpcServerOptions& options, CommandRunner& runner, Idempotency& idempotency,
              SessionTable& table, Broker& broker, EventHub& events, Executor& executor,
-             const ProducerAuth& auth, Questions& questions, AdminActions actions);
+             const ProducerAuth& auth, Questions& questions, CallMemory& memory,
+             AdminActions actions);
 
+  CommandRunner& runner_;
+  CallMemory& memory_;
+  CallMemory strangers_;
+  CallLimits limits_;
   PushService push_;
   SessionService sessions_;
   EventService events_;

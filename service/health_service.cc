@@ -3,6 +3,12 @@
 #include <vector>
 
 namespace herald {
+namespace {
+
+// The name of a service.
+constexpr std::size_t kMaxRequestBytes = 4096;
+
+}  // namespace
 
 // One Watch call: reads which service it is about, then writes that service's status whenever it is
 // another than was written last.
@@ -25,6 +31,7 @@ class HealthReactor final : public StreamReactor<HealthService::HealthCall> {
     } else if (this->call().caller.stranger) {
       OnReadDone(true);
     } else {
+      request_.max_bytes = kMaxRequestBytes;
       StartFirstRead(&request_);
     }
   }
@@ -33,7 +40,7 @@ class HealthReactor final : public StreamReactor<HealthService::HealthCall> {
   void Advance() {
     MutexLock lock(mutex_);
     if (!asked_ || writing_ || ending_) return;
-    const auto status = service_.StatusOf(request_.service());
+    const auto status = service_.StatusOf(request_.message.service());
     if (status == response_.status()) return;
     response_.set_status(status);
     writing_ = true;
@@ -43,6 +50,8 @@ class HealthReactor final : public StreamReactor<HealthService::HealthCall> {
  private:
   void OnReadDone(bool ok) override {
     if (!ok) return End({grpc::INVALID_ARGUMENT, kNoRequest});
+    if (request_.too_long())
+      return End({grpc::INVALID_ARGUMENT, LongRequest(request_.bytes, request_.max_bytes)});
     {
       MutexLock lock(mutex_);
       asked_ = true;
@@ -89,7 +98,7 @@ class HealthReactor final : public StreamReactor<HealthService::HealthCall> {
   }
 
   HealthService& service_;
-  HealthService::Request request_;  // constant once asked_
+  SizedRequest<HealthService::Request> request_;  // constant once asked_
   Mutex mutex_;
   HealthService::Response response_ ABSL_GUARDED_BY(mutex_);  // UNKNOWN: nothing written yet
   grpc::Status status_ ABSL_GUARDED_BY(mutex_);

@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "grpc/health/v1/health.pb.h"
 #include "service/executor.h"
+#include "service/rpc/sized_request.h"
 #include "service/rpc/stream_reactor.h"
 #include "service/rpc/unary_call.h"
 #include "session/mutex.h"
@@ -43,7 +44,7 @@ class HealthService final {
   friend class HealthReactor;
   using Request = grpc::health::v1::HealthCheckRequest;
   using Response = grpc::health::v1::HealthCheckResponse;
-  using HealthCall = BidiCall<Request, Response>;
+  using HealthCall = BidiCall<SizedRequest<Request>, Response>;
 
   void Check(UnaryCall<Request, Response>& call);
   void Watch(std::unique_ptr<HealthCall> call);

@@ -65,6 +65,7 @@ class IdempotentRunner {
   // before it may take effect: run none before it is answered.
   bool Holds() const { return waiting_ && *waiting_ > 0; }
 
+  std::size_t max_command_bytes() const { return runner_.max_command_bytes(); }
   bool OrdersAcrossNodes() const { return runner_.OrdersAcrossNodes(); }
   const std::string& node() const { return runner_.node(); }
 

@@ -53,6 +53,12 @@ absl::Status ProducerGate::Check(const v1::Command& command) const {
   return denial ? Refuse(*denial) : absl::OkStatus();
 }
 
+absl::Status ProducerGate::CheckStream() const {
+  if (open()) return absl::OkStatus();
+  const std::optional<Denial> denial = producer_.rights->CheckStream();
+  return denial ? Refuse(*denial) : absl::OkStatus();
+}
+
 absl::Status ProducerGate::CheckVerb(Right verb) const {
   if (open()) return absl::OkStatus();
   const std::optional<Denial> denial = producer_.rights->CheckVerb(verb);

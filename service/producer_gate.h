@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "herald/v1/push_service.pb.h"
+#include "service/call_memory.h"
 #include "service/producer_auth.h"
 
 namespace herald {
@@ -45,6 +46,7 @@ class ProducerGate {
   // The rights alone.
   absl::Status Check(const v1::Command& command) const;
   absl::Status CheckVerb(Right verb) const;
+  absl::Status CheckStream() const;
   // The rights and the rates.
   absl::Status Admit(const v1::Command& command);
   // The rates alone: `commands` at once.
@@ -58,6 +60,11 @@ class ProducerGate {
   std::shared_ptr<std::atomic<std::uint64_t>> beyond_reach() const {
     if (!producer_.account) return nullptr;
     return {producer_.account, &producer_.account->denied[static_cast<std::size_t>(Right::kUsers)]};
+  }
+  // What is held for its calls; null where everything is allowed.
+  CallMemory::Share call_bytes() const {
+    if (!producer_.account) return nullptr;
+    return {producer_.account, &producer_.account->call_bytes};
   }
   // Where queries and events are limited; null: no limit.
   const ReachPtr& sees() const { return sees_; }

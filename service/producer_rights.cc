@@ -30,6 +30,15 @@ std::optional<Denial> ProducerRights::CheckVerb(Right verb) const {
       verb, fmt::format("producer \"{}\" may not {}: may lacks {}", name, Name(verb), Name(verb))};
 }
 
+std::optional<Denial> ProducerRights::CheckStream() const {
+  for (const Right verb : {Right::kDeliver, Right::kJoin, Right::kDisconnect, Right::kLabels})
+    if (May(verb)) return std::nullopt;
+  return Denial{Right::kDeliver,
+                fmt::format("producer \"{}\" may not open a Push stream: may lacks deliver, join, "
+                            "disconnect and labels",
+                            name)};
+}
+
 std::optional<Denial> ProducerRights::CheckTopic(std::string_view action,
                                                  std::string_view topic) const {
   // An empty name is no topic, and is refused as such later.

@@ -68,6 +68,8 @@ struct ProducerRights {
   bool TouchesEverySession() const { return all || selectors || reach.users.everything(); }
 
   std::optional<Denial> CheckVerb(Right verb) const;
+  // Of a Push stream: one of the verbs of commands.
+  std::optional<Denial> CheckStream() const;
   // Of a query: `$user/…` needs the user, `$all` every user.
   std::optional<Denial> CheckTopic(std::string_view action, std::string_view topic) const;
   std::optional<Denial> CheckUser(std::string_view action, std::string_view user) const;

@@ -5,6 +5,7 @@
 #include "fmt/format.h"
 #include "service/call_context.h"
 #include "service/push_stream.h"
+#include "service/rpc/sized_request.h"
 #include "service/status.h"
 
 namespace herald {
@@ -22,7 +23,7 @@ class PushReactor final : public StreamReactor<PushService::PushCall> {
         stream_(std::make_shared<PushStream>(
             IdempotentRunner(service.runner_, service.idempotency_, std::move(producer),
                              service.options_.moves),
-            service.shards_, service.executor_, service.max_in_flight_,
+            service.shards_, service.executor_, service.max_in_flight_, service.memory_,
             Metadata(this->call().context, "traceparent"))) {
     {
       MutexLock lock(service_.mutex_);
@@ -73,7 +74,7 @@ class PushReactor final : public StreamReactor<PushService::PushCall> {
 
   void OnReadDone(bool ok) override {
     absl::Status bad;
-    if (ok) bad = stream_->OnRequest();
+    if (ok) bad = stream_->OnRequest(TakeBytes(request_));
     {
       MutexLock lock(mutex_);
       reading_ = false;
@@ -127,9 +128,11 @@ class PushReactor final : public StreamReactor<PushService::PushCall> {
         if (started) --starting_;
         if (finished_) return;
         if (!writing_ && !failed_ && stream_->TakeResponse(&response_)) writing_ = write = true;
-        if (!ending_ && stream_->Stopped()) {
-          ending_ = true;
-          status_ = grpc::Status(grpc::UNAVAILABLE, "a command was answered UNAVAILABLE");
+        if (!ending_) {
+          if (const std::optional<absl::Status> why = stream_->Stopped()) {
+            ending_ = true;
+            status_ = ToGrpc(*why);
+          }
         }
         if (!reading_ && !ending_ && stream_->WantsRequest()) reading_ = read = true;
         if (read || write) {
@@ -141,7 +144,7 @@ class PushReactor final : public StreamReactor<PushService::PushCall> {
       }
       // Outside the lock: they take tens of microseconds.
       if (write) StartWrite(response_);
-      if (read) StartRead(stream_->NextRequest());
+      if (read) StartRead(&request_);
       if (finish) Finish(status);
       if (!read && !write) return;
     }
@@ -151,6 +154,7 @@ class PushReactor final : public StreamReactor<PushService::PushCall> {
   const std::string name_;  // of the producer
   const bool has_place_;    // not where the call is refused
   const std::shared_ptr<PushStream> stream_;
+  grpc::ByteBuffer request_;
   v1::PushResponse response_;
   const absl::Time opened_at_ = absl::Now();
   bool told_age_ = false;  // on the executor
@@ -181,6 +185,12 @@ void RunOne(CommandRunner& runner, Idempotency& idempotency, Executor& executor,
   // The rate is taken. Idempotency keys belong to the name.
   if (const absl::Status denied = producer->Check(command); !denied.ok())
     return call.Finish(ToGrpc(denied));
+  // Before it is carried out: its result has a position for each topic.
+  constexpr std::size_t kPositionBytes = 240;
+  if (!call.Reserve(kPositionBytes *
+                    static_cast<std::size_t>(command.deliver().target().topics().topics_size()))) {
+    return;
+  }
   CommandRunner::Context run_context;
   run_context.traceparent = Metadata(call.context(), "traceparent");
   run_context.reach = producer->touches();
@@ -227,6 +237,7 @@ void PushService::Push(std::unique_ptr<PushCall> call) {
   ProducerGate producer = std::move(call->caller.gate);
   absl::Status refused;
   if (moving_) refused = absl::UnavailableError("this replica is draining; use another");
+  if (refused.ok()) refused = producer.CheckStream();
   if (refused.ok()) {
     refused = places_.Take(producer.name(), producer.push_streams(), max_streams_);
     if (!refused.ok()) producer.CountStreamRefused(std::string(refused.message()));

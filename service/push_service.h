@@ -34,11 +34,13 @@ class PushService final {
     ProducerMoves* moves = nullptr;  // null: there are no other nodes
   };
   PushService(CommandRunner& runner, Idempotency& idempotency,
-              std::vector<std::unique_ptr<Shard>>& shards, Executor& executor, Options options)
+              std::vector<std::unique_ptr<Shard>>& shards, Executor& executor, CallMemory& memory,
+              Options options)
       : runner_(runner),
         idempotency_(idempotency),
         shards_(shards),
         executor_(executor),
+        memory_(memory),
         options_(options),
         max_streams_(options.max_streams),
         max_in_flight_(options.max_in_flight) {}
@@ -65,7 +67,7 @@ class PushService final {
 
  private:
   friend class PushReactor;
-  using PushCall = BidiCall<v1::PushRequest, v1::PushResponse>;
+  using PushCall = BidiCall<grpc::ByteBuffer, v1::PushResponse>;
   void Push(std::unique_ptr<PushCall> call);
   void Send(UnaryCall<v1::SendRequest, v1::SendResponse>& call);
   void Broadcast(UnaryCall<v1::BroadcastRequest, v1::BroadcastResponse>& call);
@@ -77,6 +79,7 @@ class PushService final {
   Idempotency& idempotency_;
   std::vector<std::unique_ptr<Shard>>& shards_;
   Executor& executor_;
+  CallMemory& memory_;
   const Options options_;
   std::atomic<std::size_t> max_streams_;
   std::atomic<std::size_t> max_in_flight_;

@@ -11,22 +11,28 @@ namespace {
 
 // The rate is looked at again after this; it also bounds how long a stream outlives its call.
 constexpr absl::Duration kLongestDelay = absl::Milliseconds(100);
+// The memory of calls is looked at again after this: other streams of the producer may hold it.
+constexpr absl::Duration kMemoryDelay = absl::Milliseconds(20);
+// Results that are not handed over hold no more than this.
+constexpr std::size_t kPumpedBytes = 64 * 1024;
+// A command with a result of this many positions or more ends its turn.
+constexpr int kManyPositions = 64;
+
+// Of a receipt that is awaited, here and where it is counted; measured.
+constexpr std::size_t kReceiptBytes = 1'300;
+
+constexpr std::size_t kResultBytes = 160, kPositionBytes = 240;
+
+std::size_t MemoryOf(const v1::CommandResult& result) {
+  return kResultBytes + result.detail().size() +
+         kPositionBytes * static_cast<std::size_t>(result.positions_size());
+}
 
 google::protobuf::ArenaOptions RequestMemory() {
   google::protobuf::ArenaOptions options;
   options.start_block_size = 4096;
   options.max_block_size = 65'536;
   return options;
-}
-
-// A message whose parts are in `arena` too.
-template <typename Message>
-Message* NewMessage(google::protobuf::Arena& arena) {
-#if GOOGLE_PROTOBUF_VERSION < 4000000
-  return google::protobuf::Arena::CreateMessage<Message>(&arena);
-#else
-  return google::protobuf::Arena::Create<Message>(&arena);
-#endif
 }
 
 // Results keep their memory for those that take their place, but for that of a great burst.
@@ -42,69 +48,103 @@ void Empty(v1::PushResponse& response) {
 }  // namespace
 
 PushStream::PushStream(IdempotentRunner runner, std::vector<std::unique_ptr<Shard>>& shards,
-                       Executor& executor, std::size_t max_in_flight, std::string traceparent)
+                       Executor& executor, std::size_t max_in_flight, CallMemory& memory,
+                       std::string traceparent)
     : runner_(std::move(runner)),
       shards_(shards),
       executor_(executor),
       max_in_flight_(max_in_flight),
-      arena_(RequestMemory()) {
+      reader_(runner_.max_command_bytes()),
+      arena_(RequestMemory()),
+      hold_(memory, runner_.gate().call_bytes()) {
   context_.traceparent = std::move(traceparent);
 }
 
-v1::PushRequest* PushStream::NextRequest() {
-  arena_.Reset();
-#ifdef __SANITIZE_THREAD__
-  // Messages in an arena crash with the distribution's protobuf, which is not instrumented.
-  request_ = new v1::PushRequest;
-  arena_.Own(request_);
-#else
-  request_ = NewMessage<v1::PushRequest>(arena_);
-#endif
-  return request_;
+void PushStream::Detach() {
+  wake_ = nullptr;
+  MutexLock lock(mutex_);
+  detached_ = true;
+  CountHeld();
 }
 
-absl::Status PushStream::OnRequest() {
+void PushStream::DropResults() {
+  ready_ = v1::PushResponse();
+  ready_bytes_ = writing_bytes_ = 0;
+}
+
+absl::Status PushStream::OnRequest(std::string wire) {
   ProducerGate& gate = runner_.gate();
   if (absl::Status gone = gate.Refresh(); !gone.ok()) return gone;
   context_.reach = gate.touches();
   context_.beyond_reach = context_.reach ? gate.beyond_reach() : nullptr;
-  gate.ChargeRead(*request_);
-  const int commands = request_->commands_size();
-  if (commands > kMaxCommandsARequest) {
-    return absl::InvalidArgumentError(fmt::format(
-        "commands has {} entries, over the limit of {} a request", commands, kMaxCommandsARequest));
-  }
+  if (absl::Status bad = reader_.Start(std::move(wire)); !bad.ok()) return bad;
   bool ask_nodes = false;
   {
     MutexLock lock(mutex_);
-    if (request_->has_open()) {
+    const bool alone = hold_.Alone() && hold_.bytes() == 0;
+    request_bytes_ = reader_.bytes();
+    CountHeld();
+    if (!alone && !hold_.WithinLimits()) {
+      hold_.CountLimited();
+      return absl::ResourceExhaustedError(fmt::format(
+          "a request of {} bytes, while requests, results and receipts of this producer hold all "
+          "that they may; read results sooner, or send smaller requests",
+          request_bytes_));
+    }
+    if (const v1::PushOpen* open = reader_.open()) {
       if (!first_) return absl::InvalidArgumentError("open may stand in the first request only");
-      absl::StatusOr<std::uint64_t> last_seq = runner_.Open(request_->open().producer_id());
+      producer_id_ = open->producer_id();
+      absl::StatusOr<std::uint64_t> last_seq = runner_.Open(producer_id_);
       if (!last_seq.ok()) return last_seq.status();
-      context_.default_report = request_->open().default_report();
-      end_at_unavailable_ = request_->open().end_at_unavailable();
+      context_.default_report = open->default_report();
+      end_at_unavailable_ = open->end_at_unavailable();
       opening_ = ask_nodes = runner_.MustAskNodes();
       if (!ask_nodes) SetOpened(*last_seq);
     }
     first_ = false;
-    in_flight_ += static_cast<std::size_t>(commands);
-    commands_ = commands;
+    commands_ = reader_.commands();
+    in_flight_ += static_cast<std::size_t>(commands_);
     next_command_ = 0;
   }
+  NextPart();
   if (ask_nodes) {
     // Outside the lock: the answer may be there at once.
-    runner_.AskNodes(request_->open().producer_id(),
-                     [self = shared_from_this()](std::uint64_t last_seq) {
-                       {
-                         MutexLock lock(self->mutex_);
-                         self->SetOpened(last_seq);
-                         self->opening_ = false;
-                       }
-                       self->ScheduleWake();
-                     });
+    runner_.AskNodes(producer_id_, [self = shared_from_this()](std::uint64_t last_seq) {
+      {
+        MutexLock lock(self->mutex_);
+        self->SetOpened(last_seq);
+        self->opening_ = false;
+      }
+      self->ScheduleWake();
+    });
   }
   Pump();
   return absl::OkStatus();
+}
+
+void PushStream::NextPart() {
+  next_in_part_ = 0;
+  if (reader_.HasMore()) {
+    part_ = reader_.NextPart(arena_);
+    if (part_ == nullptr) {
+      return Stop(absl::InvalidArgumentError(fmt::format(
+          "the command after {} of this request is not a herald.v1.Command", next_command_)));
+    }
+    runner_.gate().ChargeRead(*part_);
+    return;
+  }
+  part_ = nullptr;
+  arena_.Reset();
+  reader_.Clear();
+  MutexLock lock(mutex_);
+  request_bytes_ = 0;
+  CountHeld();
+}
+
+void PushStream::CountHeld() {
+  if (detached_) DropResults();
+  hold_.Set(request_bytes_ + awaited_bytes_ + ready_bytes_ + writing_bytes_ +
+            receipts_ * kReceiptBytes);
 }
 
 void PushStream::SetOpened(std::uint64_t last_seq) {
@@ -112,42 +152,60 @@ void PushStream::SetOpened(std::uint64_t last_seq) {
   ready_.mutable_opened()->set_node(runner_.node());
 }
 
+bool PushStream::HasMemory() const {
+  // With nothing but its request a stream goes on, or a large one would wait for ever.
+  return detached_ || hold_.WithinLimits() || (hold_.Alone() && hold_.bytes() == request_bytes_);
+}
+
 void PushStream::Pump() {
+  bool waits = false;
   {
     MutexLock lock(mutex_);
     if (pumping_ || next_command_ == commands_) return;
-    pumping_ = true;
+    waits = !HasMemory();
+    pumping_ = !waits;
   }
+  if (waits) return WaitForMemory();
   context_.now = absl::Now();
   const int first = next_command_;
   bool more = false;
   while (true) {
-    while (MayRunNext() && next_command_ - first < kCommandsATurn) RunNext();
+    const auto goes_on = [&] {
+      return next_command_ - first < kCommandsATurn && pumped_bytes_ < kPumpedBytes && !ran_large_;
+    };
+    while (goes_on() && MayRunNext()) RunNext();
     MutexLock lock(mutex_);
     // Asked again, since an answer that comes after this finds that nobody pumps, and wakes.
     more = MayRunNext();
-    if (more && next_command_ - first < kCommandsATurn) continue;
+    if (more && goes_on()) continue;
+    ran_large_ = false;
     HandOver();
+    waits = more && !HasMemory();
     runner_.gate().Count(static_cast<std::uint64_t>(next_command_ - first));
     pumping_ = false;
     break;
   }
   // The thread of the call goes on with other streams first.
-  if (more) ScheduleWake();
+  if (waits) {
+    WaitForMemory();
+  } else if (more) {
+    ScheduleWake();
+  }
 }
 
 bool PushStream::MayRunNext() const {
   if (next_command_ == commands_ || runner_.Holds() || opening_ || stopped_) return false;
   if (deferred_ > 0 && runner_.OrdersAcrossNodes() &&
-      CommandRunner::IsChange(request_->commands(next_command_))) {
+      CommandRunner::IsChange(part_->commands(next_in_part_))) {
     return false;
   }
   return changes_ == 0 || (!runner_.OrdersAcrossNodes() &&
-                           CommandRunner::MayFollowChanges(request_->commands(next_command_)));
+                           CommandRunner::MayFollowChanges(part_->commands(next_in_part_)));
 }
 
 void PushStream::RunNext() {
-  v1::Command& command = *request_->mutable_commands(next_command_++);
+  v1::Command& command = *part_->mutable_commands(next_in_part_++);
+  ++next_command_;
   const bool change = CommandRunner::IsChange(command);
   const bool reports = CommandRunner::AsksReport(command, context_);
   if (change) ++changes_;
@@ -159,50 +217,86 @@ void PushStream::RunNext() {
     MutexLock lock(mutex_);
     ++receipts_;
   }
+  std::size_t awaited = 0;
+  if (const int topics = command.deliver().target().topics().topics_size();
+      topics >= kManyPositions) {
+    ran_large_ = true;
+    awaited = kPositionBytes * static_cast<std::size_t>(topics);
+    MutexLock lock(mutex_);
+    awaited_bytes_ += awaited;
+  }
   const auto later = [&]() -> CommandRunner::Done {
     if (!change) ++deferred_;
-    return [self = shared_from_this(), change, reports](v1::CommandResult result) {
-      self->OnResult(change, reports, std::move(result));
+    return [self = shared_from_this(), change, reports, awaited](v1::CommandResult result) {
+      self->OnResult(change, reports, awaited, std::move(result));
     };
   };
-  if (!runner_.Run(command, context_, *pumped_.add_results(), later, std::move(report))) {
+  if (runner_.Run(command, context_, *pumped_.add_results(), later, std::move(report))) {
+    const v1::CommandResult& result = *pumped_.results().rbegin();
+    pumped_bytes_ += MemoryOf(result);
+    StopIfUnavailable(result);
+    if (change) --changes_;
+    if (reports || awaited > 0) {
+      MutexLock lock(mutex_);
+      if (reports) --receipts_;
+      awaited_bytes_ -= awaited;
+    }
+  } else {
     pumped_.mutable_results()->RemoveLast();
-    return;
   }
-  StopIfUnavailable(*pumped_.results().rbegin());
-  if (change) --changes_;
-  if (reports) {
-    MutexLock lock(mutex_);
-    --receipts_;
-  }
+  if (next_in_part_ == part_->commands_size()) NextPart();
 }
 
 void PushStream::StopIfUnavailable(const v1::CommandResult& result) {
   if (end_at_unavailable_ && result.code() == static_cast<int>(absl::StatusCode::kUnavailable))
-    stopped_ = true;
+    Stop(absl::UnavailableError("a command was answered UNAVAILABLE"));
+}
+
+void PushStream::Stop(absl::Status why) {
+  MutexLock lock(mutex_);
+  if (stopped_) return;
+  stop_ = std::move(why);
+  stopped_ = true;
+}
+
+std::optional<absl::Status> PushStream::Stopped() const {
+  if (!stopped_) return std::nullopt;
+  MutexLock lock(mutex_);
+  return stop_;
 }
 
 void PushStream::HandOver() {
-  if (ready_.results().empty()) return ready_.mutable_results()->Swap(pumped_.mutable_results());
-  for (v1::CommandResult& result : *pumped_.mutable_results()) ready_.add_results()->Swap(&result);
-  Empty(pumped_);
+  ready_bytes_ += std::exchange(pumped_bytes_, 0);
+  if (ready_.results().empty()) {
+    ready_.mutable_results()->Swap(pumped_.mutable_results());
+  } else {
+    for (v1::CommandResult& result : *pumped_.mutable_results())
+      ready_.add_results()->Swap(&result);
+    Empty(pumped_);
+  }
+  CountHeld();
 }
 
 void PushStream::OnReceipt(v1::Receipt receipt) {
   {
     MutexLock lock(mutex_);
     *ready_.add_receipts() = std::move(receipt);
+    if (detached_) DropResults();
   }
   ScheduleWake();
 }
 
-void PushStream::OnResult(bool change, bool reports, v1::CommandResult result) {
+void PushStream::OnResult(bool change, bool reports, std::size_t awaited,
+                          v1::CommandResult result) {
   bool wake;
   StopIfUnavailable(result);
   {
     MutexLock lock(mutex_);
     if (reports && !CommandRunner::ReceiptFollows(result)) --receipts_;
+    awaited_bytes_ -= awaited;
+    ready_bytes_ += MemoryOf(result);
     *ready_.add_results() = std::move(result);
+    CountHeld();
     --(change ? changes_ : deferred_);
     // Results that come while the pump runs are taken when it returns.
     wake = !pumping_;
@@ -243,12 +337,33 @@ bool PushStream::WaitsForRate() {
   return true;
 }
 
+void PushStream::WaitForMemory() {
+  {
+    MutexLock lock(mutex_);
+    if (std::exchange(waiting_for_memory_, true)) return;
+    hold_.CountLimited();
+  }
+  executor_.PostAfter(kMemoryDelay, [self = shared_from_this()] {
+    {
+      MutexLock lock(self->mutex_);
+      self->waiting_for_memory_ = false;
+    }
+    self->ScheduleWake();
+  });
+}
+
 bool PushStream::WantsRequest() {
+  bool has_room;
   {
     MutexLock lock(mutex_);
     if (pumping_ || stopped_ || next_command_ != commands_) return false;
     if (in_flight_ >= max_in_flight_ || waiting_for_mailbox_) return false;
     if (receipts_ >= kMaxOpenReceipts) return false;
+    has_room = hold_.HasRoom();
+  }
+  if (!has_room) {
+    WaitForMemory();
+    return false;
   }
   if (!runner_.gate().open() && WaitsForRate()) return false;
   for (const auto& shard : shards_) {
@@ -288,6 +403,7 @@ bool PushStream::TakeResponse(v1::PushResponse* response) {
   response->Swap(&ready_);
   writing_ = static_cast<std::size_t>(response->results_size());
   writing_receipts_ = static_cast<std::size_t>(response->receipts_size());
+  writing_bytes_ = std::exchange(ready_bytes_, 0);
   return true;
 }
 
@@ -295,6 +411,8 @@ void PushStream::OnWritten() {
   MutexLock lock(mutex_);
   in_flight_ -= std::exchange(writing_, 0);
   receipts_ -= std::exchange(writing_receipts_, 0);
+  writing_bytes_ = 0;
+  CountHeld();
 }
 
 bool PushStream::Idle() {

@@ -46,7 +46,10 @@ void SessionService::Answer(UnaryCall<Request, Response>& call, const ProducerGa
                             void (Questions::*ask)(const Request&, const ReachPtr&,
                                                    Questions::Done<Response>)) {
   (questions_.*ask)(call.request(), producer.sees(), [&call](absl::StatusOr<Response> answer) {
-    if (answer.ok()) call.response() = *std::move(answer);
+    if (answer.ok()) {
+      if (!call.Reserve(answer->ByteSizeLong())) return;
+      call.response() = *std::move(answer);
+    }
     call.Finish(ToGrpc(answer.status()));
   });
 }
@@ -149,24 +152,42 @@ void SessionService::GetHistory(UnaryCall<v1::GetHistoryRequest, v1::GetHistoryR
     if (!since.ok()) return call.Finish(ToGrpc(Invalid("since", since.status())));
     read.since = *since;
   }
-  broker_.Read(std::move(read), [this, &call, topic = call.request().topic()](
-                                    absl::StatusOr<Broker::ReadResult> result) mutable {
-    executor_.Post([&call, topic = std::move(topic), result = std::move(result)] {
-      if (!result.ok()) return call.Finish(ToGrpc(result.status()));
-      v1::GetHistoryResponse& response = call.response();
-      for (const MessagePtr& message : result->messages) {
-        v1::HistoryEntry& entry = *response.add_entries();
-        SetPosition(message->position(), topic, *entry.mutable_position());
-        *entry.mutable_message() = ToProto(message->body());
-        SetTime(absl::FromUnixMillis(message->body().accepted_unix_ms),
-                entry.mutable_accepted_at());
-        entry.set_sender_session_id(message->body().sender);
-      }
-      SetPosition(result->current, topic, *response.mutable_current());
-      response.set_complete(result->complete);
-      call.Finish(grpc::Status::OK);
+  history_reads_.Enter([this, &call, read = std::move(read)]() mutable {
+    const std::string topic = read.topic;
+    broker_.Read(std::move(read), [this, &call, topic](absl::StatusOr<Broker::ReadResult> result) {
+      executor_.Post([this, &call, topic, result = std::move(result)] {
+        if (result.ok()) {
+          AnswerHistory(call, topic, *result);
+        } else {
+          call.Finish(ToGrpc(result.status()));
+        }
+        history_reads_.Leave();
+      });
     });
   });
+}
+
+void SessionService::AnswerHistory(UnaryCall<v1::GetHistoryRequest, v1::GetHistoryResponse>& call,
+                                   const std::string& topic, const Broker::ReadResult& result) {
+  std::size_t bytes = 0, entries = 0;
+  for (const MessagePtr& message : result.messages) {
+    bytes += message->size_bytes();
+    if (entries > 0 && bytes > kMaxHistoryBytes) break;
+    ++entries;
+  }
+  if (!call.Reserve(bytes)) return;
+  v1::GetHistoryResponse& response = call.response();
+  for (std::size_t i = 0; i < entries; ++i) {
+    const Message& message = *result.messages[i];
+    v1::HistoryEntry& entry = *response.add_entries();
+    SetPosition(message.position(), topic, *entry.mutable_position());
+    *entry.mutable_message() = ToProto(message.body());
+    SetTime(absl::FromUnixMillis(message.body().accepted_unix_ms), entry.mutable_accepted_at());
+    entry.set_sender_session_id(message.body().sender);
+  }
+  SetPosition(result.current, topic, *response.mutable_current());
+  response.set_complete(result.complete);
+  call.Finish(grpc::Status::OK);
 }
 
 }  // namespace herald

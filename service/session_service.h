@@ -2,6 +2,7 @@
 
 #include "broker/broker.h"
 #include "herald/v1/session_service.pb.h"
+#include "service/bounded_work.h"
 #include "service/command_runner.h"
 #include "service/executor.h"
 #include "service/producer_gate.h"
@@ -17,9 +18,15 @@ namespace herald {
 // Rights:    a question needs `query` and shows what the patterns of the producer allow: naming a
 //            topic or user outside is kPermissionDenied, everything else outside does not exist.
 //
+// Memory:    of an answer counts in CallMemory before the answer is made.
 // Threads:   those of calls (service/rpc/call_threads.h). Outlives them.
 class SessionService final {
  public:
+  // Histories that are read at a time. A read may hold all of a topic's messages until it is answered.
+  static constexpr std::size_t kHistoryReads = 8;
+  // Of one answer of GetHistory, so that it fits into the 4 MiB that gRPC's clients take by default.
+  static constexpr std::size_t kMaxHistoryBytes = 3u << 20;
+
   SessionService(CommandRunner& runner, Questions& questions, Broker& broker, Executor& executor)
       : runner_(runner), questions_(questions), broker_(broker), executor_(executor) {}
 
@@ -37,6 +44,8 @@ class SessionService final {
   void Disconnect(UnaryCall<v1::DisconnectRequest, v1::DisconnectResponse>& call);
   void GetPresence(UnaryCall<v1::GetPresenceRequest, v1::GetPresenceResponse>& call);
   void GetHistory(UnaryCall<v1::GetHistoryRequest, v1::GetHistoryResponse>& call);
+  void AnswerHistory(UnaryCall<v1::GetHistoryRequest, v1::GetHistoryResponse>& call,
+                     const std::string& topic, const Broker::ReadResult& result);
 
   template <typename Request, typename Response>
   void Answer(UnaryCall<Request, Response>& call, const ProducerGate& producer,
@@ -49,6 +58,7 @@ class SessionService final {
   Questions& questions_;
   Broker& broker_;
   Executor& executor_;
+  BoundedWork history_reads_{kHistoryReads};
 };
 
 }  // namespace herald

@@ -136,7 +136,7 @@ void EventHub::RemoveWatcher(std::uint64_t id) {
   Changed();
 }
 
-EventHub::Batch EventHub::Pull(std::uint64_t id, std::size_t max) {
+EventHub::Batch EventHub::Pull(std::uint64_t id, std::size_t max, std::size_t max_bytes) {
   MutexLock lock(mutex_);
   Batch batch;
   auto it = watchers_.find(id);
@@ -152,13 +152,15 @@ EventHub::Batch EventHub::Pull(std::uint64_t id, std::size_t max) {
   }
   const auto deliver = [&](const EventPtr& event, bool again) {
     batch.events.push_back({event, again});
+    batch.bytes += event->size_bytes();
     if (!group) return;
     group->in_flight[event->id] = {event, id};
     ++watcher.in_flight;
   };
+  const auto room = [&] { return batch.events.size() < max && batch.bytes < max_bytes; };
   if (group) {
     auto again = group->redeliver.begin();
-    while (again != group->redeliver.end() && batch.events.size() < max) {
+    while (again != group->redeliver.end() && room()) {
       if (watcher.options.remote && again->second->scope != Event::Scope::kOwn) {
         ++again;
         continue;
@@ -167,12 +169,12 @@ EventHub::Batch EventHub::Pull(std::uint64_t id, std::size_t max) {
       again = group->redeliver.erase(again);
     }
     // Before what is buffered, which has higher ids.
-    while (!watcher.options.remote && !group->imported.empty() && batch.events.size() < max) {
+    while (!watcher.options.remote && !group->imported.empty() && room()) {
       deliver(group->imported.front().event, group->imported.front().redelivered);
       group->imported.pop_front();
     }
   }
-  while (batch.events.size() < max) {
+  while (room()) {
     const EventPtr event = events_.After(cursor);
     if (event == nullptr) {
       cursor = events_.next_id() - 1;

@@ -53,6 +53,7 @@ struct WatchOptions {
 class EventHub {
  public:
   static constexpr std::size_t kMaxGroups = 1024;
+  static constexpr std::size_t kPullBytes = 256 * 1024;
   static constexpr absl::Duration kGroupKept = absl::Minutes(10);
 
   EventHub(std::size_t max_events, std::size_t max_bytes) : events_(max_events, max_bytes) {}
@@ -67,6 +68,7 @@ class EventHub {
   };
   struct Batch {
     std::vector<Delivered> events;
+    std::size_t bytes = 0;  // of the events
     std::uint64_t missed = 0;
   };
 
@@ -75,8 +77,9 @@ class EventHub {
   absl::StatusOr<std::uint64_t> AddWatcher(WatchOptions options, absl::AnyInvocable<void()> wake);
   // No `wake` of this watcher runs after this returns.
   void RemoveWatcher(std::uint64_t watcher);
-  // The next events for this watcher, at most `max`. If it is empty, the next `wake` is armed.
-  Batch Pull(std::uint64_t watcher, std::size_t max);
+  // The next events for this watcher: at most `max`, and no more once they hold `max_bytes`. If it is
+  // empty, the next `wake` is armed.
+  Batch Pull(std::uint64_t watcher, std::size_t max, std::size_t max_bytes = kPullBytes);
   void Acknowledge(std::uint64_t watcher, const std::vector<std::uint64_t>& event_ids);
 
   std::uint64_t last_event_id() const;

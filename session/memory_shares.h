@@ -20,24 +20,26 @@ enum class MemoryAccount : std::uint8_t {
   kEvents,           // events kept for watchers
   kIdempotency,      // commands whose repeats are recognised
   kMailboxes,        // commands on their way to shards
+  kCalls,            // requests, answers and results of producers' calls
   kOther,            // gRPC, the process itself, and what the allocator keeps
 };
-inline constexpr std::size_t kMemoryAccounts = 9;
+inline constexpr std::size_t kMemoryAccounts = 10;
 inline constexpr std::array<const char*, kMemoryAccounts> kMemoryAccountNames = {
-    "outbound",    "sockets",   "inbound", "unauthenticated", "histories", "events",
-    "idempotency", "mailboxes", "other"};
+    "outbound", "sockets",     "inbound",   "unauthenticated", "histories",
+    "events",   "idempotency", "mailboxes", "calls",           "other"};
 
 // Percent of max_memory_bytes.
 inline constexpr std::array<std::uint64_t, kMemoryAccounts> kMemoryPercent = {
-    20,  // outbound
-    20,  // sockets
+    18,  // outbound
+    18,  // sockets
     6,   // inbound
     3,   // unauthenticated
     16,  // histories
     4,   // events
     6,   // idempotency
     5,   // mailboxes, of all shards
-    20,  // other
+    6,   // calls
+    18,  // other
 };
 
 constexpr std::uint64_t ShareOf(MemoryAccount account, std::uint64_t max_memory_bytes) {

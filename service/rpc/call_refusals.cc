@@ -1,5 +1,7 @@
 #include "service/rpc/call_refusals.h"
 
+#include "fmt/format.h"
+
 namespace herald {
 
 std::string_view Name(CallRefusal refusal) {
@@ -12,8 +14,16 @@ std::string_view Name(CallRefusal refusal) {
       return "health_watches";
     case CallRefusal::kNoRequest:
       return "no_request";
+    case CallRefusal::kLongRequest:
+      return "long_request";
+    case CallRefusal::kMemory:
+      return "memory";
   }
   return "";
+}
+
+std::string LongRequest(std::size_t bytes, std::size_t max_bytes) {
+  return fmt::format("the request has {} bytes, over the limit of {}", bytes, max_bytes);
 }
 
 CallRefusals::Totals CallRefusals::Read() const {

@@ -11,10 +11,9 @@ void Run(grpc::ServerCompletionQueue& queue) {
 
 }  // namespace
 
-CallThreads::CallThreads(grpc::ServerBuilder& builder, int count, absl::Duration request_timeout) {
+CallThreads::CallThreads(grpc::ServerBuilder& builder, int count, const CallLimits& limits) {
   for (int i = 0; i < count; ++i) {
-    queues_.push_back(
-        std::make_unique<CallQueue>(builder.AddCompletionQueue(), request_timeout, refusals_));
+    queues_.push_back(std::make_unique<CallQueue>(builder.AddCompletionQueue(), limits, refusals_));
   }
 }
 

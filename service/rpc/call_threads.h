@@ -3,10 +3,12 @@
 #include <grpcpp/completion_queue.h>
 #include <grpcpp/server_builder.h>
 
+#include <atomic>
 #include <memory>
 #include <thread>
 #include <vector>
 
+#include "service/call_memory.h"
 #include "service/rpc/caller.h"
 #include "service/rpc/completion.h"
 #include "service/rpc/methods.h"
@@ -14,15 +16,25 @@
 
 namespace herald {
 
+// What calls are held to. Outlives them.
+struct CallLimits {
+  absl::Duration request_timeout;  // from the headers of a call until its request is complete
+  CallMemory& memory;              // of the calls of producers
+  CallMemory& strangers;           // of those of callers that have proved nothing
+  std::atomic<std::size_t> max_request_bytes;  // of a unary call
+};
+
 // One completion queue of the server, with what its thread needs for calls.
 struct CallQueue {
-  CallQueue(std::unique_ptr<grpc::ServerCompletionQueue> queue, absl::Duration request_timeout,
+  CallQueue(std::unique_ptr<grpc::ServerCompletionQueue> queue, const CallLimits& limits,
             CallRefusals& refusals)
       : queue(std::move(queue)),
+        limits(limits),
         refusals(refusals),
-        deadlines(*this->queue, request_timeout, refusals) {}
+        deadlines(*this->queue, limits.request_timeout, refusals) {}
 
   const std::unique_ptr<grpc::ServerCompletionQueue> queue;
+  const CallLimits& limits;
   CallRefusals& refusals;
   RequestDeadlines deadlines;
 };
@@ -35,9 +47,8 @@ struct CallQueue {
 // (docs/decisions/0016).
 class CallThreads {
  public:
-  // Adds `count` queues to the server to be built. `request_timeout`: from the headers of a call
-  // until its request is complete.
-  CallThreads(grpc::ServerBuilder& builder, int count, absl::Duration request_timeout);
+  // Adds `count` queues to the server to be built. `limits` outlives this.
+  CallThreads(grpc::ServerBuilder& builder, int count, const CallLimits& limits);
   // After the server's Shutdown has returned, or if it was not built.
   ~CallThreads();
 

@@ -75,9 +75,9 @@ def upgraded(target, token=None, path="/ws", receive_buffer=None):
         return None
 
 
-def connected(target, user, path="/ws", receive_buffer=None, connect=None):
-    """A session of `user` that got its hello, or None."""
-    sock = upgraded(target, path=path, receive_buffer=receive_buffer)
+def connected(target, user, receive_buffer=None, connect=None, topic=None):
+    """A session of `user` that got its hello, on `topic` if given, or None."""
+    sock = upgraded(target, receive_buffer=receive_buffer)
     if sock is None:
         return None
     frame = {"id": 1, "connect": {"token": target.token(user, allow=["**"]), **(connect or {})}}
@@ -85,6 +85,9 @@ def connected(target, user, path="/ws", receive_buffer=None, connect=None):
         sock.sendall(wire.frame_bytes(wire.TEXT, json.dumps(frame).encode()))
         if b"hello" not in sock.recv(65536):
             raise OSError
+        if topic:
+            frame = {"id": 2, "subscribe": {"topic": topic}}
+            sock.sendall(wire.frame_bytes(wire.TEXT, json.dumps(frame).encode()))
         return sock
     except OSError:
         sock.close()
@@ -215,7 +218,7 @@ def stopped_readers(target, seconds):
     loud.start()
     try:
         hold(target, seconds, 300, lambda: connected(
-            target, f"deaf{next(number)}", path="/ws?topics=siege/loud", receive_buffer=4096))
+            target, f"deaf{next(number)}", receive_buffer=4096, topic="siege/loud"))
     finally:
         stop.set()
         loud.join()

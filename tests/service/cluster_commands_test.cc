@@ -325,18 +325,18 @@ TEST_F(ClusterCommandsTest, WhatFollowsInAStreamTakesEffectAfterIt) {
   std::vector<std::string> expected;
   for (int round = 0; round < 20; ++round) {
     const std::string topic = fmt::format("round/{}", round);
-    v1::PushRequest* request = stream->NextRequest();
-    *request->add_commands() = JoinAll(topic);
+    v1::PushRequest request;
+    *request.add_commands() = JoinAll(topic);
     for (const bool online : {true, false}) {
       expected.push_back(fmt::format("{} {}", round, online));
-      v1::Command* command = request->add_commands();
+      v1::Command* command = request.add_commands();
       *command = Deliver(ToTopic(topic), expected.back());
       command->mutable_deliver()->set_require_online(online);
     }
-    v1::Command* leave = request->add_commands();
+    v1::Command* leave = request.add_commands();
     leave->mutable_leave()->mutable_target()->set_all(true);
     leave->mutable_leave()->add_topics("another");
-    ASSERT_TRUE(stream->OnRequest().ok());
+    ASSERT_TRUE(stream->OnRequest(request.SerializeAsString()).ok());
     std::size_t results = 0;
     ASSERT_TRUE(Eventually([&] {
       v1::PushResponse response;
@@ -373,13 +373,13 @@ TEST_F(ClusterCommandsTest, AChangeDoesNotOvertakeTheMessagesBeforeIt) {
   ASSERT_TRUE(a_.node().Subscribe(*session, "kept/a").ok());
   a_.broker().answers_later = true;
   auto go_on = a_.broker().Pause();
-  v1::PushRequest* request = stream->NextRequest();
-  *request->add_commands() = Deliver(ToTopic("kept/a"), "goodbye");
-  v1::Command* leave = request->add_commands();
+  v1::PushRequest request;
+  *request.add_commands() = Deliver(ToTopic("kept/a"), "goodbye");
+  v1::Command* leave = request.add_commands();
   leave->set_seq(8);
   leave->mutable_leave()->mutable_target()->set_all(true);
   leave->mutable_leave()->add_topics("kept/a");
-  ASSERT_TRUE(stream->OnRequest().ok());
+  ASSERT_TRUE(stream->OnRequest(request.SerializeAsString()).ok());
   absl::SleepFor(absl::Milliseconds(50));
   EXPECT_EQ(a_.node().index().Find("kept/a").subscribers, 1u);
   go_on->set_value();

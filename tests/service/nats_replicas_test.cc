@@ -29,7 +29,7 @@ class NatsReplica {
   Node& node() { return node_; }
   std::shared_ptr<PushStream> OpenStream() {
     return std::make_shared<PushStream>(IdempotentRunner(runner_, memory_, ""), node_.shards(),
-                                        executor_, 10'000, "");
+                                        executor_, 10'000, calls_, "");
   }
 
  private:
@@ -45,6 +45,7 @@ class NatsReplica {
   }
 
   const std::string name_;
+  CallMemory calls_{1u << 30};
   ReceiptClock clock_;
   Node node_;
   NatsConnection& connection_;
@@ -70,9 +71,9 @@ TEST(NatsReplicasTest, AStreamsCommandsTakeEffectInTheirOrderOnBoth) {
   std::uint64_t seq = 0;
   std::vector<std::string> kept;
   for (std::uint64_t round = 0; round < kRounds; ++round) {
-    v1::PushRequest* request = stream->NextRequest();
+    v1::PushRequest request;
     const auto add = [&]() -> v1::Command& {
-      v1::Command& command = *request->add_commands();
+      v1::Command& command = *request.add_commands();
       command.set_seq(++seq);
       return command;
     };
@@ -90,7 +91,7 @@ TEST(NatsReplicasTest, AStreamsCommandsTakeEffectInTheirOrderOnBoth) {
     }
     *add().mutable_leave() = leave;
     kept.push_back(std::to_string(round));
-    ASSERT_TRUE(stream->OnRequest().ok());
+    ASSERT_TRUE(stream->OnRequest(request.SerializeAsString()).ok());
     std::size_t results = 0;
     ASSERT_TRUE(Eventually([&] {
       v1::PushResponse response;

@@ -29,8 +29,7 @@ class ProducerMovesTest : public ReplicasTest {
   }
   static void Give(PushStream& stream, const v1::PushRequest& request) {
     ASSERT_TRUE(Eventually([&] { return stream.WantsRequest(); }));
-    *stream.NextRequest() = request;
-    ASSERT_TRUE(stream.OnRequest().ok());
+    ASSERT_TRUE(stream.OnRequest(request.SerializeAsString()).ok());
   }
   struct Answer {
     std::optional<std::uint64_t> last_seq;

@@ -17,7 +17,7 @@ class PushStreamTest : public ::testing::Test {
 
   std::shared_ptr<PushStream> Open() {
     return std::make_shared<PushStream>(IdempotentRunner(runner_, memory_, ""), node_.shards(),
-                                        executor_, kMaxInFlight, "");
+                                        executor_, kMaxInFlight, calls_, "");
   }
 
   static v1::Command ToTopic(std::uint64_t seq, const std::string& topic) {
@@ -36,8 +36,7 @@ class PushStreamTest : public ::testing::Test {
   }
 
   static absl::Status Give(PushStream& stream, const v1::PushRequest& request) {
-    *stream.NextRequest() = request;
-    return stream.OnRequest();
+    return stream.OnRequest(request.SerializeAsString());
   }
 
   // Results until there are `count`; written as the reactor does.
@@ -54,6 +53,7 @@ class PushStreamTest : public ::testing::Test {
     return results;
   }
 
+  CallMemory calls_{1u << 20};
   Idempotency memory_{absl::Minutes(2), 100'000};
   Node node_{2};
   ReceiptClock clock_;
@@ -113,7 +113,7 @@ TEST_F(PushStreamTest, WaitsForAMailboxAboveItsWatermarkAndIsWoken) {
   ReceiptClock clock;
   CommandRunner runner(node.broker(), node.table(), clock, "node-1", 1024, 128);
   auto stream = std::make_shared<PushStream>(IdempotentRunner(runner, memory_, ""), node.shards(),
-                                             executor_, kMaxInFlight, "");
+                                             executor_, kMaxInFlight, calls_, "");
   std::atomic<int> wakes{0};
   stream->set_wake([&] { ++wakes; });
   std::promise<void> go_on;
@@ -135,7 +135,7 @@ TEST_F(PushStreamTest, WaitsForAMailboxAboveItsWatermarkAndIsWoken) {
 TEST_F(PushStreamTest, G6ALargeRequestIsRunInTurns) {
   auto stream = Open();
   v1::PushRequest request;
-  constexpr int kCommands = PushStream::kMaxCommandsARequest;
+  constexpr int kCommands = PushRequestReader::kMaxCommands;
   for (int seq = 1; seq <= kCommands; ++seq) *request.add_commands() = ToTopic(seq, "t");
   std::promise<void> go_on;
   executor_.Post([&] { go_on.get_future().wait(); });
@@ -167,7 +167,7 @@ TEST_F(PushStreamTest, G6AProducerAboveItsRateIsNotReadFurther) {
   Producer producer = *auth.Check(credential);
   auto stream = std::make_shared<PushStream>(
       IdempotentRunner(runner_, memory_, ProducerGate(auth, credential, producer)), node_.shards(),
-      executor_, kMaxInFlight, "");
+      executor_, kMaxInFlight, calls_, "");
   std::atomic<int> wakes{0};
   stream->set_wake([&] { ++wakes; });
   v1::PushRequest request;
@@ -280,7 +280,7 @@ TEST_F(PushStreamTest, TwoStreamsOfOneProducerDeliverOnceAndInOrder) {
 
 TEST_F(PushStreamTest, RefusesAnOverlongRequest) {
   v1::PushRequest request;
-  for (int i = 0; i <= PushStream::kMaxCommandsARequest; ++i) request.add_commands();
+  for (int i = 0; i <= PushRequestReader::kMaxCommands; ++i) request.add_commands();
   EXPECT_EQ(Give(*Open(), request).code(), absl::StatusCode::kInvalidArgument);
 }
 
@@ -292,14 +292,14 @@ TEST_F(PushStreamTest, StopsAtTheFirstUnavailableWhereItIsAskedTo) {
     for (std::uint64_t seq = 1; seq <= 10; ++seq) *request.add_commands() = ToTopic(seq, "kept/a");
     ASSERT_TRUE(Give(*stream, request).ok());
     Results(*stream, 10);
-    EXPECT_FALSE(stream->Stopped());
+    EXPECT_FALSE(stream->Stopped().has_value());
     runner_.draining = true;
     request.clear_open();
     ASSERT_TRUE(Give(*stream, request).ok());
     runner_.draining = false;
     const std::size_t answered = asked ? 1 : 10;
     EXPECT_EQ(Results(*stream, answered).size(), answered);
-    EXPECT_EQ(stream->Stopped(), asked);
+    EXPECT_EQ(stream->Stopped().has_value(), asked);
     EXPECT_EQ(stream->WantsRequest(), !asked);
     EXPECT_TRUE(stream->Idle()) << "those that are not run have no result";
   }
@@ -315,6 +315,98 @@ TEST_F(PushStreamTest, AnnouncesTheMoveInTheNextResponse) {
   EXPECT_EQ(response.moving().within().nanos(), 500'000'000);
   EXPECT_EQ(response.moving().reason(), "why");
   EXPECT_FALSE(stream->TakeResponse(&response)) << "once";
+  EXPECT_TRUE(stream->Idle());
+}
+
+// G18: what a producer does not read stays within its memory, and goes on when it is read.
+TEST_F(PushStreamTest, G18ResultsThatNobodyReadStopTheCommandsBehindThem) {
+  auto stream = Open();
+  const std::uint64_t max = 1u << 20;
+  v1::PushRequest request;
+  for (std::uint64_t seq = 1; seq <= 40; ++seq) {
+    v1::Command command;
+    command.set_seq(seq);
+    v1::Deliver& deliver = *command.mutable_deliver();
+    for (int topic = 0; topic < 1000; ++topic)
+      deliver.mutable_target()->mutable_topics()->add_topics(fmt::format("kept/{}", topic));
+    deliver.mutable_message()->set_payload("x");
+    *request.add_commands() = command;
+  }
+  ASSERT_TRUE(Give(*stream, request).ok());
+  absl::SleepFor(absl::Milliseconds(100));
+  EXPECT_FALSE(stream->WantsRequest());
+  EXPECT_LT(calls_.bytes(), max * 2) << "40 results of 240 KB each";
+  EXPECT_GT(calls_.limited(), 0u);
+  EXPECT_EQ(Results(*stream, 40).size(), 40u);
+  EXPECT_TRUE(Eventually([&] { return stream->Idle() && calls_.bytes() == 0; })) << calls_.bytes();
+  EXPECT_TRUE(stream->WantsRequest());
+}
+
+TEST_F(PushStreamTest, G18ARequestLargerThanAllTheMemoryOfCallsIsCarriedOut) {
+  calls_.SetMax(1'000);
+  auto stream = Open();
+  v1::PushRequest request;
+  for (std::uint64_t seq = 1; seq <= 99; ++seq) *request.add_commands() = ToTopic(seq, "kept/a");
+  ASSERT_GT(request.ByteSizeLong(), 1'000u);
+  ASSERT_TRUE(Give(*stream, request).ok());
+  EXPECT_EQ(Results(*stream, 99).size(), 99u);
+}
+
+TEST_F(PushStreamTest, G18ReceiptsThatAreAwaitedCount) {
+  auto stream = Open();
+  auto session = node_.Add();
+  v1::PushRequest request;
+  for (std::uint64_t seq = 1; seq <= 50; ++seq) {
+    v1::Command command = ToTopic(seq, "kept/a");
+    command.mutable_deliver()->set_report(v1::REPORT_LEVEL_ACKED);
+    command.mutable_deliver()->mutable_report_timeout()->set_seconds(1);
+    *request.add_commands() = command;
+  }
+  ASSERT_TRUE(node_.Subscribe(*session, "kept/a").ok());
+  ASSERT_TRUE(Give(*stream, request).ok());
+  Results(*stream, 50);
+  EXPECT_GE(calls_.bytes(), 50u * 1'000);
+}
+
+TEST_F(PushStreamTest, G18ARequestBeyondTheMemoryOfCallsEndsTheStream) {
+  auto stream = Open(), another = Open();
+  CallMemory::Hold others(calls_, nullptr);
+  others.Set((1u << 20) - 100);
+  EXPECT_FALSE(stream->WantsRequest()) << "nothing new while there is no room";
+  v1::PushRequest request;
+  for (std::uint64_t seq = 1; seq <= 20; ++seq) *request.add_commands() = ToTopic(seq, "t");
+  const absl::Status refused = Give(*stream, request);  // it was on its way
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted) << refused;
+  stream.reset();
+  others.Set(0);
+  EXPECT_TRUE(another->WantsRequest());
+  EXPECT_TRUE(Give(*another, request).ok());
+}
+
+TEST_F(PushStreamTest, G18ARequestIsLetGoOfOnceItsCommandsHaveRun) {
+  auto stream = Open();
+  v1::PushRequest request;
+  for (std::uint64_t seq = 1; seq <= 99; ++seq) *request.add_commands() = ToTopic(seq, "t");
+  ASSERT_TRUE(Give(*stream, request).ok());
+  v1::PushResponse response;
+  ASSERT_TRUE(stream->TakeResponse(&response));
+  EXPECT_LT(calls_.bytes(), 99u * 200) << "results alone";
+  stream->OnWritten();
+  EXPECT_EQ(calls_.bytes(), 0u);
+}
+
+TEST_F(PushStreamTest, ACommandThatCannotBeReadEndsTheStreamBehindThoseBeforeIt) {
+  auto stream = Open();
+  v1::PushRequest request;
+  for (std::uint64_t seq = 1; seq <= 50; ++seq) *request.add_commands() = ToTopic(seq, "t");
+  // Behind another field, so that it is a part of its own: a command whose deliver ends too early.
+  const std::string wire = request.SerializeAsString() + std::string("\x78\x01\x12\x02\x12\x7f", 6);
+  EXPECT_TRUE(stream->OnRequest(wire).ok());
+  EXPECT_EQ(Results(*stream, 50).size(), 50u);
+  const std::optional<absl::Status> why = stream->Stopped();
+  ASSERT_TRUE(why.has_value());
+  EXPECT_EQ(why->code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(why->message()), HasSubstr("after 50"));
   EXPECT_TRUE(stream->Idle());
 }
 

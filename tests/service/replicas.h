@@ -173,7 +173,7 @@ class Replica {
   // As a producer opens one at this node.
   std::shared_ptr<PushStream> OpenStream() {
     return std::make_shared<PushStream>(IdempotentRunner(runner_, memory_, "", &moves_),
-                                        node_.shards(), executor_, 10'000, "");
+                                        node_.shards(), executor_, 10'000, calls_, "");
   }
   std::string IdOf(const RecordingSession& session) const { return session.id().ToString(name_); }
 
@@ -193,6 +193,7 @@ class Replica {
   }
 
   const std::string name_;
+  CallMemory calls_{1u << 30};
   ReceiptClock clock_;
   std::unique_ptr<ClusterNode> cluster_;
   ReceiptRelay relay_;

@@ -14,6 +14,7 @@ from producer import Producer, deliver, event_service_pb2, push_service_pb2, ses
 from server_case import ServerTest
 
 PUSH = "/herald.v1.PushService/Push"
+SEND = "/herald.v1.PushService/Send"
 WATCH = "/herald.v1.EventService/Watch"
 HISTORY = "/herald.v1.SessionService/GetHistory"
 OK, INVALID_ARGUMENT, PERMISSION_DENIED, RESOURCE_EXHAUSTED = 0, 3, 7, 8
@@ -35,16 +36,16 @@ class G18UnreadAnswersTest(ServerTest):
     def connections(self, count):
         return [self.enter(Connection(self.herald.grpc_addr)) for _ in range(count)]
 
-    def ask(self, connection, path, request, end=True):
+    def ask(self, connection, path, request, end=True, timeout=0.5):
         """A call whose answer nobody reads: the connection's window stays shut."""
         stream = connection.call(path, TOKEN)
-        connection.data(stream, message(request.SerializeToString()), end=end, timeout=0.5)
+        connection.data(stream, message(request.SerializeToString()), end=end, timeout=timeout)
         return stream
 
     def status_of(self, path, request):
         """On a connection of its own, where the status is spelled out."""
         connection = self.connections(1)[0]
-        return connection.status(self.ask(connection, path, request, end=False))
+        return connection.status(self.ask(connection, path, request, end=False, timeout=10))
 
     def assert_the_honest_one_is_served(self):
         with Producer(self.herald, OTHER) as producer:
@@ -116,8 +117,15 @@ class G18UnreadAnswersTest(ServerTest):
                     self.ask(connection, PUSH, request, end=False)
             self.assert_the_honest_one_is_served()
         self.assertLess(growth.bytes, 128 * MIB)
-        names.extend([""] * 200_000)
+
+    def test_g18_a_command_longer_than_any_that_makes_sense_is_not_parsed(self):
+        self.start_with_producers()
+        request = push_service_pb2.PushRequest()
+        request.commands.add(seq=1, deliver=deliver("x", topics=[""] * 900_000))
         self.assertEqual(self.status_of(PUSH, request), INVALID_ARGUMENT)
+        request = push_service_pb2.SendRequest(command=request.commands[0])
+        self.assertEqual(self.status_of(SEND, request), INVALID_ARGUMENT)
+        self.assertEqual(self.herald.metric("herald_grpc_refused_total", reason="long_request"), 1)
 
     def test_g18_watches_are_counted(self):
         self.start_with_producers()

@@ -13,6 +13,8 @@ namespace {
 constexpr absl::Duration kMaxSpread = absl::Seconds(2);
 // How long sessions may take to answer their close once all are closed, and streams to end.
 constexpr absl::Duration kGrace = absl::Seconds(6);
+// What streams have that did not end within that.
+constexpr absl::Duration kNotReading = absl::Seconds(1);
 // What producers have to move by themselves where there is no session to wait for.
 constexpr absl::Duration kTimeToMove = absl::Seconds(1);
 constexpr absl::Duration kPoll = absl::Milliseconds(5);
@@ -84,7 +86,8 @@ void Drain::EndStreams(absl::Time begun, absl::Duration over) {
     absl::SleepFor(kPoll);
   } while (parts_.grpc.push_streams() > 0 && absl::Now() < until);
   parts_.runner.draining = true;
-  parts_.grpc.Shutdown(kGrace);
+  // Streams that are still there belong to producers that do not read: they have had their time.
+  parts_.grpc.Shutdown(parts_.grpc.push_streams() > 0 ? kNotReading : kGrace);
 }
 
 }  // namespace herald

@@ -65,6 +65,13 @@ void NatsWatch::OnRefusal(const std::string& what) {
   LogError("NATS refuses what Herald does: see the permissions of its user", {{"reason", what}});
 }
 
+void NatsWatch::LogFull(const std::string& why) {
+  // herald_nats_full_total counts all.
+  const std::int64_t now = absl::ToUnixSeconds(absl::Now());
+  if (full_logged_.exchange(now) == now) return;
+  LogError("NATS is full: messages to topics with history are refused", {{"reason", why}});
+}
+
 void NatsWatch::LogNewLog(const std::string& stream) {
   LogError(
       "a stream in NATS has lost messages or was made anew: its subscribers receive a gap, and "

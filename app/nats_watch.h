@@ -37,6 +37,8 @@ class NatsWatch {
   absl::Status Start();
   // A stream's log is not what it was (NatsBrokerOptions::on_new_log).
   static void LogNewLog(const std::string& stream);
+  // The store is full (NatsBrokerOptions::on_full). One line a second.
+  void LogFull(const std::string& why);
 
  private:
   absl::Status CheckMaxPayload() const;
@@ -48,7 +50,7 @@ class NatsWatch {
   NatsConnection& connection_;
   const std::uint64_t max_message_bytes_;
   const bool replicated_;
-  std::atomic<std::int64_t> refusal_logged_{0};  // Unix seconds
+  std::atomic<std::int64_t> refusal_logged_{0}, full_logged_{0};  // Unix seconds
 
   std::string warned_;  // version; the thread's
 

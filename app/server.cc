@@ -254,6 +254,9 @@ absl::Status Server::MakeShards() {
   runner_ = std::make_unique<CommandRunner>(*broker_, *table_, receipts_, config_.node_name,
                                             limits.max_message_bytes, limits.max_topics_per_session,
                                             &bans_);
+  runner_->set_on_ban([this](const auto& producer, const auto& bans, const absl::Status& status) {
+    ban_log_.Add(producer, bans, status, absl::Now());
+  });
   idempotency_ =
       std::make_unique<Idempotency>(limits.idempotency_window, limits.max_idempotency_keys);
   memory_ =
@@ -285,6 +288,7 @@ absl::Status Server::MakeBroker(std::shared_ptr<const TopicRules> rules) {
   broker.prefix = config_.nats_prefix;
   broker.relay = &replicas_->relay();
   broker.on_new_log = NatsWatch::LogNewLog;
+  broker.on_full = [watch = nats_watch_.get()](const std::string& why) { watch->LogFull(why); };
   broker.partitions = static_cast<int>(config_.nats_partitions);
   broker.stream.replicas = static_cast<int>(config_.nats_replicas);
   broker.stream.max_age = config_.nats_max_age;

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "app/admin_server.h"
+#include "app/ban_log.h"
 #include "app/config.h"
 #include "app/connection_watch.h"
 #include "app/descriptor_budget.h"
@@ -106,6 +107,7 @@ class Server {
   std::shared_ptr<const KeySet> checked_keys_;  // those that the sessions were last checked against
   std::unique_ptr<JwksKeys> jwks_keys_;         // null without jwks_url
   BanList bans_;
+  BanLog ban_log_;
   std::unique_ptr<TlsContext> client_tls_;
   bool use_io_uring_ = false;
   ProducerAuth producer_auth_;

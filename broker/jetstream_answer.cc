@@ -1,7 +1,11 @@
 #include "broker/jetstream_answer.h"
 
+#include <algorithm>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
+#include <cctype>
+#include <iterator>
+#include <string>
 #include <utility>
 
 #include "fmt/format.h"
@@ -46,6 +50,20 @@ const json::object& Part(const json::object& object, const char* name) {
 
 std::int64_t ErrorCode(const json::object& answer) {
   return static_cast<std::int64_t>(Number(Part(answer, "error"), "err_code"));
+}
+
+bool IsFull(const json::object& answer) {
+  // Account, cluster, memory and file store (nats-server, server/errors.json).
+  constexpr std::int64_t kFull[] = {10002, 10023, 10028, 10047};
+  if (std::ranges::find(kFull, ErrorCode(answer)) != std::end(kFull)) return true;
+  // What the store of a stream says comes with one code: limits with `discard: new`, and the disk.
+  std::string text(Text(Part(answer, "error"), "description"));
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
+  for (const char* words : {"maximum messages", "maximum bytes", "maximum message", "insufficient",
+                            "no space", "limits exceeded", "resource limit"}) {
+    if (text.find(words) != std::string::npos) return true;
+  }
+  return false;
 }
 
 absl::Status ToStatus(const json::object& answer, std::string_view stream) {

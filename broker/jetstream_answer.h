@@ -19,6 +19,9 @@ const boost::json::object& Part(const boost::json::object& object, const char* n
 
 // `err_code` of the error; 0: none.
 std::int64_t ErrorCode(const boost::json::object& answer);
+// True if the error says that the store, or what the account or the stream may hold, is full: it stays
+// until something is freed or a limit is raised.
+bool IsFull(const boost::json::object& answer);
 // kNotFound: no such message; kUnavailable: no leader, too few servers, or not now;
 // kFailedPrecondition: no JetStream, and what else an operator has to know, in one line.
 absl::Status ToStatus(const boost::json::object& answer, std::string_view stream);

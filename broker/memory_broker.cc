@@ -46,8 +46,30 @@ void MemoryBroker::Recount(Stripe& stripe, RankedLog& log, std::size_t before) {
   const std::size_t after = log.bytes();
   if (after == before) return;
   history_bytes_.fetch_add(after - before, std::memory_order_relaxed);  // wraps where it shrinks
-  stripe.by_size.Update(log, after);
-  highest_[IndexOf(stripe)].store(stripe.by_size.highest(), std::memory_order_relaxed);
+  Share& share = *log.share;
+  share.owner.bytes.fetch_add(after - before, std::memory_order_relaxed);
+  share.by_size.Update(log, after);
+  share.owner.highest[IndexOf(stripe)].store(share.by_size.highest(), std::memory_order_relaxed);
+}
+
+void MemoryBroker::SetOwner(Stripe& stripe, RankedLog& log, OwnerId owner) {
+  if (log.share != nullptr && log.owner == owner) return;
+  Share*& share = stripe.share_of[owner];
+  if (share == nullptr) {
+    Owner& of = owners_.Of(owner);
+    std::unique_ptr<Share>& made = stripe.shares[&of];
+    if (!made) made.reset(new Share{of, {}});
+    share = made.get();
+  }
+  const auto move = [&](Share& to, std::size_t bytes, std::uint64_t difference) {
+    to.by_size.Update(log, bytes);
+    to.owner.bytes.fetch_add(difference, std::memory_order_relaxed);
+    to.owner.highest[IndexOf(stripe)].store(to.by_size.highest(), std::memory_order_relaxed);
+  };
+  if (log.share != nullptr) move(*log.share, 0, -std::uint64_t{log.bytes()});
+  log.share = share;
+  log.owner = owner;
+  move(*share, log.bytes(), log.bytes());
 }
 
 void MemoryBroker::EvictTo(std::uint64_t max_bytes) {
@@ -56,16 +78,20 @@ void MemoryBroker::EvictTo(std::uint64_t max_bytes) {
 }
 
 bool MemoryBroker::EvictFromLargest(std::uint64_t max_bytes) {
+  Owner* const owner =
+      owners_.Largest([](const Owner& one) { return one.bytes.load(std::memory_order_relaxed); });
+  if (owner == nullptr) return false;
   std::size_t largest = 0;
   std::uint8_t rank = 0;
   for (std::size_t i = 0; i < kStripes; ++i) {
-    const std::uint8_t highest = highest_[i].load(std::memory_order_relaxed);
+    const std::uint8_t highest = owner->highest[i].load(std::memory_order_relaxed);
     if (highest > rank) rank = highest, largest = i;
   }
-  if (rank == 0) return false;
+  if (rank == 0) return true;  // another thread was faster
   Stripe& stripe = stripes_[largest];
   MutexLock lock(stripe.mutex);
-  RankedLog* const log = stripe.by_size.Largest();
+  const auto share = stripe.shares.find(owner);
+  RankedLog* const log = share == stripe.shares.end() ? nullptr : share->second->by_size.Largest();
   if (log == nullptr) return true;  // another thread was faster
   const std::size_t before = log->bytes();
   const std::size_t half = before / 2;
@@ -126,6 +152,7 @@ Published MemoryBroker::PublishNow(Publication publication) {
     Stripe& stripe = StripeOf(publication.topic);
     MutexLock lock(stripe.mutex);
     RankedLog* log = publication.keep ? LogOf(stripe, publication.topic) : nullptr;
+    if (log != nullptr) SetOwner(stripe, *log, publication.owner);
     const TopicIndex::Found found = index_.Find(publication.topic);
     published.matched = found.subscribers;
     if (log != nullptr || found.shards != 0) {

@@ -13,6 +13,7 @@
 #include "broker/broker.h"
 #include "broker/topic_log.h"
 #include "session/mutex.h"
+#include "session/owner.h"
 #include "session/shard.h"
 #include "session/size_ranks.h"
 #include "session/string_map.h"
@@ -26,8 +27,12 @@ namespace herald {
 // Threads:   any. A topic's order is made under the lock of its stripe, which is held while the
 //            message is posted to the shards' mailboxes: that is what makes the order the same on
 //            all of them.
+// Owners:    a log belongs to the producer that published to it last; those of all clients, and of
+//            producers without a name, to one owner.
 // Limits:    each topic's history_size and history_ttl; `max_history_bytes` for all logs together:
-//            past it the topic that holds the most lets go of its oldest messages. Logs that have
+//            past it, of the owner that holds the most, the topic that holds the most lets go of its
+//            oldest messages. So nobody pushes out others' histories, be it by one large topic or by
+//            many small ones. Logs that have
 //            been empty and unused for kForgotten are forgotten but for their position, so that a
 //            quiet topic resumes; of those kMaxForgotten are kept, the newest.
 class MemoryBroker final : public Broker {
@@ -83,15 +88,30 @@ class MemoryBroker final : public Broker {
   void Sweep(absl::Time now, std::size_t stripes = kStripes);
 
  private:
+  struct Owner {
+    std::atomic<std::uint64_t> bytes{0};
+    // The highest rank of its share of each stripe, so that its largest log is found without their
+    // locks.
+    std::array<std::atomic<std::uint8_t>, kStripes> highest{};
+  };
+  struct RankedLog;
+  // The logs of one owner in one stripe.
+  struct Share {
+    Owner& owner;
+    SizeRanks<RankedLog> by_size;
+  };
   struct RankedLog : TopicLog {
     using TopicLog::TopicLog;
+    Share* share = nullptr;  // null: not listed yet
+    OwnerId owner = 0;
     SizeRanks<RankedLog>::Place place;
   };
   struct alignas(64) Stripe {
     Mutex mutex;
     // Of the topics that have had a message.
     StringMap<std::unique_ptr<RankedLog>> logs ABSL_GUARDED_BY(mutex);
-    SizeRanks<RankedLog> by_size ABSL_GUARDED_BY(mutex);
+    absl::flat_hash_map<Owner*, std::unique_ptr<Share>> shares ABSL_GUARDED_BY(mutex);
+    absl::flat_hash_map<OwnerId, Share*> share_of ABSL_GUARDED_BY(mutex);
     // Of logs made from now on. A new one when the position of a forgotten log is lost, since that
     // topic begins anew then.
     std::uint64_t epoch ABSL_GUARDED_BY(mutex) = 0;
@@ -119,7 +139,10 @@ class MemoryBroker final : public Broker {
   // `log` held `before` bytes.
   void Recount(Stripe& stripe, RankedLog& log, std::size_t before)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
-  // Takes from the largest log of all; false if there is none.
+  // `log` belongs to `owner` from now on.
+  void SetOwner(Stripe& stripe, RankedLog& log, OwnerId owner)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
+  // Takes from the largest log of the owner that holds the most; false if there is none.
   bool EvictFromLargest(std::uint64_t max_bytes);
 
   std::vector<std::unique_ptr<Shard>>& shards_;
@@ -130,9 +153,8 @@ class MemoryBroker final : public Broker {
   std::atomic<std::uint64_t> forgotten_{0};
   std::atomic<std::uint64_t> evicted_{0};
   std::size_t swept_ = 0;  // stripes, since the start
+  OwnerTable<Owner> owners_;
   std::array<Stripe, kStripes> stripes_;
-  // The highest rank of each stripe, so that the largest log is found without their locks.
-  std::array<std::atomic<std::uint8_t>, kStripes> highest_{};
 };
 
 }  // namespace herald

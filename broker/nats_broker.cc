@@ -140,6 +140,7 @@ Broker::Counters NatsBroker::counters() const {
           {"nats_replays", value(replays_)},
           {"nats_checks", value(checks_)},
           {"nats_refused_publications", value(refused_)},
+          {"nats_full", value(full_)},
           {"nats_epoch_changes", epochs}};
 }
 

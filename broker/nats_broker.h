@@ -36,6 +36,8 @@ struct NatsBrokerOptions {
   // The log of a stream is not what it was: it went back, was lost or was made anew. Its subscribers
   // receive a gap. For the operator's log; on the connection's threads.
   std::function<void(const std::string& stream)> on_new_log = [](const std::string&) {};
+  // A publication was refused since the store is full. The same; for each one.
+  std::function<void(const std::string& why)> on_full = [](const std::string&) {};
 };
 
 // Many replicas with one order: NATS.
@@ -254,7 +256,7 @@ class NatsBroker : public Broker, public NatsConnection::Receiver {
   std::atomic<bool> check_all_{false};
   std::atomic<std::uint64_t> history_bytes_{0};
   std::atomic<std::uint64_t> repairs_{0}, repaired_{0}, gaps_{0}, replays_{0}, checks_{0},
-      refused_{0}, contradictions_{0};
+      refused_{0}, full_{0}, contradictions_{0};
 };
 
 }  // namespace herald

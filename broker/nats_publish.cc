@@ -26,9 +26,9 @@ absl::StatusOr<Acknowledgement> ParseAcknowledgement(std::string_view text) {
     constexpr std::int64_t kTooLarge = 10054, kSealed = 10109;
     if (code == kTooLarge) return absl::InvalidArgumentError(why);
     if (code == kSealed) return absl::FailedPreconditionError(why);
-    // Of the store's errors those of a limit; the others may pass.
-    return why.find("maximum") != std::string::npos ? absl::ResourceExhaustedError(why)
-                                                    : absl::UnavailableError(why);
+    // The others may pass.
+    return jetstream::IsFull(answer) ? absl::ResourceExhaustedError(why)
+                                     : absl::UnavailableError(why);
   }
   Acknowledgement acknowledgement;
   acknowledgement.sequence = jetstream::Number(answer, "seq");
@@ -139,6 +139,10 @@ void NatsBroker::OnAcknowledged(Asked asked, absl::StatusOr<NatsMessage> answer,
   }
   if (!taken.ok()) {
     refused_.fetch_add(1, std::memory_order_relaxed);
+    if (absl::IsResourceExhausted(taken.status())) {
+      full_.fetch_add(1, std::memory_order_relaxed);
+      options_.on_full(std::string(taken.status().message()));
+    }
     return done(taken.status());
   }
   if (taken->duplicate) {

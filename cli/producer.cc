@@ -99,12 +99,23 @@ std::string IndentOf(const std::string& text) {
   return "  ";
 }
 
-// Replaces the file at once, readable by its owner only.
+bool KeepOwnerAndMode(int file, const struct stat& before) {
+  struct stat now{};
+  if (::fstat(file, &now) != 0) return false;
+  const bool same = now.st_uid == before.st_uid && now.st_gid == before.st_gid;
+  if (!same && ::fchown(file, before.st_uid, before.st_gid) != 0) return false;
+  return ::fchmod(file, before.st_mode & 07777) == 0;
+}
+
+// Replaces the file at once. A new one is readable by its owner only; otherwise owner and mode stay: the
+// server may read it by them.
 absl::Status WriteAtOnce(const std::string& path, const std::string& text) {
   const auto failed = [&](std::string_view what) {
     return absl::InvalidArgumentError(
         fmt::format("cannot {} {}: {}", what, path, std::strerror(errno)));
   };
+  struct stat before{};
+  const bool replaces = ::stat(path.c_str(), &before) == 0;
   std::string temporary = path + ".XXXXXX";
   const int file = ::mkostemp(temporary.data(), O_CLOEXEC);  // mode 0600
   if (file < 0) return failed("write a file beside");
@@ -115,10 +126,11 @@ absl::Status WriteAtOnce(const std::string& path, const std::string& text) {
     if (n <= 0) break;
     written += static_cast<std::size_t>(n);
   }
-  const bool good = written == text.size() && ::fsync(file) == 0;
+  const bool kept = !replaces || KeepOwnerAndMode(file, before);
+  const bool good = kept && written == text.size() && ::fsync(file) == 0;
   ::close(file);
   if (good && ::rename(temporary.c_str(), path.c_str()) == 0) return absl::OkStatus();
-  const absl::Status status = failed("write");
+  const absl::Status status = failed(kept ? "write" : "keep the owner and the mode of");
   ::unlink(temporary.c_str());
   return status;
 }
@@ -221,7 +233,7 @@ Action DeclareProducer(CLI::App& app) {
   number("--bytes-per-second", flags->bytes_per_second, "Bytes of commands and calls [no limit]");
   number("--push-streams", flags->push_streams, "Open Push streams [half of max_push_streams]");
   app.add_option("--file", flags->file,
-                 "Add the entry to this file, mode 0600, instead of printing it")
+                 "Add the entry to this file instead of printing it; a new one has mode 0600")
       ->option_text("FILE");
   return [flags](const GlobalOptions&) { return flags->action == "hash" ? Hash() : Add(*flags); };
 }

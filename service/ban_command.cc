@@ -14,7 +14,8 @@ constexpr std::size_t kMaxTokenIdBytes = 255;
 }  // namespace
 
 absl::StatusOr<std::vector<BanList::Ban>> ParseBans(const v1::Disconnect& disconnect,
-                                                    const Target& target, absl::Time now) {
+                                                    const Target& target, absl::Time now,
+                                                    const std::string& owner) {
   const std::string& token_id = disconnect.token_id();
   if (token_id.size() > kMaxTokenIdBytes || token_id.find('\n') != std::string::npos)
     return absl::InvalidArgumentError("token_id must be at most 255 bytes, without line ends");
@@ -33,9 +34,10 @@ absl::StatusOr<std::vector<BanList::Ban>> ParseBans(const v1::Disconnect& discon
         "target must be a user or users with ban_for, or set token_id");
   std::vector<BanList::Ban> bans;
   if (users == nullptr) {
-    bans.push_back({"", token_id, now + ban_for});
+    bans.push_back({"", token_id, now + ban_for, owner});
   } else {
-    for (const std::string& user : users->users) bans.push_back({user, token_id, now + ban_for});
+    for (const std::string& user : users->users)
+      bans.push_back({user, token_id, now + ban_for, owner});
   }
   return bans;
 }

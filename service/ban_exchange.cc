@@ -44,6 +44,7 @@ std::string BanExchange::Serialize() const {
     to.set_user_id(ban.user);
     to.set_token_id(ban.token_id);
     to.set_until_unix_millis(absl::ToUnixMillis(ban.until));
+    to.set_owner(ban.owner);
   }
   return message.SerializeAsString();
 }
@@ -54,7 +55,8 @@ void BanExchange::Merge(const std::string& bytes) {
   std::vector<BanList::Ban> bans;
   bans.reserve(static_cast<std::size_t>(message.bans_size()));
   for (const internal::v1::Bans::Ban& ban : message.bans())
-    bans.push_back({ban.user_id(), ban.token_id(), absl::FromUnixMillis(ban.until_unix_millis())});
+    bans.push_back({ban.user_id(), ban.token_id(), absl::FromUnixMillis(ban.until_unix_millis()),
+                    ban.owner()});
   bans_.Merge(bans, absl::Now());
 }
 

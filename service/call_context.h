@@ -15,14 +15,14 @@
 namespace herald {
 
 // A metadata value of the call, empty if it is not there. gRPC keys are lower case.
-inline std::string Metadata(const grpc::ServerContext& context, std::string_view key) {
+inline std::string Metadata(const grpc::ServerContextBase& context, std::string_view key) {
   auto it = context.client_metadata().find(grpc::string_ref(key.data(), key.size()));
   return it == context.client_metadata().end() ? std::string()
                                                : std::string(it->second.data(), it->second.size());
 }
 
 // What the caller shows: its bearer token, and the names of its verified mTLS certificate.
-inline ProducerCredential CredentialOf(const grpc::ServerContext& context) {
+inline ProducerCredential CredentialOf(const grpc::ServerContextBase& context) {
   ProducerCredential credential;
   credential.authorization = Metadata(context, "authorization");
   const std::shared_ptr<const grpc::AuthContext> peer = context.auth_context();

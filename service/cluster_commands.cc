@@ -49,6 +49,7 @@ internal::v1::RunCommand ToRequest(const v1::Command& command,
   request.set_traceparent(context.traceparent);
   request.set_now_unix_nanos(absl::ToUnixNanos(context.now));
   if (context.reach) *request.mutable_reach() = ToWire(*context.reach);
+  request.set_producer(context.producer);
   return request;
 }
 
@@ -298,6 +299,8 @@ void ClusterCommands::OnCommand(std::string request, Cluster::Answer answer) {
   context.traceparent = run.traceparent();
   context.now = absl::FromUnixNanos(run.now_unix_nanos());
   if (run.has_reach()) context.reach = FromWire(run.reach());
+  context.producer = run.producer();
+  context.of_another_node = true;
   if (!run.receipt().empty()) context.receipt = relay_.Incoming(run.receipt(), 0);
   runner_.Run(std::move(*run.mutable_command()), context,
               [answer = std::move(answer),

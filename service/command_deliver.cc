@@ -61,6 +61,7 @@ absl::Status CommandRunner::Accept(v1::Deliver& deliver, const Context& context,
     accepted.dedupe_id = context.dedupe_id;
     accepted.fingerprint = context.fingerprint;
   }
+  accepted.owner = OwnerOf(context.producer);
   accepted.local_only = context.local_only;
   return CheckMessage(accepted.body, max_message_bytes_);
 }
@@ -188,7 +189,8 @@ bool CommandRunner::PublishOnOne(Accepted&& message, v1::CommandResult& result, 
   };
   const std::optional<absl::StatusOr<Published>> published = broker_.PublishOrWait(
       {ShareMessage(std::move(message.body)), std::string(topic), nullptr, nullptr, message.keep,
-       std::move(message.options), std::move(message.dedupe_id), std::move(message.fingerprint)},
+       std::move(message.options), std::move(message.dedupe_id), std::move(message.fingerprint),
+       message.owner},
       on_wait);
   if (!published) return false;
   Answer(*published, std::move(name), message.require_online, receipt, result);
@@ -268,7 +270,7 @@ void CommandRunner::PublishOnAll(Accepted&& message, v1::CommandResult result, D
     std::string name = message.keep ? topic : std::string();
     broker_.Publish(
         {body, std::move(topic), message.except, count_on_shards ? tally : nullptr, message.keep,
-         message.options, message.dedupe_id, message.fingerprint},
+         message.options, message.dedupe_id, message.fingerprint, message.owner},
         [gathering, tally, count_on_shards, receipt,
          name = std::move(name)](absl::StatusOr<Published> published) {
           if (published.ok() && published->elsewhere) gathering->elsewhere = true;

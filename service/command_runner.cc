@@ -172,28 +172,38 @@ bool CommandRunner::RunDisconnect(const v1::Disconnect& disconnect, const Contex
   if (delay < absl::ZeroDuration() || delay > absl::Hours(24)) {
     return Fail(absl::InvalidArgumentError("reconnect_delay must be 0 to 24 hours"), result);
   }
-  const auto bans = ParseBans(disconnect, *target, context.now);
+  const auto bans = ParseBans(disconnect, *target, context.now, context.producer);
   if (!bans.ok()) return Fail(bans.status(), result);
   CloseRequest request{static_cast<CloseCode>(code), disconnect.reason(), {}};
   if (request.reason.empty()) request.reason = "disconnected by a producer";
   if (disconnect.reconnect() != v1::RECONNECT_UNSPECIFIED || disconnect.has_reconnect_delay()) {
     request.advice = ReconnectAdvice{disconnect.reconnect() == v1::RECONNECT_NO, delay};
   }
+  absl::Status banned;
   if (!bans->empty()) {
     if (bans_ == nullptr) return Fail(absl::UnimplementedError("ban_for: no bans here"), result);
     // First: a session that opens after the others were closed finds it.
-    if (absl::Status full = bans_->Add(*bans, context.now); !full.ok()) return Fail(full, result);
-    if (!request.advice && disconnect.token_id().empty()) {
+    banned = bans_->Add(*bans, context.now);
+    if (on_ban_ && !context.of_another_node) on_ban_(context.producer, *bans, banned);
+    if (!request.advice && disconnect.token_id().empty() && banned.ok()) {
       const absl::Duration ban = std::min(ToDuration(disconnect.ban_for()), absl::Hours(24));
       request.advice = ReconnectAdvice{false, ban};
     }
   }
+  // The sessions are closed in any case; that the ban does not hold is the answer.
+  const auto done = [&]() -> Done {
+    if (banned.ok()) return later();
+    return [banned, done = later()](v1::CommandResult result) mutable {
+      SetStatus(banned, result);
+      done(std::move(result));
+    };
+  };
   const std::shared_ptr<WithinReach> within = WithinReachOf(context);
   if (disconnect.token_id().empty()) {
     WithinReach::ForEach(
         table_, *target, within,
         [request = std::move(request)](Session& session) { session.Close(request); },
-        AnswerChange(result.seq(), *target, within, nullptr, later()));
+        AnswerChange(result.seq(), *target, within, nullptr, done()));
     return false;
   }
   const auto closed = std::make_shared<std::atomic<std::uint64_t>>(0);
@@ -204,7 +214,7 @@ bool CommandRunner::RunDisconnect(const v1::Disconnect& disconnect, const Contex
         closed->fetch_add(1);
         session.Close(request);
       },
-      [closed, answer = AnswerChange(result.seq(), *target, within, nullptr, later())](
+      [closed, answer = AnswerChange(result.seq(), *target, within, nullptr, done())](
           std::uint64_t) mutable { answer(closed->load()); });
   return false;
 }

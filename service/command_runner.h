@@ -2,9 +2,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/functional/any_invocable.h"
@@ -55,6 +57,7 @@ class CommandRunner {
     v1::ReportLevel default_report = v1::REPORT_LEVEL_UNSPECIFIED;
     std::string traceparent;       // W3C Trace Context header of the call; empty if there was none
     absl::Time now = absl::Now();  // when the command came
+    std::string producer;          // its name; empty if it has none
     // Of a command that may be repeated, where the broker knows repeats (Publication).
     std::string dedupe_id, fingerprint;
     // Only sessions whose users it covers are changed, or met by their id. Null: all.
@@ -63,6 +66,7 @@ class CommandRunner {
     std::shared_ptr<std::atomic<std::uint64_t>> beyond_reach;
     // A part of a command that ClusterCommands has taken over: only this node's sessions are meant.
     bool local_only = false;
+    bool of_another_node = false;  // that part came from there
     ReceiptPtr receipt;  // then instead of one of its own; held until the answer. May be null
   };
   // Called at most once, before Run returns.
@@ -117,6 +121,12 @@ class CommandRunner {
   // counts.
   std::uint64_t no_session() const { return no_session_.load(std::memory_order_relaxed); }
   std::uint64_t timeouts() const { return timeouts_.load(std::memory_order_relaxed); }
+  // Called for each command that bans, on the replica that the producer sent it to, with what became of
+  // the bans. Any thread. To be set before the first command.
+  using OnBan =
+      std::function<void(const std::string& producer, const std::vector<BanList::Ban>& bans,
+                         const absl::Status& status)>;
+  void set_on_ban(OnBan on_ban) { on_ban_ = std::move(on_ban); }
   // Deliveries that TakesMessage refuses at this level are answered RESOURCE_EXHAUSTED.
   std::atomic<MemoryLevel> memory{MemoryLevel::kNormal};
   // While set, everything is answered UNAVAILABLE.
@@ -137,6 +147,7 @@ class CommandRunner {
     bool keep = true;
     bool require_online = false;
     std::string dedupe_id, fingerprint;
+    OwnerId owner = 0;
     bool local_only = false;
   };
 
@@ -179,6 +190,7 @@ class CommandRunner {
   std::atomic<std::size_t> max_message_bytes_;
   std::atomic<std::size_t> max_topics_;
   BanList* const bans_;  // null: bans are not possible
+  OnBan on_ban_;
   std::atomic<std::uint64_t> commands_{0};
   std::atomic<std::uint64_t> no_session_{0};
   std::atomic<std::uint64_t> timeouts_{0};

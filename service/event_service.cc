@@ -18,8 +18,6 @@ constexpr absl::Duration kMemoryDelay = absl::Milliseconds(50);
 constexpr std::size_t kMaxGroupBytes = 128;
 // Of one request: 65,536 ids of events that are in flight, and their numbers may be long.
 constexpr std::size_t kMaxRequestBytes = 768 * 1024;
-// Between the name of a producer and that of its group. No name of a producer holds it.
-constexpr char kGroupOf = '\x1f';
 
 absl::StatusOr<WatchOptions> ParseOpen(const v1::WatchOpen& open) {
   WatchOptions options;
@@ -183,7 +181,7 @@ class WatchReactor final : public StreamReactor<EventService::EventCall> {
     if (absl::Status denied = producer_.CheckVerb(Right::kWatch); !denied.ok()) return denied;
     // A group belongs to its producer: another one neither shares its events nor acknowledges them.
     if (!options->group.empty() && !producer_.name().empty())
-      options->group = producer_.name() + kGroupOf + options->group;
+      options->group = producer_.name() + EventHub::kGroupOf + options->group;
     const std::uint64_t last = service_.hub_.last_event_id();
     absl::StatusOr<std::uint64_t> added = service_.hub_.AddWatcher(
         *std::move(options), [this] { service_.executor_.Post([this] { Advance(); }); });

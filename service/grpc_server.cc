@@ -15,6 +15,7 @@
 
 #include "absl/time/clock.h"
 #include "fmt/format.h"
+#include "service/reflection_gate.h"
 
 namespace herald {
 namespace {
@@ -132,6 +133,11 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(
   builder.SetMaxReceiveMessageSize(
       static_cast<int>(std::clamp<std::size_t>(max_request, 4u << 20, 256u << 20)));
   BoundConnections(builder);
+  if (options.reflection) {
+    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> gates;
+    gates.push_back(std::make_unique<ReflectionGate>(auth));
+    builder.experimental().SetInterceptorCreators(std::move(gates));
+  }
   server->quota_.Resize(options.read_bytes);
   builder.SetResourceQuota(server->quota_);
 #ifdef GRPC_ARG_MAX_ALLOWED_INCOMING_CONNECTIONS

@@ -86,12 +86,24 @@ Idempotency::Stream Idempotency::Open(std::string_view name, std::string_view pr
   if (!producer) {
     producer = std::make_unique<Producer>();
     producer->id = id;
+    producer->share = &ShareOf(*stream.stripe_, OwnerOf(name));
     producers_.fetch_add(1, std::memory_order_relaxed);
   }
   ++producer->streams;
   stream.producer_ = producer.get();
   stream.generation_ = producer->generation;
   return stream;
+}
+
+Idempotency::Share& Idempotency::ShareOf(Stripe& stripe, OwnerId id) {
+  Share*& share = stripe.share_of[id];
+  if (share == nullptr) {
+    Owner& owner = owners_.Of(id);
+    std::unique_ptr<Share>& made = stripe.shares[&owner];
+    if (!made) made.reset(new Share{owner, {}, {}});
+    share = made.get();
+  }
+  return *share;
 }
 
 void Idempotency::Close(Stream& stream) {
@@ -104,39 +116,54 @@ std::uint64_t Idempotency::LastSeq(const Stream& stream) {
   Stripe& stripe = *stream.stripe_;
   while (true) {
     MutexLock lock(stripe.mutex);
-    if (Expire(stripe, clock_(), kExpireInTurn)) continue;  // others may have the lock between
-    const Producer& producer = *stream.producer_;
+    Producer& producer = *stream.producer_;
+    const TimePoint now = clock_();
+    // Others may have the lock between.
+    if (Expire(stripe, *producer.share, now, kExpireInTurn)) continue;
+    producer.refused.Expire(now - window_.load(std::memory_order_relaxed));
     const auto& seqs = producer.seqs;
-    if (producer.unsettled.empty())
+    std::uint64_t unsettled = producer.refused.first().value_or(0);
+    if (!producer.unsettled.empty() && (unsettled == 0 || *producer.unsettled.begin() < unsettled))
+      unsettled = *producer.unsettled.begin();
+    if (unsettled == 0)
       return std::max(producer.forgotten, seqs.empty() ? 0 : seqs.rbegin()->first);
-    const std::uint64_t unsettled = *producer.unsettled.begin();
     // What succeeded just below it may be forgotten.
     if (producer.forgotten > unsettled) return unsettled - 1;
-    const auto at = seqs.find(unsettled);
+    const auto at = seqs.lower_bound(unsettled);
     return std::max(producer.forgotten, at == seqs.begin() ? 0 : std::prev(at)->first);
   }
 }
 
 Idempotency::Begun Idempotency::Begin(const Stream& stream, std::uint64_t seq,
                                       const Fingerprint& payload, OnWait on_wait) {
-  return BeginKey(*stream.stripe_, {stream.producer_, seq, {}, stream.generation_}, seq, payload,
-                  on_wait);
+  return BeginKey(*stream.stripe_, 0, {stream.producer_, seq, {}, stream.generation_}, seq, payload,
+                  nullptr, on_wait);
+}
+
+Idempotency::Begun Idempotency::Refuse(const Stream& stream, std::uint64_t seq,
+                                       const Fingerprint& payload, const v1::CommandResult& refusal,
+                                       OnWait on_wait) {
+  return BeginKey(*stream.stripe_, 0, {stream.producer_, seq, {}, stream.generation_}, seq, payload,
+                  &refusal, on_wait);
 }
 
 Idempotency::Begun Idempotency::Begin(std::string_view name, std::string_view key,
                                       std::uint64_t seq, const Fingerprint& payload,
                                       OnWait on_wait) {
   const Fingerprint text = FingerprintOf({name, key});
-  return BeginKey(StripeOf(text), {nullptr, 0, text}, seq, payload, on_wait);
+  return BeginKey(StripeOf(text), OwnerOf(name), {nullptr, 0, text}, seq, payload, nullptr,
+                  on_wait);
 }
 
-Idempotency::Begun Idempotency::BeginKey(Stripe& stripe, const Key& key, std::uint64_t seq,
-                                         const Fingerprint& payload, OnWait on_wait) {
+Idempotency::Begun Idempotency::BeginKey(Stripe& stripe, OwnerId owner, Key key, std::uint64_t seq,
+                                         const Fingerprint& payload,
+                                         const v1::CommandResult* refusal, OnWait on_wait) {
   std::string answer;
   {
     MutexLock lock(stripe.mutex);
     const TimePoint now = clock_();
-    Expire(stripe, now, kExpireAtOnce);
+    key.share = key.producer != nullptr ? key.producer->share : &ShareOf(stripe, owner);
+    Expire(stripe, *key.share, now, kExpireAtOnce);
     if (key.producer != nullptr && key.generation != key.producer->generation)
       return Refusal(seq, Moved());
     auto found = Find(stripe, key);
@@ -147,16 +174,21 @@ Idempotency::Begun Idempotency::BeginKey(Stripe& stripe, const Key& key, std::ui
     if (!found) {
       if (key.producer != nullptr && seq <= key.producer->forgotten)
         return Refusal(seq, TooOld(seq, key.producer->forgotten));
+      if (refusal != nullptr) {
+        key.producer->refused.Add({seq, seq}, now);
+        return *refusal;
+      }
       return Ticket(stripe, Add(stripe, key, payload));
     }
     Entry& entry = **found;
+    if (refusal != nullptr && entry.state == Entry::State::kFailed) return *refusal;
     if (entry.state == Entry::State::kFailed) {
       // Tried again, maybe as another command: nothing came of the first.
       entry.payload = payload;
       entry.state = Entry::State::kRunning;
       Uncount(stripe, entry);
-      stripe.running.splice(stripe.running.end(), stripe.finished, *found);
-      PublishOldest(stripe);
+      stripe.running.splice(stripe.running.end(), key.share->finished, *found);
+      PublishOldest(stripe, *key.share);
       return Ticket(stripe, *found);
     }
     if (entry.payload != payload) return Refusal(seq, OtherCommand(key.producer != nullptr, seq));
@@ -183,17 +215,20 @@ void Idempotency::Finish(Ticket ticket, v1::CommandResult& result) {
   {
     MutexLock lock(stripe.mutex);
     const TimePoint now = clock_();
-    Expire(stripe, now, kExpireAtOnce);
     Entry& entry = *ticket.entry_;
+    Share& share = *entry.key.share;
+    Expire(stripe, share, now, kExpireAtOnce);
     waiters = std::move(entry.waiters);
     if (Producer* producer = entry.key.producer; producer != nullptr || succeeded) {
       if (succeeded && producer != nullptr) producer->unsettled.erase(entry.key.seq);
+      if (producer != nullptr && !producer->refused.empty())
+        producer->refused.Remove(entry.key.seq);
       entry.state = succeeded ? Entry::State::kSucceeded : Entry::State::kFailed;
       entry.answer = std::move(answer);
       entry.finished = now;
       Count(stripe, entry);
-      stripe.finished.splice(stripe.finished.end(), stripe.running, ticket.entry_);
-      PublishOldest(stripe);
+      share.finished.splice(share.finished.end(), stripe.running, ticket.entry_);
+      PublishOldest(stripe, share);
     } else {
       stripe.keys.erase(entry.key.text);
       stripe.running.erase(ticket.entry_);
@@ -215,9 +250,16 @@ void Idempotency::Finish(Ticket ticket, v1::CommandResult& result) {
 void Idempotency::Sweep() {
   const TimePoint now = clock_();
   for (Stripe& stripe : stripes_) {
-    for (bool more = true; more;) {
+    std::vector<Share*> shares;  // they stay
+    {
       MutexLock lock(stripe.mutex);
-      more = Expire(stripe, now, kExpireInTurn);
+      for (const auto& [_, share] : stripe.shares) shares.push_back(share.get());
+    }
+    for (Share* share : shares) {
+      for (bool more = true; more;) {
+        MutexLock lock(stripe.mutex);
+        more = Expire(stripe, *share, now, kExpireInTurn);
+      }
     }
   }
 }
@@ -247,10 +289,10 @@ Idempotency::Entries::iterator Idempotency::Add(Stripe& stripe, const Key& key,
   return entry;
 }
 
-bool Idempotency::Expire(Stripe& stripe, TimePoint now, std::size_t count) {
+bool Idempotency::Expire(Stripe& stripe, Share& share, TimePoint now, std::size_t count) {
   for (; count > 0; --count) {
-    if (stripe.finished.empty() || !Expired(stripe.finished.front(), now)) return false;
-    Forget(stripe, stripe.finished.begin());
+    if (share.finished.empty() || !Expired(share.finished.front(), now)) return false;
+    Forget(stripe, share.finished.begin());
   }
   return true;
 }
@@ -259,8 +301,8 @@ void Idempotency::Forget(Stripe& stripe, Entries::iterator entry) {
   const Key key = entry->key;
   const bool succeeded = entry->state == Entry::State::kSucceeded;
   Uncount(stripe, *entry);
-  stripe.finished.erase(entry);
-  PublishOldest(stripe);
+  key.share->finished.erase(entry);
+  PublishOldest(stripe, *key.share);
   if (key.producer == nullptr) {
     stripe.keys.erase(key.text);
     return;
@@ -305,6 +347,7 @@ std::optional<Idempotency::History> Idempotency::LetGo(std::string_view name,
     }
   }
   std::reverse(history.done.begin(), history.done.end());
+  history.refused = producer.refused.List();
   return history;
 }
 
@@ -323,18 +366,22 @@ void Idempotency::Adopt(const Stream& stream, History history) {
         if (known->second->state != Entry::State::kFailed || state == Entry::State::kFailed) return;
         Forget(stripe, known->second);
       }
-      const auto entry = Add(stripe, {&producer, seq}, payload);
+      const auto entry = Add(stripe, {&producer, seq, {}, 0, producer.share}, payload);
       entry->state = state;
       entry->answer = std::move(answer);
       entry->finished = now;
-      if (state == Entry::State::kSucceeded) producer.unsettled.erase(seq);
+      if (state == Entry::State::kSucceeded) {
+        producer.unsettled.erase(seq);
+        producer.refused.Remove(seq);
+      }
       Count(stripe, *entry);
-      stripe.finished.splice(stripe.finished.end(), stripe.running, entry);
+      producer.share->finished.splice(producer.share->finished.end(), stripe.running, entry);
     };
+    for (const SeqRange& range : history.refused) producer.refused.Add(range, now);
     for (History::Command& command : history.done)
       put(command.seq, command.payload, std::move(command.answer), Entry::State::kSucceeded);
     for (const std::uint64_t seq : history.failed) put(seq, {}, "", Entry::State::kFailed);
-    PublishOldest(stripe);
+    PublishOldest(stripe, *producer.share);
   }
   while (cost_.load(std::memory_order_relaxed) > max_keys_ && Evict()) {
   }
@@ -343,6 +390,7 @@ void Idempotency::Adopt(const Stream& stream, History history) {
 void Idempotency::Count(Stripe& stripe, const Entry& entry) {
   keys_.fetch_add(1, std::memory_order_relaxed);
   cost_.fetch_add(entry.cost(), std::memory_order_relaxed);
+  entry.key.share->owner.cost.fetch_add(entry.cost(), std::memory_order_relaxed);
   if (Producer* producer = entry.key.producer) {
     producer->cost += entry.cost();
     Rank(stripe, *producer);
@@ -352,6 +400,7 @@ void Idempotency::Count(Stripe& stripe, const Entry& entry) {
 void Idempotency::Uncount(Stripe& stripe, const Entry& entry) {
   keys_.fetch_sub(1, std::memory_order_relaxed);
   cost_.fetch_sub(entry.cost(), std::memory_order_relaxed);
+  entry.key.share->owner.cost.fetch_sub(entry.cost(), std::memory_order_relaxed);
   if (Producer* producer = entry.key.producer) {
     producer->cost -= entry.cost();
     Rank(stripe, *producer);
@@ -359,49 +408,56 @@ void Idempotency::Uncount(Stripe& stripe, const Entry& entry) {
 }
 
 void Idempotency::Rank(Stripe& stripe, Producer& producer) {
-  stripe.by_cost.Update(producer, producer.cost);
-  stripe.highest.store(stripe.by_cost.highest(), std::memory_order_relaxed);
+  Share& share = *producer.share;
+  share.by_cost.Update(producer, producer.cost);
+  share.owner.highest[IndexOf(stripe)].store(share.by_cost.highest(), std::memory_order_relaxed);
 }
 
-void Idempotency::PublishOldest(Stripe& stripe) {
-  stripe.oldest.store(
-      stripe.finished.empty() ? kNone : stripe.finished.front().finished.time_since_epoch().count(),
+void Idempotency::PublishOldest(Stripe& stripe, Share& share) {
+  share.owner.oldest[IndexOf(stripe)].store(
+      share.finished.empty() ? kNone : share.finished.front().finished.time_since_epoch().count(),
       std::memory_order_relaxed);
 }
 
-bool Idempotency::EvictOwn() {
-  Stripe* most = &stripes_[0];
-  for (Stripe& stripe : stripes_) {
-    if (stripe.highest.load(std::memory_order_relaxed) >
-        most->highest.load(std::memory_order_relaxed))
-      most = &stripe;
+bool Idempotency::EvictFromProducerId(Owner& owner) {
+  std::size_t most = 0;
+  for (std::size_t i = 1; i < kStripes; ++i) {
+    if (owner.highest[i].load(std::memory_order_relaxed) >
+        owner.highest[most].load(std::memory_order_relaxed))
+      most = i;
   }
-  MutexLock lock(most->mutex);
-  const Producer* const producer = most->by_cost.Largest();
+  Stripe& stripe = stripes_[most];
+  MutexLock lock(stripe.mutex);
+  const auto share = stripe.shares.find(&owner);
+  if (share == stripe.shares.end()) return false;
+  const Producer* const producer = share->second->by_cost.Largest();
   if (producer == nullptr || producer->cost <= max_keys_ / kShare) return false;
   for (const auto& [seq, entry] : producer->seqs) {
     if (entry->state == Entry::State::kRunning) continue;
     if (!Expired(*entry, clock_())) evicted_.fetch_add(1, std::memory_order_relaxed);
-    Forget(*most, entry);
+    Forget(stripe, entry);
     return true;
   }
   return false;
 }
 
 bool Idempotency::Evict() {
-  if (EvictOwn()) return true;
+  Owner* const owner =
+      owners_.Largest([](const Owner& one) { return one.cost.load(std::memory_order_relaxed); });
+  if (owner == nullptr) return false;
+  if (EvictFromProducerId(*owner)) return true;
   Stripe* oldest = nullptr;
   TimePoint::rep since = kNone;
-  for (Stripe& stripe : stripes_) {
-    const TimePoint::rep first = stripe.oldest.load(std::memory_order_relaxed);
-    if (first < since) oldest = &stripe, since = first;
+  for (std::size_t i = 0; i < kStripes; ++i) {
+    const TimePoint::rep first = owner->oldest[i].load(std::memory_order_relaxed);
+    if (first < since) oldest = &stripes_[i], since = first;
   }
-  if (oldest == nullptr) return false;
+  if (oldest == nullptr) return true;  // another thread was faster
   MutexLock lock(oldest->mutex);
-  if (oldest->finished.empty()) return true;  // another thread was faster
-  if (!Expired(oldest->finished.front(), clock_()))
-    evicted_.fetch_add(1, std::memory_order_relaxed);
-  Forget(*oldest, oldest->finished.begin());
+  Entries& finished = oldest->shares.find(owner)->second->finished;
+  if (finished.empty()) return true;  // the same
+  if (!Expired(finished.front(), clock_())) evicted_.fetch_add(1, std::memory_order_relaxed);
+  Forget(*oldest, finished.begin());
   return true;
 }
 

@@ -24,7 +24,9 @@
 #include "absl/time/time.h"
 #include "herald/v1/push_service.pb.h"
 #include "service/fingerprint.h"
+#include "service/refused_seqs.h"
 #include "session/mutex.h"
+#include "session/owner.h"
 #include "session/size_ranks.h"
 
 namespace herald {
@@ -46,18 +48,22 @@ absl::Status CheckIdempotencyKey(std::string_view field, std::string_view key);
 //   either, with another payload | ALREADY_EXISTS
 //   seq that may be forgotten    | OUT_OF_RANGE: neither done again nor called done
 //
-// Only successes are remembered. Of a failed `seq` it is kept that it failed, for last_seq.
+// Only successes are remembered. Of a failed `seq` it is kept that it failed, for last_seq. Of one that
+// rights or rates refused only its number is (RefusedSeqs): nothing was tried.
 //
 // Forgetting: the window after a command succeeded (repeats do not prolong it). When there are more
-//            than max_keys, a producer id with more than 1/kShare of them loses the lowest seq of its
-//            own, so that it cannot push out what others did; else the oldest of all goes. A producer id goes with its last entry and stream.
+//            than max_keys, the producer name that holds the most, in all its producer ids and keys,
+//            loses one: the lowest seq of a producer id with more than 1/kShare of all, else its
+//            oldest. So no name pushes out what others did. A producer id goes with its last entry
+//            and stream.
 //            After a success has been forgotten, a lower seq that is not remembered may have been
 //            carried out as well: that is OUT_OF_RANGE. Numbers that were left out above it are new.
 // Threads:   any. Locks are striped by producer id and by key; none is held while a command runs
 //            or a callback is called.
 // Limits:    max_keys finished commands, of about 300 bytes each; an answer longer than
 //            kAnswerBytesAKey (many positions) counts as several. Those in flight are bounded by
-//            their streams. Expiry is amortised: an operation forgets a few, Sweep the rest.
+//            their streams. Expiry is amortised: an operation forgets a few of its own name, Sweep
+//            the rest.
 // Ownership: outlives its streams, and whatever may call Finish.
 class Idempotency {
  public:
@@ -81,6 +87,7 @@ class Idempotency {
  private:
   struct Entry;
   struct Producer;
+  struct Share;
   struct Stripe;
   using Entries = std::list<Entry>;
 
@@ -139,6 +146,7 @@ class Idempotency {
     std::vector<Command> done;    // the newest that succeeded, in the order of their seq
     std::uint64_t forgotten = 0;  // the highest that succeeded and is not among them
     std::vector<std::uint64_t> failed;
+    std::vector<SeqRange> refused;
   };
   // The producer has moved to another node: from now on, until it opens another stream here, its
   // commands are refused with UNAVAILABLE. What it has carried out, at most `max` one by one; nothing
@@ -153,6 +161,11 @@ class Idempotency {
   // `seq` is only for the answer.
   Begun Begin(std::string_view name, std::string_view key, std::uint64_t seq,
               const Fingerprint& payload, OnWait on_wait);
+  // As Begin, where rights or rates refuse the command with `refusal`: a repeat gets what Begin says,
+  // and anything else `refusal`. last_seq stays below it until it has been carried out, or the window
+  // has passed.
+  Begun Refuse(const Stream& stream, std::uint64_t seq, const Fingerprint& payload,
+               const v1::CommandResult& refusal, OnWait on_wait);
   // To be called before the producer is told the result. Answers all that wait for it.
   void Finish(Ticket ticket, v1::CommandResult& result);
 
@@ -181,6 +194,7 @@ class Idempotency {
     std::uint64_t seq = 0;
     Fingerprint text{};
     std::uint64_t generation = 0;  // of the stream
+    Share* share = nullptr;        // of its name
   };
   struct Entry {
     enum class State : std::uint8_t { kRunning, kSucceeded, kFailed };
@@ -196,35 +210,55 @@ class Idempotency {
   };
   struct Producer {
     Fingerprint id;
+    Share* share = nullptr;  // of its name
     std::size_t streams = 0;
     std::uint64_t generation = 0;  // grows when it is let go of: older streams are over
     absl::btree_map<std::uint64_t, Entries::iterator> seqs;
     absl::btree_set<std::uint64_t> unsettled;  // those of `seqs` in flight or failed
-    std::uint64_t forgotten = 0;               // the highest that succeeded and is not in `seqs`
-    std::size_t cost = 0;                      // of its finished commands
+    RefusedSeqs refused;
+    std::uint64_t forgotten = 0;  // the highest that succeeded and is not in `seqs`
+    std::size_t cost = 0;         // of its finished commands
     SizeRanks<Producer>::Place place;
+  };
+  static constexpr TimePoint::rep kNone = std::numeric_limits<TimePoint::rep>::max();
+  static constexpr std::size_t kStripes = 16;
+  // A producer name.
+  struct Owner {
+    Owner() {
+      for (auto& since : oldest) since = kNone;
+    }
+    std::atomic<std::size_t> cost{0};
+    // For each stripe, the highest rank of its producer ids, and when the oldest of its commands was
+    // finished, so that evicting need not lock all stripes to choose one.
+    std::array<std::atomic<std::uint8_t>, kStripes> highest{};
+    std::array<std::atomic<TimePoint::rep>, kStripes> oldest;
+  };
+  // What a name has in one stripe. It stays.
+  struct Share {
+    Owner& owner;
+    Entries finished;  // the oldest first
+    SizeRanks<Producer> by_cost;
   };
   struct alignas(64) Stripe {
     Mutex mutex;
     Entries running ABSL_GUARDED_BY(mutex);
-    Entries finished ABSL_GUARDED_BY(mutex);  // the oldest first
+    absl::flat_hash_map<Owner*, std::unique_ptr<Share>> shares ABSL_GUARDED_BY(mutex);
+    absl::flat_hash_map<OwnerId, Share*> share_of ABSL_GUARDED_BY(mutex);
     absl::flat_hash_map<Fingerprint, Entries::iterator, FingerprintHash> keys
         ABSL_GUARDED_BY(mutex);
     absl::flat_hash_map<Fingerprint, std::unique_ptr<Producer>, FingerprintHash> producers
         ABSL_GUARDED_BY(mutex);
-    SizeRanks<Producer> by_cost ABSL_GUARDED_BY(mutex);
-    // The highest rank of by_cost, and below when the first of `finished` did, so that evicting need
-    // not lock all stripes to choose one.
-    std::atomic<std::uint8_t> highest{0};
-    std::atomic<TimePoint::rep> oldest{kNone};
   };
-  static constexpr TimePoint::rep kNone = std::numeric_limits<TimePoint::rep>::max();
-  static constexpr std::size_t kStripes = 16;
 
   Stripe& StripeOf(const Fingerprint& id) { return stripes_[id[1] % kStripes]; }
+  std::size_t IndexOf(const Stripe& stripe) const {
+    return static_cast<std::size_t>(&stripe - stripes_.data());
+  }
+  Share& ShareOf(Stripe& stripe, OwnerId owner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   void Close(Stream& stream);
-  Begun BeginKey(Stripe& stripe, const Key& key, std::uint64_t seq, const Fingerprint& payload,
-                 OnWait on_wait);
+  // `refusal`: null, or what a command gets that would have to be carried out.
+  Begun BeginKey(Stripe& stripe, OwnerId owner, Key key, std::uint64_t seq,
+                 const Fingerprint& payload, const v1::CommandResult* refusal, OnWait on_wait);
   std::optional<Entries::iterator> Find(Stripe& stripe, const Key& key)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   Entries::iterator Add(Stripe& stripe, const Key& key, const Fingerprint& payload)
@@ -232,23 +266,24 @@ class Idempotency {
   bool Expired(const Entry& entry, TimePoint now) const {
     return now - entry.finished >= window_.load(std::memory_order_relaxed);
   }
-  // Forgets at most `count`; true if there may be more.
-  bool Expire(Stripe& stripe, TimePoint now, std::size_t count)
+  // Forgets at most `count` of the share; true if there may be more.
+  bool Expire(Stripe& stripe, Share& share, TimePoint now, std::size_t count)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   void Forget(Stripe& stripe, Entries::iterator entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   void DropIfUnused(Stripe& stripe, Producer& producer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   void Uncount(Stripe& stripe, const Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   void Count(Stripe& stripe, const Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   void Rank(Stripe& stripe, Producer& producer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
-  void PublishOldest(Stripe& stripe) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
-  // Forgets one command; false if there is none.
+  void PublishOldest(Stripe& stripe, Share& share) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
+  // Forgets one command of the name that holds the most; false if there is none.
   bool Evict();
-  // Of the producer id with the most, if that is more than its share; false if it is not.
-  bool EvictOwn();
+  // Of its producer id with the most, if that is more than its share; false if it is not.
+  bool EvictFromProducerId(Owner& owner);
 
   std::atomic<std::chrono::nanoseconds> window_;
   std::atomic<std::size_t> max_keys_;
   const Clock clock_;
+  OwnerTable<Owner> owners_;
   std::array<Stripe, kStripes> stripes_;
   std::atomic<std::size_t> keys_{0};
   std::atomic<std::size_t> cost_{0};

@@ -76,18 +76,15 @@ bool IdempotentRunner::RunOnce(v1::Command& command, const CommandRunner::Contex
 
   const auto wait = [&]() -> Idempotency::Done { return Hold(later()); };
   const Fingerprint payload = FingerprintOf(command);
-  Idempotency::Begun begun = stream_ ? idempotency_.Begin(stream_, seq, payload, wait)
-                                     : idempotency_.Begin(gate_.name(), key, seq, payload, wait);
+  Idempotency::Begun begun = refused   ? idempotency_.Refuse(stream_, seq, payload, result, wait)
+                             : stream_ ? idempotency_.Begin(stream_, seq, payload, wait)
+                                       : idempotency_.Begin(gate_.name(), key, seq, payload, wait);
   if (auto* answer = std::get_if<v1::CommandResult>(&begun)) {
     result = std::move(*answer);
     return true;
   }
   const auto* ticket = std::get_if<Idempotency::Ticket>(&begun);
   if (ticket == nullptr) return false;  // it waits
-  if (refused) {
-    idempotency_.Finish(*ticket, result);
-    return true;
-  }
   const auto finish_later = [&]() -> CommandRunner::Done {
     return [&idempotency = idempotency_, ticket = *ticket,
             done = later()](v1::CommandResult result) mutable {

@@ -19,8 +19,8 @@ namespace herald {
 // memory of what has been carried out. Commands without a key go straight through.
 //
 // Keys:      `seq`, once Open has been given a producer_id; else `deliver.idempotency_key`, if set.
-// Rights:    checked before anything is carried out, also of a repeat; what is refused by the gate
-//            counts as failed, so `last_seq` stays below it.
+// Rights:    checked before anything is carried out, also of a repeat. What the gate refuses is not
+//            remembered, since nothing was tried; but `last_seq` stays below it.
 // Order:     a repeat of what another stream has in flight waits for its result. What follows may
 //            only run when that is there (see Holds), so that two streams of one producer, each
 //            carrying out a part of its commands, still keep their order.

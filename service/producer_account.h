@@ -26,8 +26,9 @@ struct alignas(64) ProducerAccount {
   // What streams read, refused commands included: above the rate they are not read further.
   ProducerRate commands_read, bytes_read;
 
-  std::atomic<std::uint64_t> call_bytes{0};  // held for its calls (call_memory.h)
-  std::atomic<std::uint64_t> taken{0};       // commands and calls, refused ones included
+  std::atomic<std::uint64_t> call_bytes{0};   // held for its calls (call_memory.h)
+  std::atomic<std::int64_t> next_told_ns{0};  // when the next refusal may be logged
+  std::atomic<std::uint64_t> taken{0};        // commands and calls, refused ones included
   std::array<std::atomic<std::uint64_t>, kRights> denied{};
   std::array<std::atomic<std::uint64_t>, kProducerLimits> limited{};
 };

@@ -104,7 +104,8 @@ absl::StatusOr<Producer> ProducerAuth::Check(const ProducerCredential& credentia
   const absl::StatusOr<const ProducerEntry*> entry = state.table->Find(credential);
   if (!entry.ok()) {
     unauthenticated_.fetch_add(1, std::memory_order_relaxed);
-    Tell("-", "authentication", std::string(entry.status().message()));
+    Tell(next_unauthenticated_told_ns_, "-", "authentication",
+         std::string(entry.status().message()));
     return entry.status();
   }
   const auto index = static_cast<std::size_t>(*entry - state.table->entries().data());
@@ -134,27 +135,27 @@ ProducerAuth::Changes ProducerAuth::Replace(std::shared_ptr<const ProducerTable>
   return changes;
 }
 
-void ProducerAuth::Tell(std::string_view producer, std::string_view what,
-                        std::string_view why) const {
+void ProducerAuth::Tell(std::atomic<std::int64_t>& next_told_ns, std::string_view producer,
+                        std::string_view what, std::string_view why) const {
   if (!on_refused_) return;
   const std::int64_t now = ProducerRate::Now();
-  std::int64_t next = next_told_ns_.load(std::memory_order_relaxed);
+  std::int64_t next = next_told_ns.load(std::memory_order_relaxed);
   constexpr std::int64_t kSecond = 1'000'000'000;
-  if (now < next || !next_told_ns_.compare_exchange_strong(next, now + kSecond)) return;
+  if (now < next || !next_told_ns.compare_exchange_strong(next, now + kSecond)) return;
   on_refused_(producer, what, why);
 }
 
 void ProducerAuth::Denied(const Producer& producer, const Denial& denial) const {
   producer.account->denied[static_cast<std::size_t>(denial.missing)].fetch_add(
       1, std::memory_order_relaxed);
-  Tell(producer.name, Name(denial.missing), denial.why);
+  Tell(producer.account->next_told_ns, producer.name, Name(denial.missing), denial.why);
 }
 
 void ProducerAuth::Limited(const Producer& producer, ProducerLimit limit,
                            std::string_view why) const {
   const auto index = static_cast<std::size_t>(limit);
   producer.account->limited[index].fetch_add(1, std::memory_order_relaxed);
-  Tell(producer.name, kProducerLimitNames[index], why);
+  Tell(producer.account->next_told_ns, producer.name, kProducerLimitNames[index], why);
 }
 
 std::map<std::string, std::shared_ptr<const ProducerAccount>> ProducerAuth::accounts() const {

@@ -88,8 +88,8 @@ class ProducerAuth {
   // `table` counts from now on. One thread at a time.
   Changes Replace(std::shared_ptr<const ProducerTable> table);
 
-  // Called at most once a second with the producer, what it lacks and the reason, where something is
-  // refused. To be set before anyone calls.
+  // Called at most once a second for each producer, and once for callers that are none, with the
+  // producer, what it lacks and the reason, where something is refused. To be set before anyone calls.
   using OnRefused =
       std::function<void(std::string_view producer, std::string_view what, std::string_view why)>;
   void set_on_refused(OnRefused on_refused) { on_refused_ = std::move(on_refused); }
@@ -109,13 +109,14 @@ class ProducerAuth {
   };
   std::shared_ptr<const State> MakeState(std::shared_ptr<const ProducerTable> table,
                                          const State* before) const;
-  void Tell(std::string_view producer, std::string_view what, std::string_view why) const;
+  void Tell(std::atomic<std::int64_t>& next_told_ns, std::string_view producer,
+            std::string_view what, std::string_view why) const;
 
   Current<State> state_;
   std::atomic<std::uint64_t> generation_{1};
   const std::shared_ptr<ProducerAccount> others_ = std::make_shared<ProducerAccount>();
   OnRefused on_refused_;
-  mutable std::atomic<std::int64_t> next_told_ns_{0};
+  mutable std::atomic<std::int64_t> next_unauthenticated_told_ns_{0};
   mutable std::atomic<std::uint64_t> unauthenticated_{0};
 };
 

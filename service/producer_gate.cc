@@ -5,6 +5,7 @@
 #include "absl/strings/cord.h"
 #include "fmt/format.h"
 #include "herald/internal/v1/rpc_status.pb.h"
+#include "service/command_cost.h"
 #include "service/convert.h"
 
 namespace herald {
@@ -70,12 +71,12 @@ absl::Status ProducerGate::Admit(const v1::Command& command) {
   const ProducerLimits& limits = producer_.rights->limits;
   if (limits.commands_per_second != 0 || limits.bytes_per_second != 0) {
     const std::uint64_t bytes = limits.bytes_per_second == 0 ? 0 : command.ByteSizeLong();
-    if (absl::Status limited = TakeRate(bytes); !limited.ok()) return limited;
+    if (absl::Status limited = TakeRate(bytes, CommandCost(command)); !limited.ok()) return limited;
   }
   return Check(command);
 }
 
-absl::Status ProducerGate::TakeRate(std::uint64_t bytes) {
+absl::Status ProducerGate::TakeRate(std::uint64_t bytes, std::uint64_t commands) {
   if (open()) return absl::OkStatus();
   const ProducerLimits& limits = producer_.rights->limits;
   const auto refuse = [&](ProducerLimit limit, std::uint64_t rate, absl::Duration retry) {
@@ -89,7 +90,7 @@ absl::Status ProducerGate::TakeRate(std::uint64_t bytes) {
   const std::int64_t now = ProducerRate::Now();
   ProducerAccount& account = *producer_.account;
   if (limits.commands_per_second != 0) {
-    const absl::Duration wait = account.commands.Take(1, limits.commands_per_second, now);
+    const absl::Duration wait = account.commands.Take(commands, limits.commands_per_second, now);
     if (wait > absl::ZeroDuration())
       return refuse(ProducerLimit::kCommands, limits.commands_per_second, wait);
   }
@@ -101,6 +102,14 @@ absl::Status ProducerGate::TakeRate(std::uint64_t bytes) {
   return absl::OkStatus();
 }
 
+void ProducerGate::ChargeTargets(const v1::Command& command) {
+  if (open() || producer_.rights->limits.commands_per_second == 0) return;
+  const std::uint64_t more = CommandCost(command) - 1;
+  if (more == 0) return;
+  producer_.account->commands.Charge(more, producer_.rights->limits.commands_per_second,
+                                     ProducerRate::Now());
+}
+
 void ProducerGate::ChargeRead(const v1::PushRequest& request) {
   if (open()) return;
   const ProducerLimits& limits = producer_.rights->limits;
@@ -108,8 +117,9 @@ void ProducerGate::ChargeRead(const v1::PushRequest& request) {
   const std::int64_t now = ProducerRate::Now();
   ProducerAccount& account = *producer_.account;
   if (limits.commands_per_second != 0) {
-    account.commands_read.Charge(static_cast<std::uint64_t>(request.commands_size()),
-                                 limits.commands_per_second, now);
+    std::uint64_t commands = 0;
+    for (const v1::Command& command : request.commands()) commands += CommandCost(command);
+    account.commands_read.Charge(commands, limits.commands_per_second, now);
   }
   if (limits.bytes_per_second != 0)
     account.bytes_read.Charge(request.ByteSizeLong(), limits.bytes_per_second, now);

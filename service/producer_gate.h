@@ -49,8 +49,11 @@ class ProducerGate {
   absl::Status CheckStream() const;
   // The rights and the rates.
   absl::Status Admit(const v1::Command& command);
-  // The rates alone: `commands` at once.
-  absl::Status TakeRate(std::uint64_t bytes);
+  // The rates alone.
+  absl::Status TakeRate(std::uint64_t bytes, std::uint64_t commands = 1);
+  // For a unary call that TakeRate has counted as one: what else its command costs (CommandCost). It
+  // is not refused for that; it leaves a debt.
+  void ChargeTargets(const v1::Command& command);
   // A refusal by one of the checks of ProducerRights, counted and logged.
   absl::Status Refuse(const Denial& denial) const;
 

@@ -20,6 +20,10 @@ internal::v1::ProducerHistory ToProto(const Idempotency::History& history) {
   }
   to.set_forgotten(history.forgotten);
   for (const std::uint64_t seq : history.failed) to.add_failed(seq);
+  for (const SeqRange& range : history.refused) {
+    to.add_refused(range.first);
+    to.add_refused(range.last);
+  }
   return to;
 }
 
@@ -32,6 +36,8 @@ Idempotency::History ToHistory(internal::v1::ProducerHistory& from) {
   }
   history.forgotten = from.forgotten();
   history.failed.assign(from.failed().begin(), from.failed().end());
+  for (int i = 0; i + 1 < from.refused_size(); i += 2)
+    history.refused.push_back({from.refused(i), from.refused(i + 1)});
   return history;
 }
 

@@ -281,6 +281,9 @@ absl::StatusOr<ProducersFile> ReadProducersFile(const std::string& path) {
     return Bad(fmt::format("producers_file {}: cannot be read: {}", path,
                            std::strerror(S_ISDIR(file.st_mode) ? EISDIR : errno)));
   }
+  // Opening a FIFO would wait for a writer, maybe for ever.
+  if (!S_ISREG(file.st_mode))
+    return Bad(fmt::format("producers_file {}: is not a regular file", path));
   std::ifstream stream(path, std::ios::binary);
   if (!stream)
     return Bad(fmt::format("producers_file {}: cannot be read: {}", path, std::strerror(errno)));

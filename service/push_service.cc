@@ -185,6 +185,7 @@ void RunOne(CommandRunner& runner, Idempotency& idempotency, Executor& executor,
   // The rate is taken. Idempotency keys belong to the name.
   if (const absl::Status denied = producer->Check(command); !denied.ok())
     return call.Finish(ToGrpc(denied));
+  producer->ChargeTargets(command);
   // Before it is carried out: its result has a position for each topic.
   constexpr std::size_t kPositionBytes = 240;
   if (!call.Reserve(kPositionBytes *
@@ -193,6 +194,7 @@ void RunOne(CommandRunner& runner, Idempotency& idempotency, Executor& executor,
   }
   CommandRunner::Context run_context;
   run_context.traceparent = Metadata(call.context(), "traceparent");
+  run_context.producer = producer->name();
   run_context.reach = producer->touches();
   run_context.beyond_reach = producer->beyond_reach();
   struct Run {

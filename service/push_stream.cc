@@ -4,6 +4,7 @@
 
 #include "absl/time/clock.h"
 #include "fmt/format.h"
+#include "service/command_cost.h"
 #include "service/convert.h"
 
 namespace herald {
@@ -58,6 +59,7 @@ PushStream::PushStream(IdempotentRunner runner, std::vector<std::unique_ptr<Shar
       arena_(RequestMemory()),
       hold_(memory, runner_.gate().call_bytes()) {
   context_.traceparent = std::move(traceparent);
+  context_.producer = runner_.gate().name();
 }
 
 void PushStream::Detach() {
@@ -168,12 +170,13 @@ void PushStream::Pump() {
   if (waits) return WaitForMemory();
   context_.now = absl::Now();
   const int first = next_command_;
+  std::uint64_t cost = 0;
   bool more = false;
   while (true) {
     const auto goes_on = [&] {
-      return next_command_ - first < kCommandsATurn && pumped_bytes_ < kPumpedBytes && !ran_large_;
+      return cost < kCostATurn && pumped_bytes_ < kPumpedBytes && !ran_large_;
     };
-    while (goes_on() && MayRunNext()) RunNext();
+    while (goes_on() && MayRunNext()) cost += RunNext();
     MutexLock lock(mutex_);
     // Asked again, since an answer that comes after this finds that nobody pumps, and wakes.
     more = MayRunNext();
@@ -203,9 +206,10 @@ bool PushStream::MayRunNext() const {
                            CommandRunner::MayFollowChanges(part_->commands(next_in_part_)));
 }
 
-void PushStream::RunNext() {
+std::uint64_t PushStream::RunNext() {
   v1::Command& command = *part_->mutable_commands(next_in_part_++);
   ++next_command_;
+  const std::uint64_t cost = CommandCost(command);  // before it is moved from
   const bool change = CommandRunner::IsChange(command);
   const bool reports = CommandRunner::AsksReport(command, context_);
   if (change) ++changes_;
@@ -245,6 +249,7 @@ void PushStream::RunNext() {
     pumped_.mutable_results()->RemoveLast();
   }
   if (next_in_part_ == part_->commands_size()) NextPart();
+  return cost;
 }
 
 void PushStream::StopIfUnavailable(const v1::CommandResult& result) {

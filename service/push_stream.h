@@ -32,7 +32,7 @@ namespace herald {
 // Memory:    of the request, of results and of receipts counts in CallMemory. Above its limits no
 //            request is read and no command is run, and a request that comes all the same ends the
 //            stream, unless it is all that the producer holds.
-// Fairness:  runs kCommandsATurn commands a turn. A producer above its rate (producers_file) is not
+// Fairness:  runs commands of kCostATurn a turn. A producer above its rate (producers_file) is not
 //            read further until it is below it again.
 // Rights:    of the producer, as they are when a request comes.
 // Threads:   OnRequest, WantsRequest, TakeResponse and OnWritten are called by the reactor, the first
@@ -40,8 +40,9 @@ namespace herald {
 //            when one of these may have changed.
 class PushStream : public std::enable_shared_from_this<PushStream> {
  public:
-  // After so many commands of one request the other streams of the thread have their turn.
-  static constexpr int kCommandsATurn = 256;
+  // After commands of one request that cost so much (CommandCost) the other streams of the thread have
+  // their turn. The last one may go over it by its own.
+  static constexpr std::uint64_t kCostATurn = 256;
   static constexpr std::size_t kMaxOpenReceipts = 65'536;
 
   PushStream(IdempotentRunner runner, std::vector<std::unique_ptr<Shard>>& shards,
@@ -85,7 +86,8 @@ class PushStream : public std::enable_shared_from_this<PushStream> {
   void CountHeld() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Stop(absl::Status why);
   bool MayRunNext() const;
-  void RunNext();
+  // Returns what the command costs.
+  std::uint64_t RunNext();
   // What was answered at once becomes ready.
   void HandOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SetOpened(std::uint64_t last_seq) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -159,29 +159,24 @@ void Questions::ListHere(const internal::v1::ListSessions& request,
       ParseFilter(request.user_id(), request.topic(), request.selector());
   // Only what passed at the node that asks comes here.
   if (!filter.ok()) return done({});
-  const ReachPtr reach = request.has_reach() ? FromWire(request.reach()) : nullptr;
-  table_.List(*std::move(filter), [this, request, reach,
+  if (request.has_reach()) filter->reach = FromWire(request.reach());
+  table_.List(*std::move(filter), [this, request,
                                    done = std::move(done)](std::vector<SessionInfo> found) mutable {
-    executor_.Post(
-        [this, request, reach, done = std::move(done), found = std::move(found)]() mutable {
-          if (reach) {
-            std::erase_if(found,
-                          [&](const SessionInfo& info) { return !reach->CoversUser(info.user); });
-          }
-          internal::v1::SessionList list;
-          list.set_total(found.size());
-          std::sort(found.begin(), found.end(),
-                    [](const SessionInfo& a, const SessionInfo& b) { return a.id < b.id; });
-          for (const SessionInfo& info : found) {
-            if (info.id <= request.after()) continue;
-            if (static_cast<std::uint32_t>(list.sessions_size()) == request.limit()) {
-              list.set_more(true);
-              break;
-            }
-            *list.add_sessions() = ToProto(info, node_);
-          }
-          done(std::move(list));
-        });
+    executor_.Post([this, request, done = std::move(done), found = std::move(found)]() mutable {
+      internal::v1::SessionList list;
+      list.set_total(found.size());
+      std::sort(found.begin(), found.end(),
+                [](const SessionInfo& a, const SessionInfo& b) { return a.id < b.id; });
+      for (const SessionInfo& info : found) {
+        if (info.id <= request.after()) continue;
+        if (static_cast<std::uint32_t>(list.sessions_size()) == request.limit()) {
+          list.set_more(true);
+          break;
+        }
+        *list.add_sessions() = ToProto(info, node_);
+      }
+      done(std::move(list));
+    });
   });
 }
 
@@ -285,7 +280,7 @@ void Questions::GetSession(const v1::GetSessionRequest& request, const ReachPtr&
 
 void Questions::PresenceHere(const internal::v1::AskPresence& request,
                              absl::AnyInvocable<void(internal::v1::PresentSessions)> done) {
-  table_.Presence(request.topic(),
+  table_.Presence(request.topic(), request.has_reach() ? FromWire(request.reach()) : nullptr,
                   [this, done = std::move(done)](std::vector<SessionTable::Present> found) mutable {
                     executor_.Post([done = std::move(done), found = std::move(found)]() mutable {
                       internal::v1::PresentSessions present;
@@ -307,6 +302,7 @@ void Questions::GetPresence(const v1::GetPresenceRequest& request, const ReachPt
     return done(absl::InvalidArgumentError(fmt::format("limit is over {}", kMaxPresence)));
   internal::v1::AskPresence ask;
   ask.set_topic(request.topic());
+  if (reach) *ask.mutable_reach() = ToWire(*reach);
   AskAll<internal::v1::PresentSessions>(
       "presence", ask.SerializeAsString(),
       [this, ask](auto own) { PresenceHere(ask, std::move(own)); },
@@ -320,7 +316,7 @@ void Questions::GetPresence(const v1::GetPresenceRequest& request, const ReachPt
             Sorted(std::move(lists), [](const v1::PresentSession& a, const v1::PresentSession& b) {
               return std::tie(a.user_id(), a.session_id()) < std::tie(b.user_id(), b.session_id());
             });
-        if (reach) {
+        if (reach) {  // a replica of an older version has not looked at it
           std::erase_if(sessions, [&](const v1::PresentSession& session) {
             return !reach->CoversUser(session.user_id());
           });

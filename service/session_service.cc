@@ -82,11 +82,13 @@ void SessionService::GetPresence(UnaryCall<v1::GetPresenceRequest, v1::GetPresen
 
 template <typename Request, typename Response>
 void SessionService::RunCommand(UnaryCall<Request, Response>& call, const v1::Command& command) {
-  const std::optional<ProducerGate> producer = Admit(call);
+  std::optional<ProducerGate> producer = Admit(call);
   if (!producer) return;
   if (const absl::Status denied = producer->Check(command); !denied.ok())
     return call.Finish(ToGrpc(denied));
+  producer->ChargeTargets(command);
   CommandRunner::Context context;
+  context.producer = producer->name();
   context.reach = producer->touches();
   context.beyond_reach = producer->beyond_reach();
   runner_.Run(command, context, [this, &call](v1::CommandResult result) {

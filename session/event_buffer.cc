@@ -27,6 +27,11 @@ EventPtr EventBuffer::After(std::uint64_t id) const {
   return nullptr;
 }
 
+bool EventBuffer::Has(std::uint64_t id) const {
+  const auto it = Behind(id - 1);
+  return it != events_.end() && it->id == id && it->event != nullptr;
+}
+
 std::size_t EventBuffer::CountAfter(std::uint64_t id) const {
   return static_cast<std::size_t>(std::count_if(
       Behind(id), events_.end(), [](const Entry& entry) { return entry.event != nullptr; }));

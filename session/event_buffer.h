@@ -36,6 +36,10 @@ class EventBuffer {
 
   // Appends `event`, whose id is next_id(). `lost` is called for each event that has to go for it.
   void Push(EventPtr event, absl::FunctionRef<void(const Event&)> lost);
+  // True if the event with this id is still here. O(log n).
+  bool Has(std::uint64_t id) const;
+  // So many bytes of `max_bytes` are taken elsewhere; may be called by `lost`.
+  void SetTaken(std::size_t bytes) { taken_ = bytes; }
   // Gives away an id without an event, and forgets all.
   void SkipAll();
 
@@ -62,7 +66,7 @@ class EventBuffer {
   // The first entry behind `id`.
   Entries::const_iterator Behind(std::uint64_t id) const;
   void Drop(std::uint64_t id, absl::FunctionRef<void(const Event&)> lost);
-  bool full() const { return live_ > max_events_ || (bytes_ > max_bytes_ && live_ > 1); }
+  bool full() const { return live_ > max_events_ || (bytes_ + taken_ > max_bytes_ && live_ > 1); }
 
   const std::size_t max_events_;
   const std::size_t max_bytes_;
@@ -70,6 +74,7 @@ class EventBuffer {
   std::uint64_t next_id_ = 1;
   std::size_t live_ = 0;
   std::size_t bytes_ = 0;
+  std::size_t taken_ = 0;
   std::uint64_t dropped_oldest_ = 0;
   std::uint64_t dropped_own_ = 0;
   StringMap<std::unique_ptr<Owner>> owners_;

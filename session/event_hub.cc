@@ -16,6 +16,7 @@ bool EventFilter::Matches(const Event& event) const {
 bool EventHub::SkipUnwatched(absl::Time now) {
   MutexLock lock(mutex_);
   if (Watched(now)) return false;
+  for (auto& [_, group] : groups_) Forget(*group);
   groups_.clear();
   events_.SkipAll();
   return true;
@@ -37,6 +38,10 @@ EventPtr EventHub::Append(Event event) {
   const EventPtr shared = std::make_shared<const Event>(std::move(event));
   events_.Push(shared, [this](const Event& lost) ABSL_NO_THREAD_SAFETY_ANALYSIS {  // it is held
     CountMissed(lost);
+    const auto held = held_.find(lost.id);
+    if (held == held_.end() || held->second.outside) return;
+    held->second.outside = true;
+    CountOutside(lost.size_bytes(), 0);
   });
   return shared;
 }
@@ -65,9 +70,46 @@ void EventHub::CountMissed(const Event& event) {
 
 void EventHub::ForgetIdleGroups() {
   const absl::Time before = absl::Now() - kGroupKept;
-  absl::erase_if(groups_, [&](const auto& entry) {
-    return entry.second->watchers == 0 && entry.second->empty_since < before;
+  absl::erase_if(groups_, [&](const auto& entry) ABSL_NO_THREAD_SAFETY_ANALYSIS {  // it is held
+    const bool idle = entry.second->watchers == 0 && entry.second->empty_since < before;
+    if (idle) Forget(*entry.second);
+    return idle;
   });
+}
+
+void EventHub::Forget(Group& group) {
+  for (const auto& [_, flight] : group.in_flight) LetGo(group, *flight.first);
+  for (const auto& [_, event] : group.redeliver) LetGo(group, *event);
+  for (const Delivered& one : group.imported) LetGo(group, *one.event);
+  if (--group.share->second.groups == 0) shares_.erase(group.share);
+}
+
+bool EventHub::Fits(const Group& group, const Event& event) const {
+  const auto& [owner, share] = *group.share;
+  if (share.bytes == 0) return true;
+  const std::size_t bytes = event.size_bytes();
+  if (!owner.empty() && share.bytes + bytes > max_bytes_ / 4) return false;
+  return held_.contains(event.id) || held_bytes_ + bytes <= max_bytes_ / 2;
+}
+
+void EventHub::Hold(Group& group, const Event& event) {
+  const std::size_t bytes = event.size_bytes();
+  group.share->second.bytes += bytes;
+  Held& held = held_[event.id];
+  if (held.groups++ > 0) return;
+  held_bytes_ += bytes;
+  held.outside = !events_.Has(event.id);
+  if (held.outside) CountOutside(bytes, 0);
+}
+
+void EventHub::LetGo(Group& group, const Event& event) {
+  const std::size_t bytes = event.size_bytes();
+  group.share->second.bytes -= bytes;
+  const auto held = held_.find(event.id);
+  if (--held->second.groups > 0) return;
+  held_bytes_ -= bytes;
+  if (held->second.outside) CountOutside(0, bytes);
+  held_.erase(held);
 }
 
 absl::StatusOr<std::uint64_t> EventHub::AddWatcher(WatchOptions options,
@@ -87,7 +129,16 @@ absl::StatusOr<std::uint64_t> EventHub::Add(WatchOptions options, absl::AnyInvoc
       if (groups_.size() >= kMaxGroups) {
         return absl::ResourceExhaustedError("too many watch groups: 1024 are kept");
       }
+      const std::size_t end = options.group.find(kGroupOf);
+      const std::string owner =
+          end == std::string::npos ? std::string() : options.group.substr(0, end);
+      const auto share = shares_.try_emplace(owner).first;
+      if (!owner.empty() && share->second.groups >= kMaxGroups / 2) {
+        return absl::ResourceExhaustedError("too many watch groups of this producer: 512 are kept");
+      }
+      ++share->second.groups;
       it = groups_.try_emplace(options.group, std::make_shared<Group>()).first;
+      it->second->share = share;
       it->second->cursor = last;
     }
     it->second->filter = options.filter;
@@ -180,8 +231,13 @@ EventHub::Batch EventHub::Pull(std::uint64_t id, std::size_t max, std::size_t ma
       cursor = events_.next_id() - 1;
       break;
     }
+    const bool is_for = IsFor(watcher, *event);
+    if (group && is_for) {
+      if (!Fits(*group, *event)) break;  // until something is acknowledged
+      Hold(*group, *event);
+    }
     cursor = event->id;
-    if (IsFor(watcher, *event)) deliver(event, false);
+    if (is_for) deliver(event, false);
   }
   const bool arm = batch.events.empty() && batch.missed == 0;
   if (arm != watcher.armed) {
@@ -206,6 +262,7 @@ void EventHub::Acknowledge(std::uint64_t id, const std::vector<std::uint64_t>& e
       if (flight == group.in_flight.end() || flight->second.second != id) continue;
       if (flight->second.first->scope == Event::Scope::kOfGroup)
         imported.push_back(flight->second.first);
+      LetGo(group, *flight->second.first);
       group.in_flight.erase(flight);
       --it->second->in_flight;
     }
@@ -246,7 +303,9 @@ void EventHub::Import(Event event, const std::string& name, bool redelivered) {
       if (group == groups_.end()) return;  // its node has others
       event.scope = Event::Scope::kOfGroup;
       // Kept until it is acknowledged; in the buffer it only has its place in the order.
-      group->second->imported.push_back({Append(std::move(event)), redelivered});
+      const EventPtr shared = Append(std::move(event));
+      Hold(*group->second, *shared);
+      group->second->imported.push_back({shared, redelivered});
     }
     wake = armed_ > 0;
   }
@@ -275,8 +334,11 @@ void EventHub::DropImported(const std::string& name, std::string_view node) {
   auto found = groups_.find(name);
   if (found == groups_.end()) return;
   Group& group = *found->second;
-  const auto theirs = [&](const EventPtr& event) {
-    return event->scope == Event::Scope::kOfGroup && event->node == node;
+  // Lets go of those that are.
+  const auto theirs = [&](const EventPtr& event) ABSL_NO_THREAD_SAFETY_ANALYSIS {  // it is held
+    const bool is = event->scope == Event::Scope::kOfGroup && event->node == node;
+    if (is) LetGo(group, *event);
+    return is;
   };
   std::erase_if(group.imported, [&](const Delivered& one) { return theirs(one.event); });
   std::erase_if(group.redeliver, [&](const auto& entry) { return theirs(entry.second); });
@@ -325,7 +387,7 @@ std::uint64_t EventHub::last_event_id() const {
 
 EventHub::Counts EventHub::counts() const {
   MutexLock lock(mutex_);
-  return {events_.bytes(), events_.dropped_oldest(), events_.dropped_own()};
+  return {events_.bytes() + outside_bytes_, events_.dropped_oldest(), events_.dropped_own()};
 }
 
 std::size_t EventHub::watchers() const {

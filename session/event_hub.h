@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "session/event.h"
@@ -48,15 +49,21 @@ struct WatchOptions {
 //
 // Threads:   any. `wake` callbacks run on the thread that publishes, outside the lock; they must
 //            not block.
-// Limits:    `max_events` and `max_bytes` of buffered events (event_buffer.h says which go);
-//            kMaxGroups groups.
+// Owners:    the part of a group's name before kGroupOf names the producer that it belongs to.
+// Limits:    `max_events` buffered events, and `max_bytes` for those and what groups hold: events in
+//            flight, to be redelivered, or imported (event_buffer.h says which go). What groups hold
+//            is at most half of that, and a quarter for those of one owner: past either, a group gets
+//            nothing new until events are acknowledged. One event always fits.
+//            kMaxGroups groups, at most half of them of one owner.
 class EventHub {
  public:
   static constexpr std::size_t kMaxGroups = 1024;
   static constexpr std::size_t kPullBytes = 256 * 1024;
+  static constexpr char kGroupOf = '\x1f';  // no name of a producer holds it
   static constexpr absl::Duration kGroupKept = absl::Minutes(10);
 
-  EventHub(std::size_t max_events, std::size_t max_bytes) : events_(max_events, max_bytes) {}
+  EventHub(std::size_t max_events, std::size_t max_bytes)
+      : max_bytes_(max_bytes), events_(max_events, max_bytes) {}
 
   void Publish(Event event);
   // True if nobody would get an event of now: then it has got its number and need not be made.
@@ -73,7 +80,7 @@ class EventHub {
   };
 
   // Registers a watcher. `wake` is called when there may be something to pull after a Pull that
-  // came back empty. kResourceExhausted past kMaxGroups groups.
+  // came back empty. kResourceExhausted past kMaxGroups groups, or half of them of one owner.
   absl::StatusOr<std::uint64_t> AddWatcher(WatchOptions options, absl::AnyInvocable<void()> wake);
   // No `wake` of this watcher runs after this returns.
   void RemoveWatcher(std::uint64_t watcher);
@@ -86,7 +93,7 @@ class EventHub {
   // Of this node.
   std::size_t watchers() const;
   struct Counts {
-    std::size_t bytes = 0;
+    std::size_t bytes = 0;             // what groups hold included
     std::uint64_t dropped_oldest = 0;  // buffered events that had to go: see EventBuffer
     std::uint64_t dropped_own = 0;
   };
@@ -122,7 +129,14 @@ class EventHub {
   void SetWatch(std::uint64_t watcher, EventFilter filter, std::uint32_t max_in_flight);
 
  private:
+  // What the groups of one producer have.
+  struct Share {
+    std::size_t groups = 0;
+    std::size_t bytes = 0;
+  };
+  using Shares = std::map<std::string, Share, std::less<>>;  // by the owner; only those with groups
   struct Group {
+    Shares::iterator share;
     std::uint64_t cursor = 0;  // id of the last event looked at
     EventFilter filter;        // of the watcher that came last
     std::map<std::uint64_t, std::pair<EventPtr, std::uint64_t>>
@@ -154,9 +168,28 @@ class EventHub {
   // `event` leaves the buffer: those who have not pulled it are told later.
   void CountMissed(const Event& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ForgetIdleGroups() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The group goes, with what it holds.
+  void Forget(Group& group) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // True if the group may hold `event` too.
+  bool Fits(const Group& group, const Event& event) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The group holds `event`, until it lets go of it.
+  void Hold(Group& group, const Event& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void LetGo(Group& group, const Event& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // An event that groups hold is not in the buffer any more, or is gone.
+  void CountOutside(std::size_t more, std::size_t less) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    outside_bytes_ += more - less;
+    events_.SetTaken(outside_bytes_);
+  }
   // Calls the wakes of armed watchers; `mutex_` must not be held.
   void Wake();
 
+  // An event that groups hold.
+  struct Held {
+    std::size_t groups = 0;
+    bool outside = false;  // of the buffer
+  };
+
+  const std::size_t max_bytes_;
   std::function<void()> on_wanted_;
   Acknowledged on_acknowledged_;
   mutable Mutex mutex_;
@@ -167,6 +200,10 @@ class EventHub {
   std::size_t armed_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<std::uint64_t, WatcherPtr> watchers_ ABSL_GUARDED_BY(mutex_);
   StringMap<std::shared_ptr<Group>> groups_ ABSL_GUARDED_BY(mutex_);
+  Shares shares_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::uint64_t, Held> held_ ABSL_GUARDED_BY(mutex_);  // by event id
+  std::size_t held_bytes_ ABSL_GUARDED_BY(mutex_) = 0;                     // of those, each once
+  std::size_t outside_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of those that the buffer has let go of
   absl::Time last_watched_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();  // until when
   absl::Time last_all_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();  // by one without a group
 };

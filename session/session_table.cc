@@ -162,6 +162,7 @@ void SessionTable::List(SessionFilter filter,
         const auto take = [&](Session& session) {
           if (session.closing()) return;
           if (!shared->user.empty() && session.user() != shared->user) return;
+          if (shared->reach && !shared->reach->CoversUser(session.user())) return;
           if (shared->selector && !shared->selector->Matches(session.labels())) return;
           found.push_back(Describe(session));
         };
@@ -187,17 +188,19 @@ void SessionTable::Get(const SessionId& id,
       });
 }
 
-void SessionTable::Presence(std::string topic,
+void SessionTable::Presence(std::string topic, ReachPtr reach,
                             absl::AnyInvocable<void(std::vector<Present>)> done) {
   const std::uint64_t shards = index_.Find(topic).shards;
   Gather<Present>(
       shards,
-      [topic = std::move(topic)](Shard& shard, std::vector<Present>& found) {
+      [topic = std::move(topic), reach = std::move(reach)](Shard& shard,
+                                                           std::vector<Present>& found) {
         const TopicSubscribers* subscribers = shard.FindTopic(topic);
         if (subscribers == nullptr) return;
         for (const auto& entry : subscribers->entries) {
-          if (!entry.session->closing())
-            found.push_back({entry.session->id_text(), entry.session->user()});
+          const Session& session = *entry.session;
+          if (session.closing() || (reach && !reach->CoversUser(session.user()))) continue;
+          found.push_back({session.id_text(), session.user()});
         }
       },
       std::move(done));

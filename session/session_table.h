@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "session/reach.h"
 #include "session/session.h"
 #include "session/shard.h"
 #include "session/target.h"
@@ -31,6 +32,7 @@ struct SessionFilter {
   std::string user;                  // empty: any
   std::string topic;                 // empty: any
   std::optional<Selector> selector;  // none: any
+  ReachPtr reach;                    // only sessions of its users; null: any
 };
 
 // The sessions of this node: the set of slices, one a shard, each read and written only there. A
@@ -59,7 +61,9 @@ class SessionTable {
     std::string session_id;
     std::string user;
   };
-  void Presence(std::string topic, absl::AnyInvocable<void(std::vector<Present>)> done);
+  // Of the users that `reach` covers; null: of all.
+  void Presence(std::string topic, ReachPtr reach,
+                absl::AnyInvocable<void(std::vector<Present>)> done);
 
   std::vector<std::unique_ptr<Shard>>& shards() { return shards_; }
   const TopicIndex& index() const { return index_; }

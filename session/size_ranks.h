@@ -1,9 +1,9 @@
 #pragma once
 
-#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace herald {
@@ -13,7 +13,8 @@ namespace herald {
 //
 // Threads:   none of its own; the owner's lock covers it.
 // Ownership: borrows; a thing is taken out with Update(thing, 0) before it goes.
-// Limits:    O(1) a call.
+// Limits:    65 ranks, of which only those with things take memory; O(1) a call but for finding a
+//            rank among them.
 template <typename T>
 class SizeRanks {
  public:
@@ -28,26 +29,40 @@ class SizeRanks {
     Place& place = thing.place;
     if (rank == place.rank) return;
     if (place.rank != 0) {
-      std::vector<T*>& from = ranks_[place.rank];
+      const auto it = Find(place.rank);
+      std::vector<T*>& from = it->things;
       from[place.index] = from.back();
       from[place.index]->place.index = place.index;
       from.pop_back();
-      if (from.empty()) from.shrink_to_fit();
+      if (from.empty()) ranks_.erase(it);
     }
-    place = {rank, static_cast<std::uint32_t>(ranks_[rank].size())};
-    if (rank != 0) ranks_[rank].push_back(&thing);
-    if (rank > highest_) highest_ = rank;
-    while (highest_ > 0 && ranks_[highest_].empty()) --highest_;
+    place = {rank, 0};
+    if (rank == 0) return;
+    auto it = Find(rank);
+    if (it == ranks_.end() || it->rank != rank) it = ranks_.insert(it, Rank{rank, {}});
+    place.index = static_cast<std::uint32_t>(it->things.size());
+    it->things.push_back(&thing);
   }
 
   // Null if none holds anything.
-  T* Largest() const { return highest_ == 0 ? nullptr : ranks_[highest_].front(); }
+  T* Largest() const { return ranks_.empty() ? nullptr : ranks_.back().things.front(); }
   // Grows with what the largest holds; 0 if none does.
-  std::uint8_t highest() const { return highest_; }
+  std::uint8_t highest() const { return ranks_.empty() ? 0 : ranks_.back().rank; }
 
  private:
-  std::array<std::vector<T*>, 65> ranks_;
-  std::uint8_t highest_ = 0;
+  struct Rank {
+    std::uint8_t rank;
+    std::vector<T*> things;  // never empty
+  };
+
+  // The first that is not below `rank`.
+  typename std::vector<Rank>::iterator Find(std::uint8_t rank) {
+    auto it = ranks_.begin();
+    while (it != ranks_.end() && it->rank < rank) ++it;
+    return it;
+  }
+
+  std::vector<Rank> ranks_;  // in their order
 };
 
 }  // namespace herald

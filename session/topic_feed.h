@@ -8,6 +8,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "session/message.h"
+#include "session/owner.h"
 #include "session/tally.h"
 
 namespace herald {
@@ -43,6 +44,8 @@ struct Publication {
   // another replica took; for one in memory that is done before it is asked.
   std::string dedupe_id;
   std::string fingerprint;
+  // Of the producer; 0 for clients. A history belongs to whoever published to it last (MemoryBroker).
+  OwnerId owner = 0;
 };
 
 struct Published {

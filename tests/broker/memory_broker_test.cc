@@ -66,6 +66,46 @@ TEST_F(MemoryBrokerTest, G11TheTopicThatHoldsTheMostGivesWay) {
   EXPECT_EQ(start->missed.size(), 1u);
 }
 
+// Many small topics of one producer cost others nothing: none of them is larger than theirs.
+TEST_F(MemoryBrokerTest, G19ManySmallTopicsOfAProducerPushOutItsOwn) {
+  const auto publish = [&](const std::string& topic, std::size_t bytes, const char* producer) {
+    Publication publication{Body(std::string(bytes, 'x')), topic, nullptr, nullptr, true};
+    publication.owner = OwnerOf(producer);
+    const auto published = node_.Publish(std::move(publication));
+    EXPECT_TRUE(published.ok());
+    return published->position;
+  };
+  const Position before = publish("kept/quiet", 4000, "calm");
+  publish("kept/quiet", 4000, "calm");
+  const Position chat = publish("kept/chat", 4000, "");
+  publish("kept/chat", 4000, "");
+  for (int i = 0; i < 1000; ++i) publish(fmt::format("kept/small/{}", i), 500, "greedy");
+  EXPECT_GT(broker_->evicted_messages(), 0u);
+  EXPECT_LE(broker_->history_bytes(), 100'000u);
+  auto session = node_.Add();
+  EXPECT_TRUE(node_.Subscribe(*session, "kept/quiet", before)->recovered);
+  EXPECT_TRUE(node_.Subscribe(*session, "kept/chat", chat)->recovered);
+}
+
+TEST_F(MemoryBrokerTest, G19AHistoryBelongsToWhoPublishedLast) {
+  const auto publish = [&](const std::string& topic, std::size_t bytes, const char* producer) {
+    Publication publication{Body(std::string(bytes, 'x')), topic, nullptr, nullptr, true};
+    publication.owner = OwnerOf(producer);
+    return node_.Publish(std::move(publication))->position;
+  };
+  for (int i = 0; i < 10; ++i) publish("kept/moved", 4000, "first");
+  for (int i = 0; i < 10; ++i) publish("kept/other", 4000, "second");
+  publish("kept/moved", 10, "second");
+  // "first" holds nothing now, and what it publishes stays.
+  const Position before = publish("kept/mine", 4000, "first");
+  for (int i = 0; i < 4; ++i) publish("kept/mine", 4000, "first");
+  auto session = node_.Add();
+  EXPECT_TRUE(node_.Subscribe(*session, "kept/mine", before)->recovered);
+  EXPECT_GT(broker_->evicted_messages(), 0u);
+  broker_->EvictTo(0);
+  EXPECT_EQ(broker_->history_bytes(), 0u);
+}
+
 TEST_F(MemoryBrokerTest, EvictsTheLargestFirstWhenTold) {
   ASSERT_TRUE(node_.Publish("kept/small", std::string(1000, 'x')).ok());
   for (int i = 0; i < 10; ++i)

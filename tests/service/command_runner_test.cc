@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "fmt/format.h"
 #include "tests/session/node.h"
 
 namespace herald {
@@ -316,6 +317,36 @@ TEST_F(CommandRunnerTest, RefusesWhileDrainingAndWithoutMemory) {
   runner_.memory = MemoryLevel::kNormal;
   runner_.draining = true;
   EXPECT_EQ(Run(Deliver(ToUser("alice"))).code(), 14);
+}
+
+TEST_F(CommandRunnerTest, G19SessionsAreClosedAlsoWhereTheBanDoesNotFit) {
+  BanList bans(/*max_bans=*/2);
+  CommandRunner runner(node_.broker(), node_.table(), clock_, "node-1", 1024, 4, &bans);
+  std::vector<std::string> told;
+  runner.set_on_ban([&](const std::string& producer, const std::vector<BanList::Ban>& of,
+                        const absl::Status& status) {
+    told.push_back(fmt::format("{} {} {}", producer, of[0].user, status.ok()));
+  });
+  const auto ban = [&](const std::string& user, const std::string& producer) {
+    v1::Command command;
+    command.mutable_disconnect()->mutable_target()->set_user_id(user);
+    command.mutable_disconnect()->mutable_ban_for()->set_seconds(600);
+    CommandRunner::Context context;
+    context.producer = producer;
+    Awaited<v1::CommandResult> result;
+    runner.Run(command, context, result.callback());
+    return result.Get();
+  };
+  auto alice = node_.Add({}, 0, "alice");
+  EXPECT_EQ(ban("mallory", "greedy").code(), 0);
+  const v1::CommandResult full = ban("alice", "greedy");
+  EXPECT_EQ(full.code(), static_cast<int>(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(full.matched(), 1u);
+  EXPECT_TRUE(RunOn(node_.shard(0), [&] { return alice->closing(); }));
+  EXPECT_FALSE(bans.Find("alice", "", absl::Now()));
+  EXPECT_EQ(ban("bob", "calm").code(), 0);
+  EXPECT_THAT(told,
+              ::testing::ElementsAre("greedy mallory true", "greedy alice false", "calm bob true"));
 }
 
 }  // namespace

@@ -346,5 +346,65 @@ TEST_F(IdempotencyTest, RacingThreadsCarryOutOnce) {
   EXPECT_EQ(memory.LastSeq(memory.Open("shop", "p")), kSeqs);
 }
 
+class IdempotencySharesTest : public IdempotencyTest {
+ protected:
+  IdempotencySharesTest() { memory_.SetLimits(kWindow, 100); }
+};
+
+// Many producer ids, none with many commands, and many keys: all are of one name.
+TEST_F(IdempotencySharesTest, G19AProducerPushesOutItsOwn) {
+  auto calm = memory_.Open("calm", "p");
+  Succeed(calm, {1, 2, 3});
+  Finish(BeginKey("k", "x", 1, "calm"), Success(1));
+  for (std::uint64_t i = 0; i < 300; ++i) {
+    Pass(absl::Milliseconds(1));
+    auto greedy = memory_.Open("greedy", std::to_string(i));
+    Succeed(greedy, {1, 2});
+    Finish(BeginKey(std::to_string(i), "x", 1, "greedy"), Success(1));
+  }
+  EXPECT_LE(memory_.keys(), 100u);
+  EXPECT_GT(memory_.evicted(), 500u);
+  for (const std::uint64_t seq : {1, 2, 3}) EXPECT_TRUE(AnswerOf(Begin(calm, seq)).duplicate());
+  EXPECT_TRUE(AnswerOf(BeginKey("k", "x", 1, "calm")).duplicate());
+  EXPECT_TRUE(AnswerOf(BeginKey("299", "x", 1, "greedy")).duplicate()) << "its newest stay";
+}
+
+// Nothing was tried: a flood of refused commands is no reason to forget what was done.
+TEST_F(IdempotencySharesTest, G19RefusalsOfRightsAndRatesAreNotRemembered) {
+  auto stream = memory_.Open("shop", "p");
+  Succeed(stream, {1, 2});
+  const auto refuse = [&](std::uint64_t seq) {
+    v1::CommandResult refusal = Failure(seq);
+    return AnswerOf(memory_.Refuse(stream, seq, Payload("x"), refusal, [&] { return Collect(); }));
+  };
+  for (std::uint64_t seq = 3; seq < 1000; ++seq) EXPECT_EQ(refuse(seq).code(), kNotFound);
+  EXPECT_EQ(memory_.keys(), 2u);
+  EXPECT_EQ(memory_.evicted(), 0u);
+  EXPECT_EQ(memory_.LastSeq(stream), 2u);
+  EXPECT_TRUE(refuse(1).duplicate()) << "a repeat is answered as ever";
+  // Tried again, they are carried out.
+  Succeed(stream, {3});
+  EXPECT_EQ(memory_.LastSeq(stream), 3u) << "those behind it were still refused";
+  Succeed(stream, {5});
+  EXPECT_EQ(memory_.LastSeq(stream), 3u);
+  Succeed(stream, {4});
+  EXPECT_EQ(memory_.LastSeq(stream), 5u);
+  Pass(kWindow + absl::Seconds(1));
+  Succeed(stream, {2000});
+  EXPECT_EQ(memory_.LastSeq(stream), 2000u) << "long ago";
+}
+
+TEST_F(IdempotencySharesTest, G19RefusalsMoveWithTheProducer) {
+  Idempotency there{kWindow, 100, [this] { return now_; }};
+  auto stream = memory_.Open("shop", "p");
+  Succeed(stream, {1, 3});
+  v1::CommandResult refusal = Failure(2);
+  (void)memory_.Refuse(stream, 2, Payload("x"), refusal, [&] { return Collect(); });
+  EXPECT_EQ(memory_.LastSeq(stream), 1u);
+  auto moved = there.Open("shop", "p");
+  there.Adopt(moved, *memory_.LetGo("shop", "p", 100));
+  EXPECT_EQ(there.LastSeq(moved), 1u);
+}
+
 }  // namespace
 }  // namespace herald

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "service/command_cost.h"
 #include "service/rate_limit.h"
 
 namespace herald {
@@ -117,6 +118,64 @@ TEST_F(ProducerGateTest, G6LimitsSessionsAndAnswersOnlyWherePatternsDo) {
   EXPECT_NE(Gate(ProducerAuth(Table(rights))).sees(), nullptr);
   rights.reach = {PatternSet::Everything(), PatternSet::Everything()};
   EXPECT_EQ(Gate(ProducerAuth(Table(rights))).sees(), nullptr);
+}
+
+// A list of a thousand topics makes a thousand publications.
+TEST_F(ProducerGateTest, G19ACommandCostsWhatItMakes) {
+  v1::Command command;
+  v1::Target& target = *command.mutable_deliver()->mutable_target();
+  for (int i = 0; i < 1000; ++i) target.mutable_topics()->add_topics("a/" + std::to_string(i));
+  EXPECT_EQ(CommandCost(command), 1000u);
+  EXPECT_EQ(CommandCost(To("a/1")), 1u);
+  EXPECT_EQ(CommandCost({}), 1u);
+  v1::Command join;
+  for (const char* user : {"a/u", "a/v"})
+    join.mutable_join()->mutable_target()->mutable_users()->add_user_ids(user);
+  for (const char* topic : {"a/1", "a/2", "a/3"}) join.mutable_join()->add_topics(topic);
+  EXPECT_EQ(CommandCost(join), 6u);
+
+  ProducerRights rights = Rights();
+  rights.limits.commands_per_second = 100;
+  const ProducerAuth auth(Table(rights));
+  ProducerGate gate = Gate(auth);
+  EXPECT_TRUE(gate.Admit(command).ok()) << "it is not more than the bucket holds by itself";
+  EXPECT_EQ(gate.Admit(To("a/1")).code(), absl::StatusCode::kResourceExhausted);
+
+  const ProducerAuth other(Table(rights));
+  ProducerGate reads = Gate(other);
+  v1::PushRequest request;
+  *request.add_commands() = command;
+  reads.ChargeRead(request);
+  EXPECT_GT(reads.ReadDelay(), absl::Seconds(5));
+
+  const ProducerAuth third(Table(rights));
+  ProducerGate unary = Gate(third);
+  EXPECT_TRUE(unary.TakeRate(0).ok());
+  unary.ChargeTargets(command);
+  EXPECT_FALSE(unary.TakeRate(0).ok());
+}
+
+TEST_F(ProducerGateTest, G19EachProducerHasALineOfRefusalsOfItsOwn) {
+  ProducerEntry first, second;
+  first.rights = second.rights = Rights();
+  second.rights.name = "b";
+  first.token_hashes = {HashToken("token-of-a-producer")};
+  second.token_hashes = {HashToken("token-of-another-one")};
+  ProducerAuth auth(std::make_shared<const ProducerTable>(std::vector{first, second}));
+  std::vector<std::string> told;
+  auth.set_on_refused([&](std::string_view producer, std::string_view, std::string_view) {
+    told.emplace_back(producer);
+  });
+  const auto gate = [&](const char* token) {
+    ProducerCredential credential{std::string("Bearer ") + token, {}};
+    Producer producer = *auth.Check(credential);
+    return ProducerGate(auth, std::move(credential), std::move(producer));
+  };
+  ProducerGate loud = gate("token-of-a-producer"), quiet = gate("token-of-another-one");
+  for (int i = 0; i < 100; ++i) EXPECT_FALSE(loud.Admit(To("b")).ok());
+  for (int i = 0; i < 100; ++i) EXPECT_FALSE(auth.Check({"Bearer of-nobody", {}}).ok());
+  EXPECT_FALSE(quiet.Admit(To("b")).ok());
+  EXPECT_THAT(told, ::testing::ElementsAre("a", "-", "b"));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -113,6 +114,16 @@ TEST(ProducersFileTest, G17AFileThatOthersMayReadWarns) {
   EXPECT_THAT(ReadProducersFile(path)->warnings, IsEmpty());
   EXPECT_FALSE(ReadProducersFile("/nonexistent").ok());
   EXPECT_FALSE(ReadProducersFile(testing::TempDir()).ok());
+}
+
+// Opening a FIFO waits for a writer.
+TEST(ProducersFileTest, G19OnlyARegularFileIsRead) {
+  const std::string path = ::testing::TempDir() + "/producers.fifo";
+  ::unlink(path.c_str());
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  const auto read = ReadProducersFile(path);
+  EXPECT_THAT(std::string(read.status().message()), HasSubstr("is not a regular file"));
+  ::unlink(path.c_str());
 }
 
 }  // namespace

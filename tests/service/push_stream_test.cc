@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "fmt/format.h"
 #include "tests/session/node.h"
 
 namespace herald {
@@ -136,6 +137,7 @@ TEST_F(PushStreamTest, G6ALargeRequestIsRunInTurns) {
   auto stream = Open();
   v1::PushRequest request;
   constexpr int kCommands = PushRequestReader::kMaxCommands;
+  constexpr int kTurn = static_cast<int>(PushStream::kCostATurn);
   for (int seq = 1; seq <= kCommands; ++seq) *request.add_commands() = ToTopic(seq, "t");
   std::promise<void> go_on;
   executor_.Post([&] { go_on.get_future().wait(); });
@@ -143,16 +145,38 @@ TEST_F(PushStreamTest, G6ALargeRequestIsRunInTurns) {
   // The thread of the call has done one turn; the rest waits for the executor.
   v1::PushResponse response;
   ASSERT_TRUE(stream->TakeResponse(&response));
-  EXPECT_EQ(response.results_size(), PushStream::kCommandsATurn);
+  EXPECT_EQ(response.results_size(), kTurn);
   stream->OnWritten();
   EXPECT_FALSE(stream->WantsRequest());
   EXPECT_FALSE(stream->Idle());
   go_on.set_value();
-  const auto results = Results(*stream, kCommands - PushStream::kCommandsATurn);
-  ASSERT_EQ(results.size(), static_cast<std::size_t>(kCommands - PushStream::kCommandsATurn));
+  const auto results = Results(*stream, kCommands - kTurn);
+  ASSERT_EQ(results.size(), static_cast<std::size_t>(kCommands - kTurn));
   for (std::size_t i = 0; i < results.size(); ++i)
-    ASSERT_EQ(results[i].seq(), i + 1 + PushStream::kCommandsATurn) << "in order";
+    ASSERT_EQ(results[i].seq(), i + 1 + kTurn) << "in order";
   EXPECT_TRUE(stream->WantsRequest());
+}
+
+TEST_F(PushStreamTest, G19AListTakesTheTurnsOfItsPublications) {
+  auto stream = Open();
+  v1::PushRequest request;
+  for (int seq = 1; seq <= 20; ++seq) {
+    v1::Command& command = *request.add_commands();
+    command.set_seq(seq);
+    v1::Deliver& deliver = *command.mutable_deliver();
+    deliver.mutable_message()->set_payload("x");
+    for (int i = 0; i < 100; ++i)
+      deliver.mutable_target()->mutable_users()->add_user_ids(fmt::format("u{}", i));
+  }
+  std::promise<void> go_on;
+  executor_.Post([&] { go_on.get_future().wait(); });
+  ASSERT_TRUE(Give(*stream, request).ok());
+  v1::PushResponse response;
+  ASSERT_TRUE(stream->TakeResponse(&response));
+  EXPECT_EQ(response.results_size(), 3) << "of a hundred each";
+  stream->OnWritten();
+  go_on.set_value();
+  EXPECT_EQ(Results(*stream, 17).size(), 17u);
 }
 
 TEST_F(PushStreamTest, G6AProducerAboveItsRateIsNotReadFurther) {

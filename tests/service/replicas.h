@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "broker/receipt_relay.h"
+#include "service/ban_exchange.h"
 #include "service/cluster_commands.h"
 #include "service/command_runner.h"
 #include "service/event_exchange.h"
@@ -170,6 +171,8 @@ class Replica {
   EventHub& events() { return events_; }
   Idempotency& memory() { return memory_; }
   SessionFence& fence() { return fence_; }
+  BanList& bans() { return bans_; }
+  BanExchange& ban_exchange() { return ban_exchange_; }
   // As a producer opens one at this node.
   std::shared_ptr<PushStream> OpenStream() {
     return std::make_shared<PushStream>(IdempotentRunner(runner_, memory_, "", &moves_),
@@ -199,7 +202,9 @@ class Replica {
   ReceiptRelay relay_;
   LocalBroker* broker_ = nullptr;
   Node node_;
-  CommandRunner runner_{node_.broker(), node_.table(), clock_, name_, 1024, 4};
+  BanList bans_{/*max_bans=*/4};
+  BanExchange ban_exchange_{*cluster_, bans_};
+  CommandRunner runner_{node_.broker(), node_.table(), clock_, name_, 1024, 4, &bans_};
   ClusterCommands commands_{*cluster_, relay_, runner_, node_.table()};
   Idempotency memory_{absl::Minutes(2), 100'000};
   ProducerMoves moves_{*cluster_, memory_};

@@ -92,5 +92,44 @@ TEST(BanListTest, ListsWhatIsInForce) {
   EXPECT_EQ(list[0].until, kLater);
 }
 
+// One producer that fills the list leaves half of it to the others.
+TEST(BanListTest, G19AProducerHasAtMostHalf) {
+  BanList bans(/*max_bans=*/4);
+  ASSERT_TRUE(bans.Add({{"a1", "", kLater, "greedy"}, {"a2", "", kLater, "greedy"}}, kNow).ok());
+  const absl::Status full = bans.Add({{"a3", "", kLater, "greedy"}}, kNow);
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_NE(full.message().find("greedy"), absl::string_view::npos);
+  EXPECT_EQ(bans.refused(), 1u);
+  EXPECT_TRUE(bans.Add({{"b1", "", kLater, "calm"}}, kNow).ok());
+  // Its own again takes no more; a ban that another makes anew is the other's.
+  EXPECT_TRUE(bans.Add({{"a1", "", kLater, "greedy"}}, kNow).ok());
+  EXPECT_FALSE(bans.Add({{"b1", "", kLater, "greedy"}}, kNow).ok());
+  EXPECT_TRUE(bans.Add({{"a1", "", kLater, "calm"}}, kNow).ok());
+  EXPECT_TRUE(bans.Add({{"a3", "", kLater, "greedy"}}, kNow).ok());
+  // What is lifted or has ended counts no more.
+  EXPECT_TRUE(bans.Add({{"a3", "", kNow, "greedy"}}, kNow).ok());
+  EXPECT_TRUE(bans.Add({{"a4", "", kLater + absl::Hours(1), "greedy"}}, kNow).ok());
+  EXPECT_EQ(bans.size(), 4u);
+}
+
+TEST(BanListTest, G19AProducerHasAtMostHalfOfTheBytes) {
+  BanList bans(/*max_bans=*/100, /*max_bytes=*/100);
+  EXPECT_FALSE(bans.Add({{std::string(60, 'a'), "", kLater, "greedy"}}, kNow).ok());
+  EXPECT_TRUE(bans.Add({{std::string(40, 'a'), "", kLater, "greedy"}}, kNow).ok());
+  EXPECT_FALSE(bans.Add({{std::string(20, 'b'), "", kLater, "greedy"}}, kNow).ok());
+  EXPECT_TRUE(bans.Add({{std::string(40, 'c'), "", kLater, "calm"}}, kNow).ok());
+}
+
+TEST(BanListTest, G19TheOwnerGoesToOtherReplicas) {
+  BanList here(/*max_bans=*/4), there(/*max_bans=*/4);
+  ASSERT_TRUE(here.Add({{"a1", "", kLater, "greedy"}, {"a2", "", kLater, "greedy"}}, kNow).ok());
+  there.Merge(here.List(kNow), kNow);
+  EXPECT_FALSE(there.Add({{"a3", "", kLater, "greedy"}}, kNow).ok());
+  there.Merge({{"a4", "", kLater, "greedy"}, {"b1", "", kLater, "calm"}}, kNow);
+  EXPECT_FALSE(there.Find("a4", "", kNow));
+  EXPECT_TRUE(there.Find("b1", "", kNow));
+  EXPECT_EQ(there.refused(), 2u);
+}
+
 }  // namespace
 }  // namespace herald

@@ -332,5 +332,101 @@ TEST(EventHubConcurrencyTest, RemovingAWatcherWaitsForItsWake) {
   for (int id = 1; id <= kEvents; ++id) ASSERT_EQ(seen[static_cast<std::size_t>(id)], 1) << id;
 }
 
+std::string Of(const std::string& producer, const std::string& group) {
+  return producer + EventHub::kGroupOf + group;
+}
+
+TEST_F(EventHubTest, G19AProducerHasAtMostHalfOfTheGroups) {
+  for (std::size_t i = 0; i < EventHub::kMaxGroups / 2; ++i)
+    ASSERT_TRUE(hub_.AddWatcher(Group(Of("greedy", fmt::format("{}", i))), [] {}).ok());
+  EXPECT_EQ(hub_.AddWatcher(Group(Of("greedy", "more")), [] {}).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(hub_.AddWatcher(Group(Of("greedy", "0")), [] {}).ok()) << "it is there";
+  for (std::size_t i = 0; i < EventHub::kMaxGroups / 2; ++i)
+    ASSERT_TRUE(hub_.AddWatcher(Group(Of("calm", fmt::format("{}", i))), [] {}).ok());
+}
+
+class EventBytesTest : public ::testing::Test {
+ protected:
+  static constexpr std::size_t kBytes = 100'000;
+
+  void Publish(int count) {
+    for (int i = 0; i < count; ++i) {
+      Event event = On("t");
+      event.payload.assign(1000, 'x');
+      hub_.Publish(std::move(event));
+    }
+  }
+  std::vector<std::uint64_t> PullAll(std::uint64_t watcher) {
+    std::vector<std::uint64_t> ids;
+    while (true) {
+      const auto batch = hub_.Pull(watcher, 16);
+      missed_ += batch.missed;
+      const auto more = Ids(batch);
+      if (more.empty()) return ids;
+      ids.insert(ids.end(), more.begin(), more.end());
+    }
+  }
+
+  EventHub hub_{1000, kBytes};
+  std::uint64_t missed_ = 0;
+  int wakes_ = 0;
+};
+
+// What watchers have been given and have not acknowledged is memory too.
+TEST_F(EventBytesTest, G19EventsInFlightCount) {
+  const auto group = *hub_.AddWatcher(Group("g"), [this] { ++wakes_; });
+  const std::size_t one = (Publish(1), hub_.counts().bytes);
+  for (int round = 0; round < 20; ++round) {
+    Publish(20);
+    (void)PullAll(group);
+    ASSERT_LE(hub_.counts().bytes, kBytes);
+  }
+  // Half is in flight, and the newest fill the other half.
+  EXPECT_GT(hub_.counts().bytes, kBytes - 2 * one);
+  const auto batch = hub_.Pull(group, 100);
+  EXPECT_THAT(batch.events, IsEmpty());
+}
+
+TEST_F(EventBytesTest, G19AcknowledgingMakesRoom) {
+  const auto group = *hub_.AddWatcher(Group("g"), [this] { ++wakes_; });
+  Publish(60);
+  std::vector<std::uint64_t> ids = PullAll(group);
+  EXPECT_LT(ids.size(), 60u);
+  const int wakes = wakes_;
+  std::size_t all = ids.size();
+  for (int round = 0; round < 5 && !ids.empty(); ++round) {
+    hub_.Acknowledge(group, ids);
+    ids = PullAll(group);
+    all += ids.size();
+  }
+  EXPECT_GT(wakes_, wakes);
+  EXPECT_EQ(all, 60u) << "none is lost";
+  hub_.Acknowledge(group, ids);
+  Publish(200);
+  EXPECT_LE(hub_.counts().bytes, kBytes);
+  EXPECT_GT(hub_.counts().bytes, kBytes * 9 / 10) << "all of it is for the buffer again";
+}
+
+TEST_F(EventBytesTest, G19AGroupThatDoesNotAcknowledgeLeavesOthersTheirs) {
+  const auto greedy = *hub_.AddWatcher(Group(Of("greedy", "g")), [] {});
+  const auto more = *hub_.AddWatcher(Group(Of("greedy", "h")), [] {});
+  const auto calm = *hub_.AddWatcher(Group(Of("calm", "g")), [] {});
+  for (int round = 0; round < 40; ++round) {
+    Publish(5);
+    (void)PullAll(greedy);
+    (void)PullAll(more);
+    const auto batch = hub_.Pull(calm, 100);
+    EXPECT_EQ(batch.missed, 0u);
+    ASSERT_EQ(batch.events.size(), 5u) << round;
+    hub_.Acknowledge(calm, Ids(batch));
+  }
+  EXPECT_GT(missed_, 0u);
+  // With its watcher gone they are still held, and go with the group.
+  hub_.RemoveWatcher(greedy);
+  hub_.RemoveWatcher(more);
+  EXPECT_LE(hub_.counts().bytes, kBytes);
+}
+
 }  // namespace
 }  // namespace herald

@@ -190,14 +190,24 @@ TEST_F(SessionTableTest, TellsAboutASession) {
 
 TEST_F(SessionTableTest, TellsWhoIsOnATopic) {
   Awaited<std::vector<SessionTable::Present>> answer;
-  node_.table().Presence("a", answer.callback());
+  node_.table().Presence("a", nullptr, answer.callback());
   std::vector<std::string> present;
   for (const auto& one : answer.Get()) present.push_back(one.user + " " + one.session_id);
   EXPECT_THAT(present,
               UnorderedElementsAre("alice " + alice0_->id_text(), "alice " + alice1_->id_text()));
   Awaited<std::vector<SessionTable::Present>> nobody;
-  node_.table().Presence("nothing", nobody.callback());
+  node_.table().Presence("nothing", nullptr, nobody.callback());
   EXPECT_THAT(nobody.Get(), IsEmpty());
+}
+
+TEST_F(SessionTableTest, G19OutsideTheReachIsNotEvenDescribed) {
+  const ReachPtr reach = std::make_shared<const Reach>(Reach{*PatternSet::Parse({"bob"}), {}});
+  EXPECT_THAT(ListIds({.reach = reach}), UnorderedElementsAre(bob_->id_text()));
+  Awaited<std::vector<SessionTable::Present>> answer;
+  node_.table().Presence("b", reach, answer.callback());
+  std::vector<std::string> present;
+  for (const auto& one : answer.Get()) present.push_back(one.user);
+  EXPECT_THAT(present, UnorderedElementsAre("bob"));
 }
 
 }  // namespace

@@ -54,10 +54,12 @@ absl::Status Check(TopicRule::Access access, bool granted, std::string_view user
 ClientAccess::ClientAccess(const Claims& claims) {
   const bool grants =
       !claims.allow_subscribe.empty() || !claims.allow_publish.empty() || !claims.topics.empty();
-  if (claims.key == 0 && claims.token_id.empty() && !grants) return;
+  const bool expires = claims.expires_at != absl::InfiniteFuture();
+  if (claims.key == 0 && claims.token_id.empty() && !expires && !grants) return;
   auto token = std::make_unique<Token>();
   token->key = claims.key;
   token->id_hash = HashOf(claims.token_id);
+  token->expires_at = claims.expires_at;
   if (grants) {
     std::string topics;
     for (const std::string& topic : claims.topics) topics.append(topic).append(1, '\n');
@@ -93,6 +95,10 @@ bool ClientAccess::SubscribedByToken(std::string_view topic) const {
     left.remove_prefix(end + 1);
   }
   return false;
+}
+
+void ClientAccess::ExpireAt(absl::Time time) {
+  if (token_) token_->expires_at = std::min<absl::Time>(token_->expires_at, time);
 }
 
 bool ClientAccess::HasTokenId(std::string_view token_id) const {

@@ -18,6 +18,16 @@ namespace herald {
 using TcpSocket =
     boost::asio::basic_stream_socket<boost::asio::ip::tcp, boost::asio::io_context::executor_type>;
 
+// The first of `buffers` that is not empty; an empty one if none is.
+template <class Buffers>
+boost::asio::mutable_buffer FirstBuffer(const Buffers& buffers) {
+  const auto end = boost::asio::buffer_sequence_end(buffers);
+  for (auto it = boost::asio::buffer_sequence_begin(buffers); it != end; ++it) {
+    if (const boost::asio::mutable_buffer buffer = *it; buffer.size() > 0) return buffer;
+  }
+  return {};
+}
+
 // A client's connection, with TLS or without: an AsyncStream of Asio's either way, so that what is
 // built on it is compiled once.
 //
@@ -71,12 +81,7 @@ class ClientSocket {
     if (tls_ == nullptr) return tcp_.async_read_some(buffers, std::forward<Handler>(handler));
     return boost::asio::async_initiate<Handler, void(error_code, std::size_t)>(
         [this](auto handler, const Buffers& buffers) {
-          boost::asio::mutable_buffer first;
-          for (auto it = boost::asio::buffer_sequence_begin(buffers);
-               first.size() == 0 && it != boost::asio::buffer_sequence_end(buffers); ++it) {
-            first = *it;
-          }
-          ReadTls(first, Posted(std::move(handler)));
+          ReadTls(FirstBuffer(buffers), Posted(std::move(handler)));
         },
         handler, buffers);
   }

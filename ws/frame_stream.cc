@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <iterator>
 
 namespace herald {
 namespace {
@@ -111,6 +112,15 @@ std::size_t FrameStream::KernelBytes() const {
   return info[SK_MEMINFO_WMEM_QUEUED] + info[SK_MEMINFO_RMEM_ALLOC];
 }
 
+void FrameStream::CountReceived(std::size_t n) {
+  std::uint32_t frames = 0;
+  scanner_.Scan(boost::asio::buffer(reading_to_, n), [&](unsigned char& first) {
+    if (static_cast<Opcode>(first & 0x0f) != Opcode::kClose) ++frames;
+    if (marks_) marks_->OnFrame(first);
+  });
+  observer_->OnReceived(frames, n);
+}
+
 void FrameStream::set_waiting(bool waiting) {
   if (waiting == waiting_) return;
   waiting_ = waiting;
@@ -147,24 +157,24 @@ void FrameStream::WriteForBeast(FramePtr frame, Written done) {
   Outbound out{std::move(frame), nullptr};
   out.awaited = true;
   queue_.Push(std::move(out));
-  beast_writes_.push_back({++beast_frames_, std::move(done)});
+  // Beast begins a write when the one before has completed: there are hardly ever two.
+  auto last = beast_writes_.before_begin();
+  while (std::next(last) != beast_writes_.end()) ++last;
+  const std::uint32_t before = beast_writes_.empty() ? queue_.awaited_gone() : last->done_at;
+  beast_writes_.insert_after(last, {before + 1, std::move(done)});
   if (close) observer_->OnBeastCloses(code);
   Flush();
 }
 
 void FrameStream::CompleteWritten(error_code error) {
-  std::size_t done = 0;
-  while (done < beast_writes_.size() &&
-         (error ||
-          static_cast<std::int32_t>(queue_.awaited_gone() - beast_writes_[done].done_at) >= 0))
-    ++done;
-  if (done == 0) return;
-  std::vector<BeastWrite> completed(
-      std::make_move_iterator(beast_writes_.begin()),
-      std::make_move_iterator(beast_writes_.begin() + static_cast<std::ptrdiff_t>(done)));
-  beast_writes_.erase(beast_writes_.begin(),
-                      beast_writes_.begin() + static_cast<std::ptrdiff_t>(done));
-  if (beast_writes_.empty()) beast_writes_.shrink_to_fit();
+  const auto is_done = [&](const BeastWrite& write) {
+    return error || static_cast<std::int32_t>(queue_.awaited_gone() - write.done_at) >= 0;
+  };
+  auto last = beast_writes_.before_begin();
+  while (std::next(last) != beast_writes_.end() && is_done(*std::next(last))) ++last;
+  std::forward_list<BeastWrite> completed;
+  completed.splice_after(completed.before_begin(), beast_writes_, beast_writes_.before_begin(),
+                         std::next(last));
   for (BeastWrite& write : completed) write.done(error);
 }
 

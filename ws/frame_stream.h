@@ -13,10 +13,10 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <forward_list>
 #include <memory>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "session/outbound_queue.h"
@@ -45,6 +45,8 @@ namespace herald {
 //            connection, kMaxDiscardedBytes are read and thrown away, so that the peer sees the close
 //            frame and not a reset.
 // Errors:    a failed write closes the socket, which ends the pending read with an error.
+// Memory:    fills the block that Beast makes for it and itself: see tests/ws/allocation_test.cc
+//            before you add a member.
 class FrameStream {
  public:
   // Told when Beast closes on its own account: it answers the peer's close, or has found an error.
@@ -125,9 +127,13 @@ class FrameStream {
   auto async_read_some(const Buffers& buffers, Handler&& handler) {
     return boost::asio::async_initiate<Handler, void(error_code, std::size_t)>(
         [this](auto handler, const Buffers& buffers) {
-          Received<Buffers, decltype(handler)> received{this, buffers, std::move(handler)};
+          // Into one buffer, which is known here: so that the operation, which every session at rest
+          // keeps, need not hold them all twice.
+          const boost::asio::mutable_buffer to = FirstBuffer(buffers);
+          reading_to_ = to.data();
+          Received<decltype(handler)> received{this, std::move(handler)};
           if (prefix_) {
-            const std::size_t n = boost::asio::buffer_copy(buffers, boost::asio::buffer(*prefix_));
+            const std::size_t n = boost::asio::buffer_copy(to, boost::asio::buffer(*prefix_));
             prefix_->erase(0, n);
             if (prefix_->empty()) prefix_.reset();
             boost::asio::post(get_executor(), [received = std::move(received), n]() mutable {
@@ -135,13 +141,12 @@ class FrameStream {
             });
           } else if (pause_) {
             pause_->expires_after(std::chrono::milliseconds(1000 / kSlowReadsPerSecond));
-            pause_->async_wait([received = std::move(received)](error_code) mutable {
-              const Buffers buffers = received.buffers;
+            pause_->async_wait([to, received = std::move(received)](error_code) mutable {
               ClientSocket& socket = received.stream->socket_;
-              socket.async_read_some(buffers, std::move(received));
+              socket.async_read_some(to, std::move(received));
             });
           } else {
-            socket_.async_read_some(buffers, std::move(received));
+            socket_.async_read_some(to, std::move(received));
           }
         },
         handler, buffers);
@@ -218,10 +223,9 @@ class FrameStream {
   // The same over TLS, where the kernel does not encrypt.
   void FlushTls();
   // The completion of a read: counts what came, then passes it to Beast's handler.
-  template <class Buffers, class Handler>
+  template <class Handler>
   struct Received {
     FrameStream* stream;
-    Buffers buffers;
     Handler handler;
 
     using executor_type = boost::asio::associated_executor_t<Handler, FrameStream::executor_type>;
@@ -233,27 +237,12 @@ class FrameStream {
       return boost::asio::get_associated_allocator(handler);
     }
     void operator()(error_code error, std::size_t n) {
-      if (n > 0) stream->CountReceived(buffers, n);
+      if (n > 0) stream->CountReceived(n);
       std::move(handler)(error, n);
     }
   };
-  // The first `n` bytes of `buffers` have come.
-  template <class Buffers>
-  void CountReceived(const Buffers& buffers, std::size_t n) {
-    std::uint32_t frames = 0;
-    std::size_t left = n;
-    const auto end = boost::asio::buffer_sequence_end(buffers);
-    for (auto it = boost::asio::buffer_sequence_begin(buffers); it != end && left > 0; ++it) {
-      const boost::asio::mutable_buffer bytes =
-          boost::asio::buffer(boost::asio::mutable_buffer(*it), left);
-      scanner_.Scan(bytes, [&](unsigned char& first) {
-        if (static_cast<Opcode>(first & 0x0f) != Opcode::kClose) ++frames;
-        if (marks_) marks_->OnFrame(first);
-      });
-      left -= bytes.size();
-    }
-    observer_->OnReceived(frames, n);
-  }
+  // `n` bytes have come.
+  void CountReceived(std::size_t n);
 
   struct Discarded {
     std::size_t bytes = 0;
@@ -282,18 +271,19 @@ class FrameStream {
   ClientSocket socket_;
   OutboundQueue& queue_;
   Shard& shard_;
+  // What follows it stands where its alignment leaves room.
+  [[no_unique_address]] FrameScanner scanner_;
   bool waiting_ = false;  // for the socket to become writable
   bool failed_ = false;
   bool corked_ = false;
   bool torn_down_ = false;
   bool reset_ = false;
-  std::vector<BeastWrite> beast_writes_;  // empty at rest
+  std::forward_list<BeastWrite> beast_writes_;  // in order; empty at rest
   Observer* observer_ = nullptr;
+  void* reading_to_ = nullptr;           // where the pending read puts what comes
   std::unique_ptr<std::string> prefix_;  // null once it is read
   std::unique_ptr<CompressedMarks> marks_;
-  FrameScanner scanner_;
   std::unique_ptr<boost::asio::steady_timer> pause_;  // null: reads do not wait
-  std::uint32_t beast_frames_ = 0;                    // queued since the start, modulo 2^32
 };
 
 }  // namespace herald

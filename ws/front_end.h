@@ -12,6 +12,7 @@
 
 #include "absl/time/clock.h"
 #include "session/ban_list.h"
+#include "session/client_address.h"
 #include "session/close.h"
 #include "session/current.h"
 #include "session/limits.h"
@@ -167,7 +168,7 @@ struct UpgradeDetails {
   std::optional<Claims> claims;
   bool authenticated = false;       // the claims are those of a token that was verified
   std::vector<std::string> topics;  // asked for in the URL
-  std::string remote_address;       // with the port
+  ClientEndpoint peer;
   std::string user_agent;
 };
 

@@ -222,7 +222,7 @@ void HttpConnection::OnUpgrade(HttpRequest request) {
     const auto session = ticket_.BecomeSession();
     if (session != Admission::Verdict::kAdmitted) return Refuse(RefusalOf(session));
   }
-  details->remote_address = peer_.ToString();
+  details->peer = peer_;
   details->request = std::make_unique<const HttpRequest>(std::move(request));
   front_end_.handshakes_accepted.fetch_add(1, std::memory_order_relaxed);
   shard_.timers().Cancel(*this);

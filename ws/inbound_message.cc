@@ -26,7 +26,7 @@ boost::asio::mutable_buffer InboundMessage::Room() {
 
 void InboundMessage::OnRefused(Refusal why) {
   std::string().swap(whole_);
-  owner_.OnMessageRefused(why);
+  end_connection_(why);
 }
 
 }  // namespace herald

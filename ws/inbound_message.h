@@ -1,11 +1,12 @@
 #pragma once
 
 #include <boost/asio/buffer.hpp>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
+#include "absl/functional/any_invocable.h"
 #include "session/unfinished_messages.h"
 
 namespace herald {
@@ -24,20 +25,15 @@ class InboundMessage final : private UnfinishedMessage {
   static constexpr std::size_t kFirstRoom = 512;
   static constexpr std::size_t kMaxRoom = 4096;
 
-  // Ends the connection, which is not to delete this message before the call returns.
-  class Owner {
-   public:
-    virtual void OnMessageRefused(Refusal why) = 0;
-
-   protected:
-    ~Owner() = default;
-  };
   using UnfinishedMessage::Refusal;
+  // Ends the connection, which is not to delete this message before the call returns.
+  using EndConnection = absl::AnyInvocable<void(Refusal why)>;
 
-  InboundMessage(UnfinishedMessages& pool, Owner& owner) : pool_(pool), owner_(owner) {}
+  InboundMessage(UnfinishedMessages& pool, EndConnection end_connection)
+      : pool_(pool), end_connection_(std::move(end_connection)) {}
   ~InboundMessage() { pool_.Release(*this); }
 
-  // Appends `part`. Returns false if the pool refused the message; the owner has been told.
+  // Appends `part`. Returns false if the pool refused the message; the connection has been ended.
   bool Append(std::string_view part);
   // Where the next part is to be read to. Valid until the next call of Room.
   boost::asio::mutable_buffer Room();
@@ -50,7 +46,7 @@ class InboundMessage final : private UnfinishedMessage {
   void OnRefused(Refusal why) override;
 
   UnfinishedMessages& pool_;
-  Owner& owner_;
+  EndConnection end_connection_;
   std::string whole_;
   std::unique_ptr<char[]> room_;
   std::size_t room_bytes_ = 0;

@@ -16,18 +16,34 @@ Rates OfAddress(const Limits& limits) {
 std::optional<RateReason> SessionMeter::Sent(std::uint32_t frames, std::size_t bytes,
                                              const Payers& payers, std::int64_t now_ns) {
   const Rates rates = Rates::Of(payers.limits);
-  unsettled_frames_ += frames;
-  unsettled_bytes_ += static_cast<std::uint32_t>(bytes);
-  if (!frames_.Take(frames, rates.frames, now_ns)) return RateReason::kSessionFrames;
-  if (!bytes_.Take(bytes, rates.bytes, now_ns)) return RateReason::kSessionBytes;
-  if (unsettled_frames_ < kSettleFrames && unsettled_bytes_ < kSettleBytes) return std::nullopt;
-  return Settle(payers, now_ns);
+  std::optional<RateReason> over;
+  if (!frames_.Take(frames, rates.frames, now_ns)) {
+    over = RateReason::kSessionFrames;
+  } else if (!bytes_.Take(bytes, rates.bytes, now_ns)) {
+    over = RateReason::kSessionBytes;
+  }
+  const std::uint64_t all_frames = std::uint64_t{unsettled_frames_} + frames;
+  const std::uint64_t all_bytes = std::uint64_t{unsettled_bytes_} + bytes;
+  if (!over && all_frames < kSettleFrames && all_bytes < kSettleBytes) {
+    unsettled_frames_ = static_cast<std::uint8_t>(all_frames);
+    unsettled_bytes_ = static_cast<std::uint16_t>(all_bytes);
+    return std::nullopt;
+  }
+  unsettled_frames_ = 0;
+  unsettled_bytes_ = 0;
+  const auto over_of_others = Charge(all_frames, all_bytes, payers, now_ns);
+  return over ? over : over_of_others;
 }
 
 std::optional<RateReason> SessionMeter::Settle(const Payers& payers, std::int64_t now_ns) {
-  const std::uint32_t frames = std::exchange(unsettled_frames_, 0);
-  const std::uint32_t bytes = std::exchange(unsettled_bytes_, 0);
+  const std::uint64_t frames = std::exchange(unsettled_frames_, 0);
+  const std::uint64_t bytes = std::exchange(unsettled_bytes_, 0);
   if (frames == 0 && bytes == 0) return std::nullopt;
+  return Charge(frames, bytes, payers, now_ns);
+}
+
+std::optional<RateReason> SessionMeter::Charge(std::uint64_t frames, std::uint64_t bytes,
+                                               const Payers& payers, std::int64_t now_ns) {
   std::optional<RateReason> reason;
   if (payers.address != nullptr) {
     const Rates rates = OfAddress(payers.limits);

@@ -31,7 +31,8 @@ class SessionMeter {
   static constexpr std::uint32_t kSettleFrames = 32;
   static constexpr std::uint32_t kSettleBytes = 64 * 1024;
 
-  // The session has sent this much. A reason if that is too much.
+  // The session has sent this much. A reason if that is too much: then user and address are charged
+  // at once.
   std::optional<RateReason> Sent(std::uint32_t frames, std::size_t bytes, const Payers& payers,
                                  std::int64_t now_ns);
   // Charges user and address with what is still uncharged. A reason if one had nothing left.
@@ -44,11 +45,14 @@ class SessionMeter {
   static std::optional<RateReason> MayOpen(const Payers& payers, std::int64_t now_ns);
 
  private:
+  static std::optional<RateReason> Charge(std::uint64_t frames, std::uint64_t bytes,
+                                          const Payers& payers, std::int64_t now_ns);
+
   RateBucket frames_;
   RateBucket bytes_;
   RateBucket replayed_bytes_;
-  std::uint32_t unsettled_frames_ = 0;
-  std::uint32_t unsettled_bytes_ = 0;
+  std::uint16_t unsettled_bytes_ = 0;  // below kSettleBytes
+  std::uint8_t unsettled_frames_ = 0;  // below kSettleFrames
 };
 
 }  // namespace herald

@@ -33,17 +33,10 @@ WsSession::WsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, Upg
       ticket_(std::move(ticket)),
       ws_(std::move(socket), queue_, shard, std::move(prefix)),
       details_(std::make_unique<UpgradeDetails>(std::move(details))),
-      remote_address_(std::move(details_->remote_address)),
       user_agent_(details_->user_agent.empty()
                       ? nullptr
-                      : std::make_unique<std::string>(std::move(details_->user_agent))) {}
-
-std::string WsSession::remote_ip() const {
-  std::string_view address = remote_address_;
-  address = address.substr(0, address.rfind(':'));
-  if (address.starts_with('[')) address = address.substr(1, address.size() - 2);
-  return std::string(address);
-}
+                      : std::make_unique<std::string>(std::move(details_->user_agent))),
+      peer_(details_->peer) {}
 
 void WsSession::Start() {
   ws_.next_layer().set_observer(*this);
@@ -129,7 +122,7 @@ bool WsSession::TakePart(std::size_t n) {
   if (inbound_) return inbound_->TakeRoom(n);
   inbound_ = std::make_unique<InboundMessage>(
       connected() ? shard().unfinished() : shard().unauthenticated(),
-      static_cast<InboundMessage::Owner&>(*this));
+      [this](InboundMessage::Refusal why) { OnMessageRefused(why); });
   return inbound_->Append({chunk_.data(), n});
 }
 
@@ -142,8 +135,8 @@ void WsSession::OnMessageRefused(InboundMessage::Refusal why) {
 }
 
 void WsSession::Heard() {
-  if (!awaiting_pong_) return;
-  awaiting_pong_ = false;
+  if (!awaited_pong_) return;
+  awaited_pong_ = nullptr;
   next_ping_ = absl::Now() + Limit().ping_interval;
   if (phase_ == Phase::kOpen) ScheduleNext();
 }
@@ -219,7 +212,7 @@ absl::Status WsSession::MayReplay(std::string_view user) {
 // --- ending ---
 
 void WsSession::ScheduleNext() {
-  const absl::Time next = std::min<absl::Time>(next_ping_, expires_at_);
+  const absl::Time next = std::min<absl::Time>(next_ping_, access_.expires_at());
   shard().timers().Schedule(*this, std::min(next - absl::Now(), absl::Hours(24)));
 }
 
@@ -234,7 +227,7 @@ void WsSession::OnTimer() {
     case Phase::kConnecting:
       return Close({CloseCode::kTimeout, "no `connect` frame in time", {}});
     case Phase::kOpen:
-      if (now >= expires_at_) {
+      if (now >= access_.expires_at()) {
         return Close(key_removed_
                          ? CloseRequest{CloseCode::kUnauthenticated,
                                         "the key of the token is not accepted any more",
@@ -242,14 +235,15 @@ void WsSession::OnTimer() {
                          : CloseRequest{CloseCode::kTokenExpired, "the token has expired", {}});
       }
       if (now >= next_ping_) {
-        if (awaiting_pong_) {
+        if (awaited_pong_) {
           // A slow reader is not a dead one: while the peer's kernel works through what lies before
           // the ping, it may wait.
           const FrameStream::Acked acked = ws_.next_layer().AckedBytes(bytes_out());
-          if (acked.bytes >= ping_end_ || acked.wire == acked_at_ping_) {
+          if (acked.bytes >= awaited_pong_->ping_end ||
+              acked.wire == awaited_pong_->acked_at_ping) {
             return Close({CloseCode::kTimeout, "no pong in time", {}});
           }
-          acked_at_ping_ = acked.wire;
+          awaited_pong_->acked_at_ping = acked.wire;
           next_ping_ = now + Limit().pong_timeout;
           return ScheduleNext();
         }
@@ -258,11 +252,10 @@ void WsSession::OnTimer() {
           frame->messages = 0;
           return frame;
         }();
-        awaiting_pong_ = true;
         next_ping_ = now + Limit().pong_timeout;
         Enqueue(ping);
-        ping_end_ = bytes_out() + queue_.bytes();
-        acked_at_ping_ = ws_.next_layer().AckedBytes(bytes_out()).wire;
+        awaited_pong_ = std::make_unique<AwaitedPong>(AwaitedPong{
+            bytes_out() + queue_.bytes(), ws_.next_layer().AckedBytes(bytes_out()).wire});
       }
       if (phase_ == Phase::kOpen) ScheduleNext();
       return;

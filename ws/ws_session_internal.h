@@ -35,10 +35,9 @@ namespace herald {
 //
 // Threads:   its shard.
 // Ownership: kept alive by the table while open, and by its pending read, write and close.
-class WsSession final : public Session,
-                        private Timer,
-                        private FrameStream::Observer,
-                        private InboundMessage::Owner {
+// Memory:    fills its block: see tests/ws/allocation_test.cc before you add a member. What it has
+//            only for a time hangs on pointers.
+class WsSession final : public Session, private Timer, private FrameStream::Observer {
  public:
   WsSession(FrontEnd& front_end, Shard& shard, ClientSocket socket, UpgradeDetails details,
             Admission::Ticket ticket, std::string prefix);
@@ -47,7 +46,7 @@ class WsSession final : public Session,
   // It has not said `connect` yet, and another connection needs the place.
   void Evict();
 
-  std::string remote_address() const override { return remote_address_; }
+  std::string remote_address() const override { return peer_.ToString(); }
   std::string user_agent() const override { return user_agent_ ? *user_agent_ : std::string(); }
 
   FramePtr MakePresence(const PresenceChange& change) const override;
@@ -95,7 +94,7 @@ class WsSession final : public Session,
   void LimitMessages();
 
   // Reading.
-  using ReadMemory = HandlerMemory<320>;
+  using ReadMemory = HandlerMemory<272>;
   struct ReadDone {
     std::shared_ptr<WsSession> self;
     using allocator_type = ReadMemory::Allocator<void>;
@@ -109,7 +108,7 @@ class WsSession final : public Session,
   void OnRead(boost::beast::error_code error, std::size_t n);
   // A part of a message has come. False if there is no room for it: the session is closing.
   bool TakePart(std::size_t n);
-  void OnMessageRefused(InboundMessage::Refusal why) override;
+  void OnMessageRefused(InboundMessage::Refusal why);
   // A whole message as it came; OnFrame gets it inflated.
   void OnMessage(std::string_view data);
   void OnFrame(std::string_view data, bool text);
@@ -180,7 +179,7 @@ class WsSession final : public Session,
   bool MayStayOn(const std::string& topic) const;
   // Leaves the chosen topics that the client may not be on any more, and tells it.
   void LeaveForbidden();
-  std::string remote_ip() const;
+  std::string remote_ip() const { return peer_.address.ToString(); }
 
   // Ending.
   void OnBeastCloses(std::uint16_t code) override;
@@ -201,24 +200,25 @@ class WsSession final : public Session,
   Admission::Ticket ticket_;
   boost::beast::websocket::stream<FrameStream, /*deflateSupported=*/false> ws_;
   std::unique_ptr<UpgradeDetails> details_;  // null once it is open
-  std::string remote_address_;
   std::unique_ptr<std::string> user_agent_;  // null: it has not said
   ClientAccess access_;
-  CompactTime expires_at_ = absl::InfiniteFuture();
-  CompactTime next_ping_ = absl::InfiniteFuture();  // or, with awaiting_pong_, when to give up
-  std::uint64_t ping_end_ = 0;       // of the bytes to this peer, where the last ping ends
-  std::uint64_t acked_at_ping_ = 0;  // what its kernel had acknowledged when we last looked
+  struct AwaitedPong {
+    std::uint64_t ping_end = 0;       // of the bytes to this peer, where the ping ends
+    std::uint64_t acked_at_ping = 0;  // what its kernel had acknowledged when we last looked
+  };
+  std::unique_ptr<AwaitedPong> awaited_pong_;       // null: there is no ping to answer
+  CompactTime next_ping_ = absl::InfiniteFuture();  // or, with awaited_pong_, when to give up
   // Of a message that is read in parts; null at rest.
   std::unique_ptr<InboundMessage> inbound_;
+  // What follows these two stands where their alignment leaves room.
+  [[no_unique_address]] SessionMeter meter_;
+  ClientEndpoint peer_;
   std::array<char, 40> chunk_;  // the first bytes of a message land here
-  SessionMeter meter_;
-  // What follows it stands where its alignment leaves room.
   [[no_unique_address]] ReadMemory read_memory_;
   Phase phase_ = Phase::kUpgrading;
-  bool announced_ = false;  // watchers know of it: they are told its end too
-  bool awaiting_pong_ = false;
+  bool announced_ = false;       // watchers know of it: they are told its end too
   bool rights_changed_ = false;  // while it opened: they are checked once it is open
-  bool key_removed_ = false;     // expires_at_ is when it is closed for that
+  bool key_removed_ = false;     // the token's, which expires soon for that
   bool peer_closes_ = false;     // its close frame has come
   bool beast_closes_ = false;    // Beast sends the close frame, not we
   struct Ending {

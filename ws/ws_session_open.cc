@@ -98,7 +98,6 @@ void WsSession::Open(Claims claims,
       return Close({CloseCode::kTooMany, std::string(over.message()), {}});
   }
   if (codec() != nullptr) details_ = nullptr;
-  expires_at_ = claims.expires_at;
   set_labels(std::move(claims.labels));
   shard().Add(shared_from_this(), std::move(claims.subject));
   if (codec() != nullptr) {
@@ -205,7 +204,7 @@ void WsSession::OnAllSubscribed(Opening& opening) {
   // Pings are spread, so that sessions that came together do not stay together.
   next_ping_ = absl::Now() + Limit().ping_interval *
                                  (0.5 + 0.5 * static_cast<double>(RandomUint64() >> 11) * 0x1p-53);
-  awaiting_pong_ = false;
+  awaited_pong_ = nullptr;
   ScheduleNext();
   if (codec() != nullptr) {
     v1::ServerFrame frame;
@@ -237,7 +236,7 @@ void WsSession::OnAllSubscribed(Opening& opening) {
   announced_ = true;
   shard().Emit(*this, EventKind::kSessionOpened, [&](Event& event) {
     event.labels = labels();
-    event.remote_address = remote_address_;
+    event.remote_address = remote_address();
     event.user_agent = user_agent();
   });
   for (const WantedTopics::Wanted& want : opening.wanted) {

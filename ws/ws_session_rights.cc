@@ -62,7 +62,6 @@ void WsSession::OnRefresh(std::uint32_t id, const v1::Refresh& refresh) {
   }
   if (auto ban = BanOn(claims->subject, claims->token_id)) return Close(*std::move(ban));
   access_ = ClientAccess(*claims);
-  expires_at_ = claims->expires_at;
   key_removed_ = false;
   ScheduleNext();
   LeaveForbidden();
@@ -77,7 +76,7 @@ void WsSession::CheckRights() {
   if (!accepted && !key_removed_) {
     key_removed_ = true;
     const double share = static_cast<double>(RandomUint64() >> 11) * 0x1p-53;
-    expires_at_ = std::min<absl::Time>(expires_at_, absl::Now() + kRevokeSpread * share);
+    access_.ExpireAt(absl::Now() + kRevokeSpread * share);
     if (announced_) ScheduleNext();
   }
   LeaveForbidden();

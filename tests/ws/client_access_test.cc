@@ -106,5 +106,19 @@ TEST(ClientAccessTest, KnowsItsToken) {
   EXPECT_FALSE(ClientAccess().HasTokenId(""));
 }
 
+TEST(ClientAccessTest, KnowsUntilWhen) {
+  const absl::Time time = absl::FromUnixSeconds(1'800'000'000);
+  EXPECT_EQ(ClientAccess().expires_at(), absl::InfiniteFuture());
+  EXPECT_GT(ClientAccess(Allowing({"a"}, {})).expires_at(), time + absl::Hours(24 * 365));
+  Claims claims;
+  claims.expires_at = time;
+  ClientAccess access(claims);
+  EXPECT_EQ(access.expires_at(), time);
+  access.ExpireAt(time + absl::Seconds(1));
+  EXPECT_EQ(access.expires_at(), time);
+  access.ExpireAt(time - absl::Seconds(1));
+  EXPECT_EQ(access.expires_at(), time - absl::Seconds(1));
+}
+
 }  // namespace
 }  // namespace herald

@@ -102,6 +102,19 @@ TEST_F(SessionMeterTest, SharedBucketsAreChargedForManyFramesAtATime) {
   EXPECT_EQ(users_.size(), 1u);
 }
 
+// However much comes at once, and also if the session is closed for it.
+TEST_F(SessionMeterTest, WhatIsTooMuchIsChargedToTheUserToo) {
+  limits_.user_rate_multiple = 50;  // 1,000 frames at once
+  limits_.address_rate_multiple = 0;
+  SessionMeter meter;
+  EXPECT_EQ(meter.Sent(10, 10, Payers(), kNow), std::nullopt);
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(meter.Sent(300, 70'000, Payers(), kNow), RateReason::kSessionFrames);
+  EXPECT_EQ(SessionMeter::MayOpen(Payers(), kNow), std::nullopt) << "910 of 1,000";
+  EXPECT_EQ(meter.Sent(300, 70'000, Payers(), kNow), RateReason::kSessionFrames);
+  EXPECT_EQ(SessionMeter::MayOpen(Payers(), kNow), RateReason::kUserFrames);
+}
+
 TEST_F(SessionMeterTest, G15ReplaysAreChargedToSessionAndUser) {
   limits_.replay_bytes_per_second = 100'000;
   limits_.max_outbound_bytes_per_session = 100'000;

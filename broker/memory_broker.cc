@@ -1,5 +1,7 @@
 #include "broker/memory_broker.h"
 
+#include <algorithm>
+
 #include "absl/hash/hash.h"
 #include "absl/time/clock.h"
 #include "session/random.h"
@@ -17,7 +19,8 @@ MemoryBroker::MemoryBroker(std::vector<std::unique_ptr<Shard>>& shards, TopicInd
     : shards_(shards),
       index_(index),
       rules_(std::move(rules)),
-      max_history_bytes_(max_history_bytes) {
+      max_history_bytes_(max_history_bytes),
+      max_forgotten_(std::clamp(max_history_bytes / kForgottenPart, kMinForgotten, kMaxForgotten)) {
   for (Stripe& stripe : stripes_) {
     MutexLock lock(stripe.mutex);
     stripe.epoch = NewEpoch();
@@ -26,13 +29,13 @@ MemoryBroker::MemoryBroker(std::vector<std::unique_ptr<Shard>>& shards, TopicInd
 
 MemoryBroker::RankedLog* MemoryBroker::LogOf(Stripe& stripe, std::string_view topic) {
   auto it = stripe.logs.find(topic);
-  if (it != stripe.logs.end()) return it->second.get();
+  if (it != stripe.logs.end()) return it->get();
   const TopicRule& rule = rules_->Find(topic);
   if (rule.history_size == 0) return nullptr;
-  auto log =
-      std::make_unique<RankedLog>(StartOf(stripe, topic), rule.history_size, rule.history_ttl);
+  auto log = std::make_unique<RankedLog>(topic, StartOf(stripe, topic), rule.history_size,
+                                         rule.history_ttl);
   stripe.forgotten.erase(StringHash{}(topic));
-  return stripe.logs.try_emplace(std::string(topic), std::move(log)).first->second.get();
+  return stripe.logs.insert(std::move(log)).first->get();
 }
 
 Position MemoryBroker::StartOf(const Stripe& stripe, std::string_view topic) const {
@@ -42,13 +45,13 @@ Position MemoryBroker::StartOf(const Stripe& stripe, std::string_view topic) con
   return {stripe.epoch, 0, absl::HashOf(stripe.epoch, hash)};
 }
 
-void MemoryBroker::Recount(Stripe& stripe, RankedLog& log, std::size_t before) {
-  const std::size_t after = log.bytes();
-  if (after == before) return;
-  history_bytes_.fetch_add(after - before, std::memory_order_relaxed);  // wraps where it shrinks
+void MemoryBroker::Count(Stripe& stripe, RankedLog& log, std::size_t cost) {
+  const std::size_t before = std::exchange(log.counted, cost);
+  if (cost == before) return;
+  history_bytes_.fetch_add(cost - before, std::memory_order_relaxed);  // wraps where it shrinks
   Share& share = *log.share;
-  share.owner.bytes.fetch_add(after - before, std::memory_order_relaxed);
-  share.by_size.Update(log, after);
+  share.owner.bytes.fetch_add(cost - before, std::memory_order_relaxed);
+  share.by_size.Update(log, cost);
   share.owner.highest[IndexOf(stripe)].store(share.by_size.highest(), std::memory_order_relaxed);
 }
 
@@ -66,10 +69,10 @@ void MemoryBroker::SetOwner(Stripe& stripe, RankedLog& log, OwnerId owner) {
     to.owner.bytes.fetch_add(difference, std::memory_order_relaxed);
     to.owner.highest[IndexOf(stripe)].store(to.by_size.highest(), std::memory_order_relaxed);
   };
-  if (log.share != nullptr) move(*log.share, 0, -std::uint64_t{log.bytes()});
+  if (log.share != nullptr) move(*log.share, 0, -std::uint64_t{log.counted});
   log.share = share;
   log.owner = owner;
-  move(*share, log.bytes(), log.bytes());
+  move(*share, log.counted, log.counted);
 }
 
 void MemoryBroker::EvictTo(std::uint64_t max_bytes) {
@@ -98,12 +101,18 @@ bool MemoryBroker::EvictFromLargest(std::uint64_t max_bytes) {
   const std::uint64_t all = history_bytes();
   // Down to half at most: then another one may be the largest.
   std::uint64_t evicted = 0;
-  do {
+  while (!log->empty() &&
+         (evicted == 0 || (log->bytes() > half && all - (before - log->bytes()) > max_bytes))) {
     log->PopOldest();
     ++evicted;
-  } while (!log->empty() && log->bytes() > half && all - (before - log->bytes()) > max_bytes);
+  }
   evicted_.fetch_add(evicted, std::memory_order_relaxed);
-  Recount(stripe, *log, before);
+  if (!log->empty()) {
+    Recount(stripe, *log);
+  } else {
+    Forget(stripe, *log);
+    stripe.logs.erase(stripe.logs.find(log->topic));
+  }
   return true;
 }
 
@@ -120,13 +129,12 @@ void MemoryBroker::Subscribe(Shard& shard, const std::string& topic, std::option
     } else if (HasHistory(topic)) {
       const auto it = stripe.logs.find(topic);
       // Most personal topics have had no message: what needs no log gets none.
-      RankedLog none(StartOf(stripe, topic), 0, absl::ZeroDuration());
-      RankedLog& log = it != stripe.logs.end() ? *it->second : none;
+      TopicLog none(StartOf(stripe, topic), 0, absl::ZeroDuration());
+      TopicLog& log = it != stripe.logs.end() ? **it : none;
       start.position = log.current();
       if (since) {
-        const std::size_t before = log.bytes();
         TopicLog::Missed missed = log.After(*since, absl::Now());
-        Recount(stripe, log, before);
+        if (it != stripe.logs.end()) Recount(stripe, **it);
         start.reason = missed.reason;
         start.recovered = missed.reason == NotRecovered::kNone;
         start.missed = std::move(missed.messages);
@@ -161,9 +169,8 @@ Published MemoryBroker::PublishNow(Publication publication) {
           std::make_shared<const Message>(std::move(publication.body), std::move(publication.topic),
                                           published.position, std::move(publication.options));
       if (log != nullptr) {
-        const std::size_t before = log->bytes();
         log->Append(message, absl::FromUnixMillis(message->body().accepted_unix_ms));
-        Recount(stripe, *log, before);
+        Recount(stripe, *log);
       }
       for (std::uint64_t left = found.shards; left != 0; left &= left - 1) {
         if (publication.tally) publication.tally->Expect();
@@ -178,12 +185,13 @@ Published MemoryBroker::PublishNow(Publication publication) {
   return published;
 }
 
-void MemoryBroker::Forget(Stripe& stripe, std::string_view topic, const Position& position) {
-  const std::size_t hash = StringHash{}(topic);
-  if (stripe.forgotten.insert_or_assign(hash, position).second)
+void MemoryBroker::Forget(Stripe& stripe, RankedLog& log) {
+  Count(stripe, log, 0);
+  const std::size_t hash = StringHash{}(log.topic);
+  if (stripe.forgotten.insert_or_assign(hash, log.current()).second)
     stripe.forgotten_order.push_back(hash);
   // Some in the order have come back since: they go with their turn.
-  while (stripe.forgotten_order.size() > kMaxForgotten / stripes_.size()) {
+  while (stripe.forgotten_order.size() > max_forgotten_ / stripes_.size()) {
     if (stripe.forgotten.erase(stripe.forgotten_order.front()) > 0) stripe.epoch = NewEpoch();
     stripe.forgotten_order.pop_front();
   }
@@ -200,14 +208,13 @@ void MemoryBroker::Read(ReadRequest request, ReadDone done) {
       if (HasHistory(request.topic)) result.current = StartOf(stripe, request.topic);
       result.complete = !request.since || *request.since == result.current;
     } else {
-      RankedLog& log = *it->second;
+      RankedLog& log = **it;
       const absl::Time now = absl::Now();
-      const std::size_t before = log.bytes();
       if (request.since)
         result.complete = log.After(*request.since, now).reason == NotRecovered::kNone;
       result.messages = log.Read(request.since, request.limit, request.reverse, now);
       result.current = log.current();
-      Recount(stripe, log, before);
+      Recount(stripe, log);
     }
   }
   done(std::move(result));
@@ -228,11 +235,10 @@ void MemoryBroker::ChangeRules(const TopicRules& next, absl::FunctionRef<void()>
   for (Stripe& stripe : stripes_) {
     MutexLock lock(stripe.mutex);
     absl::erase_if(stripe.logs, [&](const auto& entry) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-      RankedLog& log = *entry.second;
-      const TopicRule& rule = rules_->Find(entry.first);
-      const std::size_t before = log.bytes();
+      RankedLog& log = *entry;
+      const TopicRule& rule = rules_->Find(log.topic);
       log.SetLimits(rule.history_size, rule.history_ttl, now);
-      Recount(stripe, log, before);
+      Count(stripe, log, rule.history_size == 0 ? 0 : log.cost());
       return rule.history_size == 0;
     });
   }
@@ -243,13 +249,15 @@ void MemoryBroker::Sweep(absl::Time now, std::size_t stripes) {
     Stripe& stripe = stripes_[swept_++ % kStripes];
     MutexLock lock(stripe.mutex);
     absl::erase_if(stripe.logs, [&](const auto& entry) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-      RankedLog& log = *entry.second;
-      const std::size_t before = log.bytes();
+      RankedLog& log = *entry;
       log.Expire(now);
-      Recount(stripe, log, before);
       const bool forget = log.empty() && log.last_used() + kForgotten < now &&
-                          index_.Find(entry.first).subscribers == 0;
-      if (forget) Forget(stripe, entry.first, log.current());
+                          index_.Find(log.topic).subscribers == 0;
+      if (forget) {
+        Forget(stripe, log);
+      } else {
+        Recount(stripe, log);
+      }
       return forget;
     });
   }

@@ -12,6 +12,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "broker/broker.h"
 #include "broker/topic_log.h"
+#include "session/keyed_set.h"
 #include "session/mutex.h"
 #include "session/owner.h"
 #include "session/shard.h"
@@ -32,13 +33,16 @@ namespace herald {
 // Limits:    each topic's history_size and history_ttl; `max_history_bytes` for all logs together:
 //            past it, of the owner that holds the most, the topic that holds the most lets go of its
 //            oldest messages. So nobody pushes out others' histories, be it by one large topic or by
-//            many small ones. Logs that have
-//            been empty and unused for kForgotten are forgotten but for their position, so that a
-//            quiet topic resumes; of those kMaxForgotten are kept, the newest.
+//            many small ones. A log counts with its name and itself, and one that has to let go of
+//            its last message is forgotten but for its position, so that the topic resumes; so are
+//            logs that have been empty and unused for kForgotten. Of positions max_forgotten() are
+//            kept, the newest.
 class MemoryBroker final : public Broker {
  public:
   static constexpr absl::Duration kForgotten = absl::Minutes(10);
-  static constexpr std::size_t kMaxForgotten = std::size_t{1} << 20;
+  // A position that is kept takes some 60 bytes.
+  static constexpr std::size_t kMinForgotten = 4096, kMaxForgotten = std::size_t{1} << 20;
+  static constexpr std::size_t kForgottenPart = 256;  // bytes of max_history_bytes for each
   static constexpr std::size_t kStripes = 256;
 
   MemoryBroker(std::vector<std::unique_ptr<Shard>>& shards, TopicIndex& index,
@@ -72,6 +76,8 @@ class MemoryBroker final : public Broker {
     return forgotten_.load(std::memory_order_relaxed);
   }
 
+  std::size_t max_forgotten() const { return max_forgotten_; }
+
   void EverySecond(absl::Time now) override { Sweep(now, kStripes / 16); }
 
   // Logs get their new limits; those whose topics keep none any more go. Where it changes which topics
@@ -101,15 +107,27 @@ class MemoryBroker final : public Broker {
     SizeRanks<RankedLog> by_size;
   };
   struct RankedLog : TopicLog {
-    using TopicLog::TopicLog;
+    RankedLog(std::string_view topic, Position start, std::size_t max_messages,
+              absl::Duration max_age)
+        : TopicLog(start, max_messages, max_age), topic(topic) {}
+    // Of the messages, of itself and of its place in the tables.
+    std::size_t cost() const { return sizeof(RankedLog) + 64 + topic.size() + bytes(); }
+
+    const std::string topic;
     Share* share = nullptr;  // null: not listed yet
     OwnerId owner = 0;
+    std::size_t counted = 0;  // of its cost
     SizeRanks<RankedLog>::Place place;
   };
+  struct TopicOf {
+    static std::string_view Of(std::string_view topic) { return topic; }
+    static std::string_view Of(const std::unique_ptr<RankedLog>& log) { return log->topic; }
+  };
+  using Logs = KeyedSet<std::unique_ptr<RankedLog>, TopicOf, StringHash>;
   struct alignas(64) Stripe {
     Mutex mutex;
     // Of the topics that have had a message.
-    StringMap<std::unique_ptr<RankedLog>> logs ABSL_GUARDED_BY(mutex);
+    Logs logs ABSL_GUARDED_BY(mutex);
     absl::flat_hash_map<Owner*, std::unique_ptr<Share>> shares ABSL_GUARDED_BY(mutex);
     absl::flat_hash_map<OwnerId, Share*> share_of ABSL_GUARDED_BY(mutex);
     // Of logs made from now on. A new one when the position of a forgotten log is lost, since that
@@ -134,11 +152,14 @@ class MemoryBroker final : public Broker {
   // Where a topic without a log is.
   Position StartOf(const Stripe& stripe, std::string_view topic) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
-  void Forget(Stripe& stripe, std::string_view topic, const Position& position)
+  // Counts what `log` costs now.
+  void Recount(Stripe& stripe, RankedLog& log) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex) {
+    Count(stripe, log, log.cost());
+  }
+  void Count(Stripe& stripe, RankedLog& log, std::size_t cost)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
-  // `log` held `before` bytes.
-  void Recount(Stripe& stripe, RankedLog& log, std::size_t before)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
+  // Keeps the position alone; `log` is to be erased.
+  void Forget(Stripe& stripe, RankedLog& log) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
   // `log` belongs to `owner` from now on.
   void SetOwner(Stripe& stripe, RankedLog& log, OwnerId owner)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mutex);
@@ -149,6 +170,7 @@ class MemoryBroker final : public Broker {
   TopicIndex& index_;
   const std::shared_ptr<const TopicRules> rules_;
   const std::size_t max_history_bytes_;
+  const std::size_t max_forgotten_;
   std::atomic<std::uint64_t> history_bytes_{0};
   std::atomic<std::uint64_t> forgotten_{0};
   std::atomic<std::uint64_t> evicted_{0};

@@ -160,8 +160,7 @@ void Questions::ListHere(const internal::v1::ListSessions& request,
   // Only what passed at the node that asks comes here.
   if (!filter.ok()) return done({});
   if (request.has_reach()) filter->reach = FromWire(request.reach());
-  table_.List(*std::move(filter), [this, request,
-                                   done = std::move(done)](std::vector<SessionInfo> found) mutable {
+  auto collected = [this, request, done = std::move(done)](std::vector<SessionInfo> found) mutable {
     executor_.Post([this, request, done = std::move(done), found = std::move(found)]() mutable {
       internal::v1::SessionList list;
       list.set_total(found.size());
@@ -175,9 +174,15 @@ void Questions::ListHere(const internal::v1::ListSessions& request,
         }
         *list.add_sessions() = ToProto(info, node_);
       }
+      found = {};
+      collecting_.Leave();
       done(std::move(list));
     });
-  });
+  };
+  collecting_.Enter(
+      [this, filter = *std::move(filter), collected = std::move(collected)]() mutable {
+        table_.List(std::move(filter), std::move(collected));
+      });
 }
 
 void Questions::ListSessions(const v1::ListSessionsRequest& request, const ReachPtr& reach,
@@ -280,18 +285,24 @@ void Questions::GetSession(const v1::GetSessionRequest& request, const ReachPtr&
 
 void Questions::PresenceHere(const internal::v1::AskPresence& request,
                              absl::AnyInvocable<void(internal::v1::PresentSessions)> done) {
-  table_.Presence(request.topic(), request.has_reach() ? FromWire(request.reach()) : nullptr,
-                  [this, done = std::move(done)](std::vector<SessionTable::Present> found) mutable {
-                    executor_.Post([done = std::move(done), found = std::move(found)]() mutable {
-                      internal::v1::PresentSessions present;
-                      for (SessionTable::Present& one : found) {
-                        v1::PresentSession& session = *present.add_sessions();
-                        session.set_session_id(std::move(one.session_id));
-                        session.set_user_id(std::move(one.user));
-                      }
-                      done(std::move(present));
-                    });
-                  });
+  auto collected = [this,
+                    done = std::move(done)](std::vector<SessionTable::Present> found) mutable {
+    executor_.Post([this, done = std::move(done), found = std::move(found)]() mutable {
+      internal::v1::PresentSessions present;
+      for (SessionTable::Present& one : found) {
+        v1::PresentSession& session = *present.add_sessions();
+        session.set_session_id(std::move(one.session_id));
+        session.set_user_id(std::move(one.user));
+      }
+      found = {};
+      collecting_.Leave();
+      done(std::move(present));
+    });
+  };
+  collecting_.Enter([this, request, collected = std::move(collected)]() mutable {
+    table_.Presence(request.topic(), request.has_reach() ? FromWire(request.reach()) : nullptr,
+                    std::move(collected));
+  });
 }
 
 void Questions::GetPresence(const v1::GetPresenceRequest& request, const ReachPtr& reach,

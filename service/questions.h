@@ -11,6 +11,7 @@
 #include "herald/internal/v1/cluster.pb.h"
 #include "herald/v1/admin_service.pb.h"
 #include "herald/v1/session_service.pb.h"
+#include "service/bounded_work.h"
 #include "service/executor.h"
 #include "session/reach.h"
 #include "session/session_table.h"
@@ -22,11 +23,13 @@ namespace herald {
 // told.
 //
 // Threads:   any. `done` runs on the executor.
-// Limits:    waits kDeadline for the others.
+// Limits:    waits kDeadline for the others. kCollectedAtOnce questions go through the sessions of this
+//            node at a time, since each may hold what is known of all of them.
 // Errors:    kInvalidArgument naming the field.
 class Questions {
  public:
   static constexpr absl::Duration kDeadline = absl::Seconds(2);
+  static constexpr std::size_t kCollectedAtOnce = 4;
   static constexpr std::uint32_t kDefaultPage = 100;
   static constexpr std::uint32_t kMaxPage = 1'000;
   static constexpr std::uint32_t kDefaultPresence = 1'000;
@@ -82,6 +85,7 @@ class Questions {
   const std::function<v1::NodeInfo()> describe_;
   Executor& executor_;
   Cluster* const cluster_;
+  BoundedWork collecting_{kCollectedAtOnce};
 };
 
 }  // namespace herald

@@ -104,11 +104,15 @@ absl::Status PushStream::OnRequest(std::string wire) {
       if (!ask_nodes) SetOpened(*last_seq);
     }
     first_ = false;
-    commands_ = reader_.commands();
-    in_flight_ += static_cast<std::size_t>(commands_);
-    next_command_ = 0;
+    next_command_ = commands_ = 0;
   }
   NextPart();
+  {
+    // From here on whoever is woken may run commands.
+    MutexLock lock(mutex_);
+    commands_ = reader_.commands();
+    in_flight_ += static_cast<std::size_t>(commands_);
+  }
   if (ask_nodes) {
     // Outside the lock: the answer may be there at once.
     runner_.AskNodes(producer_id_, [self = shared_from_this()](std::uint64_t last_seq) {

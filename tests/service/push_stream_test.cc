@@ -419,6 +419,36 @@ TEST_F(PushStreamTest, G18ARequestIsLetGoOfOnceItsCommandsHaveRun) {
   EXPECT_EQ(calls_.bytes(), 0u);
 }
 
+// Receipts wake the stream on the executor while the reactor gives it the next request.
+TEST_F(PushStreamTest, WakesMayComeWhileARequestIsTaken) {
+  auto session = node_.Add();
+  ASSERT_TRUE(node_.Subscribe(*session, "t").ok());
+  auto stream = Open();
+  std::size_t results = 0, receipts = 0;
+  const auto take = [&] {
+    v1::PushResponse response;
+    if (!stream->TakeResponse(&response)) return;
+    results += static_cast<std::size_t>(response.results_size());
+    receipts += static_cast<std::size_t>(response.receipts_size());
+    stream->OnWritten();
+  };
+  constexpr std::size_t kRequests = 3'000;
+  for (std::size_t i = 1; i <= kRequests; ++i) {
+    v1::PushRequest request;
+    *request.add_commands() = ToTopic(i, "t");
+    request.mutable_commands(0)->mutable_deliver()->set_report(v1::REPORT_LEVEL_WRITTEN);
+    ASSERT_TRUE(Eventually([&] {
+      take();
+      return stream->WantsRequest();
+    }));
+    ASSERT_TRUE(Give(*stream, request).ok());
+  }
+  EXPECT_TRUE(Eventually([&] {
+    take();
+    return results == kRequests && receipts == kRequests;
+  })) << results << " results, " << receipts << " receipts";
+}
+
 TEST_F(PushStreamTest, ACommandThatCannotBeReadEndsTheStreamBehindThoseBeforeIt) {
   auto stream = Open();
   v1::PushRequest request;

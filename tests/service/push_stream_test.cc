@@ -446,7 +446,8 @@ TEST_F(PushStreamTest, WakesMayComeWhileARequestIsTaken) {
   EXPECT_TRUE(Eventually([&] {
     take();
     return results == kRequests && receipts == kRequests;
-  })) << results << " results, " << receipts << " receipts";
+  })) << results
+      << " results, " << receipts << " receipts";
 }
 
 TEST_F(PushStreamTest, ACommandThatCannotBeReadEndsTheStreamBehindThoseBeforeIt) {

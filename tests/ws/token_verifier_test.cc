@@ -70,7 +70,8 @@ TEST_F(TokenVerifierTest, C4ALifetimeIsFromIatOrFromNow) {
   };
   EXPECT_TRUE(verify(R"("iat":1800000000,"exp":1800003600)").ok());
   EXPECT_TRUE(verify(R"("exp":1800003600)").ok());
-  for (const char* times : {R"("iat":1799999999,"exp":1800003600)", R"("exp":1800003601)"}) {
+  for (const char* times : {R"("iat":1799999999,"exp":1800003600)", R"("exp":1800003601)",
+                            R"("iat":1800003600,"exp":1800007200)"}) {
     const absl::Status refused = verify(times);
     EXPECT_BAD(refused, "longer than jwt_max_lifetime, 1h");
     EXPECT_EQ(TokenFaultOf(refused), TokenFault::kLifetime);

@@ -159,7 +159,8 @@ absl::Status CheckLifetime(const json::object& payload, const TokenVerifier::Opt
   if (const json::value* iat = payload.if_contains("iat")) {
     const absl::StatusOr<absl::Time> time = ReadTime(*iat, "iat");
     if (!time.ok()) return time.status();
-    issued = *time;
+    // One that is issued in the future would live longer from now on.
+    issued = std::min(*time, now + options.leeway);
   }
   if (*end - issued <= options.max_lifetime) return absl::OkStatus();
   return RefuseToken(TokenFault::kLifetime,

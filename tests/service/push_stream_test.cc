@@ -390,6 +390,12 @@ TEST_F(PushStreamTest, G18ReceiptsThatAreAwaitedCount) {
   ASSERT_TRUE(Give(*stream, request).ok());
   Results(*stream, 50);
   EXPECT_GE(calls_.bytes(), 50u * 1'000);
+  EXPECT_TRUE(Eventually([&] {
+    clock_.Advance(absl::Now());
+    v1::PushResponse response;
+    if (stream->TakeResponse(&response)) stream->OnWritten();
+    return calls_.bytes() == 0;
+  })) << "given back once they are there";
 }
 
 TEST_F(PushStreamTest, G18ARequestBeyondTheMemoryOfCallsEndsTheStream) {

@@ -235,6 +235,9 @@ void NatsConnection::OnState(bool connected) {
 
 absl::Status NatsConnection::Check(std::string_view subject, std::string_view data,
                                    const Headers& headers) const {
+  // The client library sends a subject as it is, and its protocol is lines of words.
+  if (!std::all_of(subject.begin(), subject.end(), [](char c) { return c > ' ' && c != '\x7f'; }))
+    return absl::InvalidArgumentError("a subject of NATS has no spaces or control characters");
   if (!connected()) return absl::UnavailableError("there is no connection to NATS");
   if (denied_.Contains(subject)) return NotPermitted(subject);
   // "NATS/1.0", a line for each header, an empty one.

@@ -1,9 +1,22 @@
 #include "session/session_id.h"
 
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
 #include "session/hex.h"
 #include "session/random.h"
 
 namespace herald {
+namespace {
+
+// As the setting `node_name` has it. Clients say ids, and the node becomes part of a subject of NATS.
+bool IsNodeName(std::string_view text) {
+  return !text.empty() && text.size() <= 63 &&
+         std::all_of(text.begin(), text.end(),
+                     [](unsigned char c) { return absl::ascii_isalnum(c) || c == '-'; });
+}
+
+}  // namespace
 
 SessionId SessionId::New(std::uint8_t shard) { return {RandomUint64(), RandomUint64(), shard}; }
 
@@ -24,15 +37,15 @@ absl::StatusOr<ParsedSessionId> ParseSessionId(std::string_view text) {
     return absl::InvalidArgumentError(
         "session_id does not have the form <node>-<shard>-<32 hex digits>");
   };
-  if (text.size() <= kTail || text.size() > 128) return bad();
+  if (text.size() <= kTail) return bad();
   std::string_view tail = text.substr(text.size() - kTail);
   if (tail[0] != '-' || tail[3] != '-') return bad();
   auto shard = ParseHex(tail.substr(1, 2));
   auto high = ParseHex(tail.substr(4, 16));
   auto low = ParseHex(tail.substr(20, 16));
-  if (!shard || !high || !low) return bad();
-  return ParsedSessionId{text.substr(0, text.size() - kTail),
-                         {*high, *low, static_cast<std::uint8_t>(*shard)}};
+  const std::string_view node = text.substr(0, text.size() - kTail);
+  if (!shard || !high || !low || !IsNodeName(node)) return bad();
+  return ParsedSessionId{node, {*high, *low, static_cast<std::uint8_t>(*shard)}};
 }
 
 }  // namespace herald

@@ -33,11 +33,30 @@ TEST(SessionIdTest, IsNewEachTime) {
 
 TEST(SessionIdTest, RefusesOtherForms) {
   const std::string hex(kHex);
-  for (const std::string& text :
-       {std::string(), std::string("x"), hex, "-00-" + hex, "n-00-" + hex.substr(1), "n-0-" + hex,
-        "n-000-" + hex, "n-0g-" + hex, "n-00-" + hex.substr(1) + "g", "n_00-" + hex, "n-00_" + hex,
-        "n-00-" + hex + "0", "n-00-" + hex + " ", "n-+1-" + hex, "n-00--" + hex.substr(1),
-        "n-00-0x" + hex.substr(2), std::string(93, 'n') + "-00-" + hex}) {
+  for (const std::string& text : {std::string(),
+                                  std::string("x"),
+                                  hex,
+                                  "-00-" + hex,
+                                  "n-00-" + hex.substr(1),
+                                  "n-0-" + hex,
+                                  "n-000-" + hex,
+                                  "n-0g-" + hex,
+                                  "n-00-" + hex.substr(1) + "g",
+                                  "n_00-" + hex,
+                                  "n-00_" + hex,
+                                  "n-00-" + hex + "0",
+                                  "n-00-" + hex + " ",
+                                  "n-+1-" + hex,
+                                  "n-00--" + hex.substr(1),
+                                  "n-00-0x" + hex.substr(2),
+                                  std::string(64, 'n') + "-00-" + hex,
+                                  "n.m-00-" + hex,
+                                  "n m-00-" + hex,
+                                  "_all-00-" + hex,
+                                  "n>-00-" + hex,
+                                  "n 0\r\n\r\nPUB m 0\r\n-00-" + hex,
+                                  std::string("n\0-00-", 6) + hex,
+                                  "\u00fc-00-" + hex}) {
     EXPECT_EQ(ParseSessionId(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
   }
 }

@@ -118,7 +118,7 @@ void FrameStream::CountReceived(std::size_t n) {
     if (static_cast<Opcode>(first & 0x0f) != Opcode::kClose) ++frames;
     if (marks_) marks_->OnFrame(first);
   });
-  observer_->OnReceived(frames, n);
+  observer_->OnReceived(frames, std::max(n, kLeastReadBytes));
 }
 
 void FrameStream::set_waiting(bool waiting) {

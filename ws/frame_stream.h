@@ -59,7 +59,7 @@ class FrameStream {
     // What has expired may be let go before the rest is written.
     virtual void BeforeWrite() = 0;
     // So many frames begin in the next so many bytes of the client; close frames are not counted.
-    // Beast gets the bytes when this returns.
+    // A read counts for kLeastReadBytes at least. Beast gets the bytes when this returns.
     virtual void OnReceived(std::uint32_t frames, std::size_t bytes) = 0;
     // Keeps the stream alive while the socket is awaited.
     virtual std::shared_ptr<void> Owner() = 0;
@@ -71,6 +71,8 @@ class FrameStream {
   using executor_type = ClientSocket::executor_type;
   using error_code = boost::beast::error_code;
   static constexpr int kSlowReadsPerSecond = 10;
+  // What a read costs, in bytes: a peer may send each byte in a TLS record or a segment of its own.
+  static constexpr std::size_t kLeastReadBytes = 256;
   static constexpr std::size_t kMaxDiscardedBytes = 256 * 1024;
 
   FrameStream(ClientSocket socket, OutboundQueue& queue, Shard& shard, std::string prefix)

@@ -5,6 +5,12 @@
 #include "absl/time/clock.h"
 
 namespace herald {
+namespace {
+
+// Of `max_bytes`, for one watcher of a group.
+constexpr std::size_t kWatcherPart = 8;
+
+}  // namespace
 
 bool EventFilter::Matches(const Event& event) const {
   if (kinds != 0 && (kinds & (1u << static_cast<int>(event.kind))) == 0) return false;
@@ -207,8 +213,12 @@ EventHub::Batch EventHub::Pull(std::uint64_t id, std::size_t max, std::size_t ma
     if (!group) return;
     group->in_flight[event->id] = {event, id};
     ++watcher.in_flight;
+    watcher.in_flight_bytes += event->size_bytes();
   };
-  const auto room = [&] { return batch.events.size() < max && batch.bytes < max_bytes; };
+  const auto room = [&] {
+    return batch.events.size() < max && batch.bytes < max_bytes &&
+           (!group || watcher.in_flight_bytes < max_bytes_ / kWatcherPart);
+  };
   if (group) {
     auto again = group->redeliver.begin();
     while (again != group->redeliver.end() && room()) {
@@ -263,8 +273,9 @@ void EventHub::Acknowledge(std::uint64_t id, const std::vector<std::uint64_t>& e
       if (flight->second.first->scope == Event::Scope::kOfGroup)
         imported.push_back(flight->second.first);
       LetGo(group, *flight->second.first);
-      group.in_flight.erase(flight);
       --it->second->in_flight;
+      it->second->in_flight_bytes -= flight->second.first->size_bytes();
+      group.in_flight.erase(flight);
     }
     wake = armed_ > 0;
   }
@@ -345,7 +356,10 @@ void EventHub::DropImported(const std::string& name, std::string_view node) {
   std::erase_if(group.in_flight, [&](const auto& entry) {
     const auto& [event, watcher] = entry.second;
     if (!theirs(event)) return false;
-    if (auto it = watchers_.find(watcher); it != watchers_.end()) --it->second->in_flight;
+    if (auto it = watchers_.find(watcher); it != watchers_.end()) {
+      --it->second->in_flight;
+      it->second->in_flight_bytes -= event->size_bytes();
+    }
     return true;
   });
 }

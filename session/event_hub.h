@@ -53,7 +53,9 @@ struct WatchOptions {
 // Limits:    `max_events` buffered events, and `max_bytes` for those and what groups hold: events in
 //            flight, to be redelivered, or imported (event_buffer.h says which go). What groups hold
 //            is at most half of that, and a quarter for those of one owner: past either, a group gets
-//            nothing new until events are acknowledged. One event always fits.
+//            nothing new until events are acknowledged. Of a group one watcher holds an eighth of
+//            `max_bytes` at most, so that one that acknowledges nothing does not starve the others. One
+//            event always fits.
 //            kMaxGroups groups, at most half of them of one owner.
 class EventHub {
  public:
@@ -153,6 +155,7 @@ class EventHub {
     std::uint64_t cursor = 0;  // without a group
     std::uint64_t missed = 0;
     std::size_t in_flight = 0;
+    std::size_t in_flight_bytes = 0;
     bool armed = false;
   };
   using WatcherPtr = std::shared_ptr<Watcher>;
